@@ -1,0 +1,1 @@
+"""The pytest plugin of etlctl: lets the tests of a project import its `pipelines` package."""
