@@ -1,0 +1,1 @@
+"""What a pipeline is: tasks, parameters, targets, the graph and the plan. Standard library only; knows no database."""

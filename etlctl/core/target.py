@@ -1,0 +1,67 @@
+"""Target: where a task's result is, and whether it is there. The kinds live in etlctl/targets and etlctl/db."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Self
+
+
+class Target(ABC):
+    """Something a task makes: a file, a marker row, an object in a store.
+
+    A subclass gives `exists()`, and `exists_many()` where asking for many at once is cheaper; `str()` of it is what
+    a person reads in a message.
+    """
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether the result is there, whole. Writes nothing and leaves no connection open."""
+
+    @classmethod
+    def exists_many(cls, targets: Sequence[Self]) -> Sequence[bool | Exception]:
+        """`exists()` of each, in order. Override where one question answers for many.
+
+        An answer may be an error: it then belongs to that target alone, so one database that is down says nothing
+        about the targets of another.
+        """
+        return [_exists_or_error(target) for target in targets]
+
+    def updated_at(self) -> datetime | None:
+        """When the result was last written (aware, UTC), or None where that is not known."""
+        return None
+
+
+def exists_in_bulk(targets: Iterable[Any]) -> dict[int, bool | Exception]:
+    """Existence of many targets of any kinds, by `id(target)`; an error is a value, so that one never hides another.
+
+    Asked class by class with `exists_many`; a class that overrides `exists` below its `exists_many` is asked one by
+    one, since the bulk question would pass its own answer by.
+    """
+    by_class: dict[type[Any], list[Any]] = defaultdict(list)
+    for target in targets:
+        by_class[type(target)].append(target)
+
+    answers: dict[int, bool | Exception] = {}
+    for kind, group in by_class.items():
+        found = kind.exists_many(group) if _has_own_bulk(kind) else [_exists_or_error(target) for target in group]
+        answers.update((id(target), answer) for target, answer in zip(group, found, strict=True))
+    return answers
+
+
+def _has_own_bulk(kind: type[Any]) -> bool:
+    for base in kind.__mro__:
+        if "exists_many" in vars(base):
+            return True
+        if "exists" in vars(base):
+            return False
+    return False
+
+
+def _exists_or_error(target: Any) -> bool | Exception:
+    try:
+        return bool(target.exists())
+    except Exception as error:  # noqa: BLE001  user code: the graph gives the error to the one task it belongs to
+        return error

@@ -1,0 +1,173 @@
+"""Every error that etlctl raises on purpose, as one tree; each class carries its exit code and nothing else.
+
+EtlctlError
+├── UsageError                    2  found before anything ran
+│   ├── ParameterError
+│   │   ├── MissingParameterError
+│   │   ├── UnknownParameterError
+│   │   ├── DuplicateParameterError
+│   │   └── ParameterValueError
+│   ├── SettingsError
+│   ├── RegistryError
+│   │   ├── TaskNotFoundError
+│   │   ├── AmbiguousTaskError
+│   │   └── PipelineImportError
+│   └── CycleError
+├── TaskError                     1  one task's own trouble; its siblings go on
+│   ├── BrokenTaskError              requires() or output() cannot be used
+│   ├── UnfulfilledError             a requirement is not complete when the task is about to run
+│   ├── MissingOutputError           ran, but a declared output is not there
+│   ├── BadDataError                 a row, a value, a file: names file, line and column
+│   ├── CheckFailedError             a check on the loaded rows
+│   ├── QueryError                   a statement that the database, or our tokenizer, refuses
+│   ├── LoadError                    a load that cannot be carried out as it is declared
+│   └── CommitInsideError            user code tried to end the load's transaction
+├── BlockedError                  3  an external input is missing
+├── UnavailableError              4  a database or object store cannot be used
+├── HeldError                     5  another process has the work, or took it over
+└── TornLoadError                 6  a load that was half committed by something else; needs a person
+
+A message says what failed, where, and how to mend it; never a secret. Exit codes: docs/reference/exit-codes.md.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process tells its caller; `worst` picks one for several failures."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    BLOCKED = 3
+    UNAVAILABLE = 4
+    HELD = 5
+    TORN = 6
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+    @classmethod
+    def worst(cls, codes: set[ExitCode]) -> ExitCode:
+        """The first that applies of 6, 4, 1, 5, 3; DONE when none does."""
+        for code in (cls.TORN, cls.UNAVAILABLE, cls.FAILED, cls.HELD, cls.BLOCKED):
+            if code in codes:
+                return code
+        return cls.DONE
+
+
+class EtlctlError(Exception):
+    """Root of everything etlctl raises on purpose; `str()` is the sentence for the user."""
+
+    exit_code = ExitCode.FAILED
+
+
+class UsageError(EtlctlError):
+    """Found before anything ran: command line, settings, registry, graph."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ParameterError(UsageError):
+    """A parameter of a task cannot take what it was given."""
+
+
+class MissingParameterError(ParameterError):
+    """A parameter without default was given no value."""
+
+
+class UnknownParameterError(ParameterError):
+    """A name that the task has no parameter for."""
+
+
+class DuplicateParameterError(ParameterError):
+    """The same parameter by position and by name, or twice."""
+
+
+class ParameterValueError(ParameterError):
+    """A value that the parameter's kind refuses."""
+
+
+class SettingsError(UsageError):
+    """The settings file, an environment variable or a profile cannot be used."""
+
+
+class RegistryError(UsageError):
+    """The task asked for cannot be looked up."""
+
+
+class TaskNotFoundError(RegistryError):
+    """No task has this name."""
+
+
+class AmbiguousTaskError(RegistryError):
+    """Two classes share the name that was asked for."""
+
+
+class PipelineImportError(RegistryError):
+    """A pipelines module, or the folder itself, cannot be imported."""
+
+
+class CycleError(UsageError):
+    """Tasks that require each other in a circle."""
+
+
+class TaskError(EtlctlError):
+    """One task's own trouble; its siblings go on."""
+
+
+class BrokenTaskError(TaskError):
+    """requires(), output() or complete() of a task raised, or returned what cannot be used."""
+
+
+class UnfulfilledError(TaskError):
+    """A requirement is not complete at the moment its dependent is about to run."""
+
+
+class MissingOutputError(TaskError):
+    """run() returned, but an output the task declares is not there."""
+
+
+class BadDataError(TaskError):
+    """A row, a value or a file that cannot be loaded; the message names file, line and column."""
+
+
+class CheckFailedError(TaskError):
+    """A check on the loaded rows did not hold; nothing was committed."""
+
+
+class QueryError(TaskError):
+    """A statement that the database, or our tokenizer, refuses."""
+
+
+class LoadError(TaskError):
+    """A load that cannot be carried out as it is declared."""
+
+
+class CommitInsideError(TaskError):
+    """User code tried to commit or roll back inside a load's transaction."""
+
+
+class BlockedError(EtlctlError):
+    """An external input is missing."""
+
+    exit_code = ExitCode.BLOCKED
+
+
+class UnavailableError(EtlctlError):
+    """A database or an object store cannot be used: unreachable, refused, read-only, locked past its timeout."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class HeldError(EtlctlError):
+    """The work is held by, or was taken over by, another process."""
+
+    exit_code = ExitCode.HELD
+
+
+class TornLoadError(EtlctlError):
+    """A marker that says `loading` was committed: something ended the load's transaction in the middle."""
+
+    exit_code = ExitCode.TORN
