@@ -1,0 +1,57 @@
+"""Luigi's events: callbacks that a class registers and that fire for its instances and those of its subclasses."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, TypeVar
+
+_logger = logging.getLogger("etlctl")
+
+Callback = TypeVar("Callback", bound=Callable[..., Any])
+
+
+class Event(StrEnum):
+    """The moments one can listen to; values are Luigi's, the arguments of each callback stand beside it."""
+
+    DEPENDENCY_DISCOVERED = "event.core.dependency.discovered"  # (task, requirement)
+    DEPENDENCY_MISSING = "event.core.dependency.missing"  # (task): an external input that is not there
+    DEPENDENCY_PRESENT = "event.core.dependency.present"  # (task): found complete
+    BROKEN_TASK = "event.core.task.broken"  # (task, error): requires(), output() or complete() raised
+    START = "event.core.start"  # (task)
+    FAILURE = "event.core.failure"  # (task, error)
+    SUCCESS = "event.core.success"  # (task)
+    PROCESSING_TIME = "event.core.processing_time"  # (task, seconds)
+
+
+class EventSource:
+    """Gives a class `event_handler` and its instances `trigger_event`."""
+
+    @classmethod
+    def event_handler(cls, event: Event | str) -> Callable[[Callback], Callback]:
+        """Decorator: the function is called at each `event` of this class and its subclasses."""
+
+        def register(callback: Callback) -> Callback:
+            handlers: dict[str, list[Callable[..., Any]]] | None = vars(cls).get("_event_handlers")
+            if handlers is None:
+                handlers = {}
+                cls._event_handlers = handlers  # type: ignore[attr-defined]  # one table per class, made on first use
+            handlers.setdefault(str(event), []).append(callback)
+            return callback
+
+        return register
+
+    @classmethod
+    def remove_event_handler(cls, event: Event | str, callback: Callable[..., Any]) -> None:
+        """Takes back what `event_handler` registered on this very class; ValueError when it was not there."""
+        vars(cls).get("_event_handlers", {}).get(str(event), []).remove(callback)
+
+    def trigger_event(self, event: Event | str, *arguments: Any) -> None:
+        """Calls the handlers of this class and its bases. A handler that raises is logged and changes nothing."""
+        for base in type(self).__mro__:
+            for callback in vars(base).get("_event_handlers", {}).get(str(event), ()):
+                try:
+                    callback(*arguments)
+                except Exception:
+                    _logger.exception("a handler of %s raised; the task goes on", event)

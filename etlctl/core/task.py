@@ -1,0 +1,369 @@
+"""Task: what a pipeline's author writes. Identity, requirements, outputs and completeness; running is the engine's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
+from enum import Enum
+from typing import Any, ClassVar, TypeVar
+
+from etlctl.core.events import EventSource
+from etlctl.core.parameters import ParameterVisibility
+from etlctl.core.parametrized import Parametrized
+from etlctl.core.text import printable, shortened
+from etlctl.errors import BrokenTaskError
+
+_logger = logging.getLogger("etlctl")
+_NOT_IN_ID = re.compile(r"[^A-Za-z0-9_]")
+_namespaces: dict[str, str] = {}  # module scope -> namespace; written by namespace(), read where a class is made
+
+T = TypeVar("T", bound="Task")
+
+
+class Completeness(Enum):
+    """Who answers `complete()` of a class; the graph asks each kind in its own way."""
+
+    OUTPUTS = "outputs"
+    REQUIREMENTS = "requirements"
+    OWN = "own"
+
+
+class Task(Parametrized, EventSource):
+    """One unit of work: its parameters say which one, `output()` says where its result is.
+
+    Override `requires()`, `output()` and `run()`; `complete()` where "all outputs exist" is not the meaning. A task's
+    parameters are fixed once it is made, other attributes are free. Two tasks are equal when they are of one class and
+    their significant public parameters are equal.
+    """
+
+    task_namespace: ClassVar[str | None] = None
+    """Goes before the class name in `task_family`; `namespace()` sets it for a module."""
+    priority: Any = 0
+    """Among tasks that are ready, the higher runs first."""
+    tags: Any = ()
+    """Words to find a task by in `etlctl list`."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "task_namespace" not in vars(cls):
+            inherited = _namespace_of(cls.__module__)
+            if inherited is not None:
+                cls.task_namespace = inherited
+        cls.task_family = f"{cls.task_namespace}.{cls.__name__}" if cls.task_namespace else cls.__name__
+
+    # -- what an author overrides
+
+    def requires(self) -> Any:
+        """The tasks that must be complete before this one runs: one, a list, a dict, nested, a generator, or None."""
+        return []
+
+    def output(self) -> Any:
+        """The targets this task makes: one, a list, a dict, nested, or None."""
+        return []
+
+    def run(self) -> Any:
+        """Makes the outputs. A generator may yield tasks that it finds it needs; it gets their outputs back."""
+
+    def complete(self) -> bool:
+        """Whether there is nothing left to do: all outputs exist. A task without outputs is never complete."""
+        targets = outputs_of(self)
+        return bool(targets) and all(target.exists() for target in targets)
+
+    def on_success(self) -> Any:
+        """Called after the task has run and its outputs were found."""
+
+    def on_failure(self, exception: BaseException) -> Any:
+        """Called when the task failed; what it returns, if text, is shown beneath the error."""
+
+    # -- what an author calls
+
+    def input(self) -> Any:
+        """The outputs of `requires()`, in the same structure."""
+        return outputs_like(self.requires())
+
+    def deps(self) -> list[Task]:
+        """The direct requirements as a flat list."""
+        return requirements_of(self)
+
+    def clone(self, cls: type[T] | None = None, **kwargs: Any) -> Any:
+        """A task of `cls` (this class if None) with the parameters the two share, `kwargs` overriding."""
+        wanted: type[Any] = cls if cls is not None else type(self)
+        shared = {name: self.__dict__[name] for name in wanted._parameters if name in self._parameters}
+        return wanted(**(shared | kwargs))
+
+    # -- identity
+
+    @property
+    def task_id(self) -> str:
+        """Luigi's id: `Family_first_three_values_0123456789`, so that marker rows written by Luigi stay valid.
+
+        Source: luigi/task.py, `task_id_str`: the first 16 characters of the first three values in alphabetical order
+        of names, then ten hex digits of the MD5 of the significant public parameters as JSON.
+        """
+        found: str | None = self.__dict__.get("_task_id")
+        if found is None:
+            found = task_id_str(self.task_family, self.to_str_params(only_significant=True, only_public=True))
+            self.__dict__["_task_id"] = found
+        return found
+
+    @property
+    def update_key(self) -> str:
+        """SHA-256 (hex) of family and significant public parameters: the whole of what `task_id` keeps 40 bits of."""
+        values = self.to_str_params(only_significant=True, only_public=True)
+        text = json.dumps([self.task_family, values], separators=(",", ":"), sort_keys=True)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    @property
+    def label(self) -> str:
+        """Short, printable name of this task on a screen: `LoadFlights(2013-01-02)`, `Cut(2013-01-02, origin=EWR)`."""
+        shown = [
+            (name, printable(parameter.serialize(self.__dict__[name])))
+            for name, parameter in self._parameters.items()
+            if parameter.significant and parameter.visibility is not ParameterVisibility.PRIVATE
+        ]
+        words = [text if index == 0 else f"{name}={text}" for index, (name, text) in enumerate(shown)]
+        return f"{printable(self.task_family)}({shortened(', '.join(words), 72)})"
+
+    def _identity(self) -> tuple[str, ...]:
+        found: tuple[str, ...] | None = self.__dict__.get("_identity_values")
+        if found is None:
+            found = tuple(
+                parameter.serialize(self.__dict__[name])
+                for name, parameter in self._parameters.items()
+                if parameter.significant and parameter.visibility is ParameterVisibility.PUBLIC
+            )
+            self.__dict__["_identity_values"] = found
+        return found
+
+    def __hash__(self) -> int:
+        found: int | None = self.__dict__.get("_hash")
+        if found is None:
+            found = self.__dict__["_hash"] = hash((self.task_family, self._identity()))
+        return found
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return type(self) is type(other) and isinstance(other, Task) and self._identity() == other._identity()
+
+    def __repr__(self) -> str:
+        shown = ", ".join(
+            f"{name}={parameter.serialize(self.__dict__[name])}"
+            for name, parameter in self._parameters.items()
+            if parameter.significant and parameter.visibility is not ParameterVisibility.PRIVATE
+        )
+        return f"{self.task_family}({shown})"
+
+    @classmethod
+    def completeness(cls) -> Completeness:
+        """Who answers `complete()` for this class."""
+        if cls.complete is Task.complete:
+            return Completeness.OUTPUTS
+        return Completeness.REQUIREMENTS if cls.complete is WrapperTask.complete else Completeness.OWN
+
+    @property
+    def is_external(self) -> bool:
+        """True for a task that etlctl cannot run: its result comes from elsewhere."""
+        return self.run is None
+
+
+class ExternalTask(Task):
+    """Something made elsewhere: a file that a feed delivers. It has outputs and no `run()`."""
+
+    run: Any = None
+
+
+class WrapperTask(Task):
+    """Nothing but requirements under one name; complete when all of them are."""
+
+    def complete(self) -> bool:
+        """Whether every requirement is complete."""
+        return all(requirement.complete() for requirement in requirements_of(self))
+
+
+class DynamicRequirements:
+    """What a run() may yield in place of bare tasks, with a cheaper way to tell that all are complete (Luigi's)."""
+
+    def __init__(self, requirements: Any, custom_complete: Callable[[Any], bool] | None = None) -> None:
+        self.requirements = requirements
+        self.custom_complete = custom_complete
+
+
+# -- decorators
+
+
+def inherits(*tasks: type[Task], **named: type[Task]) -> Callable[[type[T]], type[T]]:
+    """Gives the class the parameters of `tasks` that it has not itself, `clone_parent()` and `clone_parents()`.
+
+    With one task `clone_parents()` is a list of one; with names it is a dict by name.
+    """
+    parents: list[type[Task]] = [*tasks, *named.values()]
+    if not parents or not all(isinstance(parent, type) and issubclass(parent, Task) for parent in parents):
+        raise TypeError("inherits and requires take task classes: @requires(LoadFlights), without parentheses")
+
+    def decorate(cls: type[T]) -> type[T]:
+        for parent in parents:
+            for name, parameter in parent.get_params():
+                if not hasattr(cls, name):
+                    setattr(cls, name, parameter)
+        cls._collect_parameters()
+
+        def clone_parent(self: Task) -> Task:
+            cloned: Task = self.clone(parents[0])
+            return cloned
+
+        def clone_parents(self: Task) -> Any:
+            if named:
+                return {name: self.clone(parent) for name, parent in named.items()}
+            return [self.clone(parent) for parent in parents]
+
+        cls.clone_parent = clone_parent  # type: ignore[attr-defined]  # what Luigi's decorator adds
+        cls.clone_parents = clone_parents  # type: ignore[attr-defined]  # what Luigi's decorator adds
+        return cls
+
+    return decorate
+
+
+def requires(*tasks: type[Task], **named: type[Task]) -> Callable[[type[T]], type[T]]:
+    """`inherits`, and a `requires()` that returns the cloned parents: one task, a list, or a dict by name."""
+    inherit = inherits(*tasks, **named)
+
+    def decorate(cls: type[T]) -> type[T]:
+        cls = inherit(cls)
+        single = len(tasks) == 1 and not named
+
+        def required(self: Any) -> Any:
+            return self.clone_parent() if single else self.clone_parents()
+
+        cls.requires = required  # type: ignore[method-assign]  # the whole point of the decorator
+        return cls
+
+    return decorate
+
+
+def externalize(task: Any) -> Any:
+    """The same task (or class) without its run(): etlctl waits for its outputs instead of making them."""
+    if isinstance(task, type):
+        namespace = {"run": None, "__module__": task.__module__, "task_namespace": task.task_namespace}
+        return type(task)(task.__name__, (task,), namespace)
+    twin = copy(task)
+    twin.run = None
+    return twin
+
+
+def namespace(name: str | None = None, scope: str = "") -> None:
+    """Classes made after this in module `scope` and below get `name.` before their name; no name takes it back.
+
+    Call it with `scope=__name__`; an empty scope is every module.
+    """
+    if name is None:
+        _namespaces.pop(scope, None)
+    else:
+        _namespaces[scope] = name
+
+
+def auto_namespace(scope: str = "") -> None:
+    """Classes made after this in module `scope` and below get their module's dotted name as namespace."""
+    namespace("", scope)
+    _namespaces[scope] = _MODULE_NAME
+
+
+_MODULE_NAME = "\0module"
+
+
+def _namespace_of(module: str) -> str | None:
+    if not _namespaces:
+        return None
+    scopes = [scope for scope in _namespaces if not scope or module == scope or module.startswith(scope + ".")]
+    if not scopes:
+        return None
+    found = _namespaces[max(scopes, key=len)]
+    return module if found is _MODULE_NAME else found
+
+
+# -- structures of tasks and targets
+
+
+def task_id_str(family: str, params: Mapping[str, str]) -> str:
+    """Luigi's id for a family and serialised parameters; see `Task.task_id`."""
+    text = json.dumps(params, separators=(",", ":"), sort_keys=True)
+    digest = hashlib.md5(text.encode("utf-8"), usedforsecurity=False).hexdigest()
+    summary = "_".join(params[name][:16] for name in sorted(params)[:3])
+    return f"{family}_{_NOT_IN_ID.sub('_', summary)}_{digest[:10]}"
+
+
+def flatten(structure: Any) -> list[Any]:
+    """The leaves of nested lists, tuples, sets, generators and dict values, in order; None is no leaf."""
+    if structure is None:
+        return []
+    if isinstance(structure, Mapping):
+        structure = structure.values()
+    elif isinstance(structure, (str, bytes, Task, type)) or not isinstance(structure, Iterable):
+        return [structure]
+    return [leaf for part in structure for leaf in flatten(part)]
+
+
+def requirements_of(task: Task) -> list[Task]:
+    """The direct requirements, each once, in order. Raises BrokenTaskError for anything that is not a task."""
+    return tasks_in(task.requires(), f"{task.label}.requires() returned")
+
+
+def tasks_in(structure: Any, said: str) -> list[Task]:
+    """The tasks of a structure, each once, in order; `said` begins the sentence of the error for other things."""
+    if isinstance(structure, Task):
+        return [structure]
+    found: dict[Task, None] = {}
+    for leaf in flatten(structure):
+        if not isinstance(leaf, Task):
+            raise BrokenTaskError(f"{said} {_what(leaf)}")
+        found[leaf] = None
+    return list(found)
+
+
+def outputs_of(task: Task) -> list[Any]:
+    """The declared targets as a flat list. Raises BrokenTaskError for anything that has no `exists()`."""
+    targets = flatten(task.output())
+    for target in targets:
+        if isinstance(target, type) or not callable(getattr(target, "exists", None)):
+            raise BrokenTaskError(
+                f"{task.label}.output() returned {shortened(repr(target))}, which is no target; "
+                "return a LocalTarget, an S3Target, a TableTarget, or a list or dict of them."
+            )
+    return targets
+
+
+def materialized(structure: Any) -> Any:
+    """`structure` with a generator turned into a list, so that it can be walked more than once."""
+    return list(structure) if isinstance(structure, Iterator) else structure
+
+
+def outputs_like(structure: Any) -> Any:
+    """The same nested structure with each task replaced by its `output()` (Luigi's `getpaths`)."""
+    if isinstance(structure, Task):
+        return structure.output()
+    if structure is None:
+        return []
+    if isinstance(structure, Mapping):
+        return {key: outputs_like(part) for key, part in structure.items()}
+    if isinstance(structure, tuple):
+        return tuple(outputs_like(part) for part in structure)
+    if isinstance(structure, Iterable) and not isinstance(structure, (str, bytes)):
+        return [outputs_like(part) for part in structure]
+    raise BrokenTaskError(f"requires() returned {_what(structure)}")
+
+
+def source_of(task: Task) -> str:
+    """`pipelines/flights.py` of the class, as Python knows it; empty where it has no file (a notebook)."""
+    return getattr(sys.modules.get(type(task).__module__), "__file__", None) or ""
+
+
+def _what(leaf: Any) -> str:
+    if isinstance(leaf, type) and issubclass(leaf, Task):
+        first = next(iter(leaf._parameters), "")
+        return f"the class {leaf.__name__}; return a task, {leaf.__name__}({first + '=…' if first else ''})."
+    return f"{shortened(repr(leaf))} ({type(leaf).__name__}), which is no task."
