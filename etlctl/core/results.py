@@ -1,0 +1,174 @@
+"""What came of a run, as values: one TaskResult a task, one RunSummary a run, and the text both are shown as."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+from typing import Protocol
+
+from etlctl.core.context import Attempt
+from etlctl.core.task import Task
+from etlctl.core.text import printable
+from etlctl.errors import ExitCode
+
+
+class Status(StrEnum):
+    """How one task stands at the end of a run."""
+
+    OK = "OK"
+    """It ran (or all its requirements did) and its outputs are there."""
+    FAIL = "FAIL"
+    SKIP = "SKIP"
+    """Not run, because something it requires failed."""
+    BLOCKED = "BLOCKED"
+    """An external input is missing, its own or one it requires."""
+    HELD = "HELD"
+    """Another process has it."""
+    UPTODATE = "UPTODATE"
+    """Found complete; nothing was run."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """How one task ended, and why."""
+
+    task: Task
+    status: Status
+    reason: str = ""
+    """One printable line: the error, the missing input, or what it waited for; empty for OK and UPTODATE."""
+    rows: int | None = None
+    """Rows loaded or written; None for a task that counts none."""
+    notes: tuple[str, ...] = ()
+    """Sentences worth telling although nothing failed."""
+    started_at: datetime | None = None
+    """Aware, UTC; None for a task that did not run."""
+    duration_s: float | None = None
+    error: BaseException | None = None
+    where: str = ""
+    """`file.py:41` of the user's code that failed."""
+    details: tuple[str, ...] = ()
+    """More printable lines for the end of the summary: the rest of the error's text, what on_failure() returned."""
+    exit_code: ExitCode = ExitCode.DONE
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """The end of a run; true when everything asked for is done."""
+
+    run_id: str
+    results: tuple[TaskResult, ...]
+    """In the order in which the tasks ended; those found complete come first."""
+    started_at: datetime
+    duration_s: float
+    interrupted: ExitCode | None = None
+    """INTERRUPTED or TERMINATED when a signal ended the run early."""
+
+    def __bool__(self) -> bool:
+        return self.exit_code is ExitCode.DONE
+
+    @cached_property
+    def exit_code(self) -> ExitCode:
+        """What `etlctl build` exits with; see `ExitCode.worst` for several failures."""
+        return self.interrupted or ExitCode.worst({result.exit_code for result in self.results})
+
+    @cached_property
+    def counts(self) -> dict[Status, int]:
+        """How many tasks ended in each status; every status is a key."""
+        found = Counter(result.status for result in self.results)
+        return {status: found[status] for status in Status}
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks, in the order of `results`."""
+        return tuple(result.task for result in self.results)
+
+    @property
+    def text(self) -> str:
+        """The whole summary as plain lines, as a pipe gets it."""
+        shown = [result for result in self.results if result.status is not Status.UPTODATE]
+        lines = [result_line(result, number, len(shown)) for number, result in enumerate(shown, 1)]
+        return "\n".join([*lines, *failure_lines(self), total_line(self)])
+
+    @property
+    def one_line_summary(self) -> str:
+        """The counts, the time and the exit code on one line."""
+        return total_line(self)
+
+
+class Observer(Protocol):
+    """What is told as a run goes on: the screen, and later history and notifications. It must not raise."""
+
+    def run_started(self, run_id: str, tasks: Sequence[Task], total: int) -> None:
+        """`tasks` are those asked for; `total` of all tasks are to be run."""
+
+    def task_started(self, task: Task, attempt: Attempt) -> None:
+        """`attempt` is live: its `rows` grow while the task runs."""
+
+    def task_finished(self, result: TaskResult, number: int, total: int) -> None:
+        """The `number`-th of `total` has ended; `total` grows when a task yields further ones."""
+
+    def run_finished(self, summary: RunSummary) -> None:
+        """The last call."""
+
+
+def result_line(result: TaskResult, number: int, total: int, width: int = 0) -> str:
+    """` 1/4  OK       LoadFlights(2013-01-02)      943 rows     0.8 s`; the label is padded to `width`."""
+    count = f"{number}/{total}".rjust(2 * len(str(total)) + 1)
+    parts = [f" {count}  {result.status:<8} {result.task.label:<{width}}"]
+    if result.reason:
+        parts.append(result.reason)
+    elif result.rows is not None:
+        parts.append(f"{result.rows:,} row{'s' if result.rows != 1 else ''}".rjust(13))
+    if result.duration_s is not None:
+        parts.append(seconds(result.duration_s).rjust(8))
+    parts.extend(result.notes)
+    return "  ".join(parts).rstrip()
+
+
+def failure_lines(summary: RunSummary) -> list[str]:
+    """The failures once more, with where they happened and the command that shows more; after the run."""
+    lines: list[str] = []
+    for result in summary.results:
+        if result.status is not Status.FAIL:
+            continue
+        head = [f"FAIL  {result.task.label}", printable(result.where)]
+        lines.extend(["", "   ".join(part for part in head if part), f"  {result.reason}"])
+        lines.extend(f"  {line}" for line in result.details)
+        lines.append(f"  more  etlctl build {command_words(result.task)} --debug")
+    return [*lines, ""] if lines else [""]
+
+
+def total_line(summary: RunSummary) -> str:
+    """`OK=2 FAIL=1 SKIP=1 BLOCKED=0 HELD=0 UPTODATE=0 TOTAL=4     1.2 s     exit 1`."""
+    counts = " ".join(f"{status}={number}" for status, number in summary.counts.items())
+    code = summary.exit_code
+    verdict = f"exit {code}" if code else "nothing to do" if not summary.counts[Status.OK] else "exit 0"
+    return f"{counts} TOTAL={len(summary.results)}     {seconds(summary.duration_s)}     {verdict}"
+
+
+def command_words(task: Task) -> str:
+    """The task as words of a command line: `LoadFlights --date 2013-01-02`; private values are left out."""
+    words = [task.task_family]
+    for name, text in task.to_str_params(only_public=True).items():
+        parameter = task._parameters[name]
+        if not parameter.has_default or parameter.default_value() != getattr(task, name):
+            words.extend([f"--{name.replace('_', '-')}", _quoted(printable(text))])
+    return " ".join(words)
+
+
+def seconds(duration_s: float) -> str:
+    """`0.8 s`, `31.4 s`, then `2:14` and `1:02:14`."""
+    if duration_s < 60:
+        return f"{duration_s:.1f} s"
+    minutes, rest = divmod(round(duration_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _quoted(text: str) -> str:
+    safe = text and all(character.isalnum() or character in "-_./:,=+@" for character in text)
+    return text if safe else "'" + text.replace("'", "'\\''") + "'"
