@@ -1,0 +1,42 @@
+# One command on a machine with git, make and Python 3.11 or newer: `make test` or `make demo`.
+# PY=python3.12 picks the Python, VENV=… the place of the environment, ARGS="-k name" goes to pytest.
+VENV ?= .venv
+PY ?=
+ARGS ?=
+B := $(VENV)/bin
+CPUS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+DEMO := $(B)/etlctl build January --date 2013-01-01..2013-01-07
+
+# uv then trusts the certificates of the system, as pip does (the second name is that of older versions)
+export UV_SYSTEM_CERTS ?= 1
+export UV_NATIVE_TLS ?= 1
+
+.PHONY: test demo check format lock test-lowest setup
+
+test: setup
+	"$(B)/python" -m pytest -n $(CPUS) $(ARGS)
+
+demo: setup
+	$(DEMO)
+
+check: setup
+	"$(B)/ruff" format --check
+	"$(B)/ruff" check
+	"$(B)/mypy"
+	"$(B)/lint-imports" --no-logo
+
+format: setup
+	"$(B)/ruff" format
+	"$(B)/ruff" check --fix
+
+# the newest versions allowed, and the oldest ones of what users install
+lock:
+	@PY="$(PY)" sh tools/lock.sh
+
+# the tests once more, with the oldest versions that pyproject.toml promises to work with
+test-lowest:
+	@VENV=.venv-lowest PY="$(PY)" ALSO=requirements-lowest.lock sh tools/setup.sh
+	.venv-lowest/bin/python -m pytest -n $(CPUS) $(ARGS)
+
+setup:
+	@VENV="$(VENV)" PY="$(PY)" sh tools/setup.sh
