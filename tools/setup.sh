@@ -79,14 +79,19 @@ is_kept() { # is the environment one that an earlier setup finished, here, with 
 
 make_environment() {
     choose_python
-    if [ -e "$VENV" ] && [ ! -e "$VENV/pyvenv.cfg" ] && [ ! -d "$VENV/bin" ] && [ -n "$(ls -A "$VENV")" ]; then
-        fail "$VENV exists and is not a virtual environment; remove it or pass another place: make VENV=… test"
-    fi
+    case $VENV in
+    */* | [!.]*)
+        if [ -e "$VENV" ] && [ ! -e "$VENV/pyvenv.cfg" ] && [ -n "$(ls -A "$VENV")" ]; then
+            fail "$VENV exists and is not a virtual environment; remove it or name another place: make VENV=.venv test"
+        fi
+        ;;
+    esac
     say "making $VENV with $FOUND"
+    rm -rf "$VENV"
     if [ -n "$UV" ]; then
-        "$UV" venv --quiet --clear --python "$FOUND" "$VENV"
+        "$UV" venv --quiet --python "$FOUND" "$VENV"
     else
-        "$FOUND" -m venv --clear "$VENV"
+        "$FOUND" -m venv "$VENV"
     fi
 }
 
@@ -102,7 +107,7 @@ UV=$(command -v uv 2>/dev/null || true)
 # One setup at a time: the others wait here (flock is a Linux command; elsewhere nobody waits).
 if command -v flock >/dev/null 2>&1; then
     exec 9<tools/setup.sh
-    flock 9
+    flock 9 || true
 fi
 
 locked=$(cat "$LOCK" ${ALSO:+"$ALSO"} | cksum)
