@@ -25,7 +25,10 @@ EtlctlError
 ├── BlockedError                  3  an external input is missing
 ├── UnavailableError              4  a database or object store cannot be used
 ├── HeldError                     5  another process has the work, or took it over
-└── TornLoadError                 6  a load that was half committed by something else; needs a person
+├── TornLoadError                 6  a load that was half committed by something else; needs a person
+└── AlreadyLoaded                 0  no failure: the marker is there, so there is nothing to do
+
+AlreadyDone stands beside the tree: it ends a load whose marker is there, and is no error.
 
 A message says what failed, where, and how to mend it; never a secret. Exit codes: docs/reference/exit-codes.md.
 """
@@ -171,3 +174,17 @@ class TornLoadError(EtlctlError):
     """A marker that says `loading` was committed: something ended the load's transaction in the middle."""
 
     exit_code = ExitCode.TORN
+
+
+class AlreadyDone(Exception):  # noqa: N818  control flow, not an error
+    """Raised where a load finds its marker in place when it is about to write: the attempt ends well, with this note."""
+
+
+class AlreadyLoaded(EtlctlError):
+    """The marker of a load is there, so its body must not run; whoever runs tasks counts this one as done.
+
+    Raised by `with self.output().transaction()` on the way in, since a `with` cannot skip its body. Our own loads catch
+    it in `run()`; a hand-written `run()` lets it pass.
+    """
+
+    exit_code = ExitCode.DONE
