@@ -1,0 +1,20 @@
+"""Named moments of the work at which tests let a process die; in use it does nothing and reads nothing.
+
+A test replaces `point` by its own function before the work begins; so call it through the module
+(`faultpoints.point("load.begun")`), never by a name imported from it. The names in use stand in `POINTS`.
+"""
+
+from __future__ import annotations
+
+POINTS = (
+    "load.begun",  # the write transaction is open, nothing is written
+    "load.marker",  # the marker says `loading`, uncommitted
+    "load.copied",  # the rows are in the target, uncommitted
+    "load.rowcount",  # their number was found right, uncommitted
+    "load.committed",  # COMMIT has returned; nobody was told yet
+)
+"""Every name that a load passes, in this order."""
+
+
+def point(name: str) -> None:
+    """Marks the moment `name`; see the module."""
