@@ -1,3 +1,200 @@
-"""etlctl: a command-line ETL runner."""
+"""etlctl: a command-line ETL runner. The public face: `from etlctl import Task, LoadTable, DateParameter, build`.
+
+Names are handed on lazily, so that importing one of them costs no more than the module it lives in: a pipeline of
+load tasks imports neither SQLAlchemy nor a driver.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from etlctl.app import build
+    from etlctl.core.events import Event
+    from etlctl.core.namespaces import auto_namespace, namespace
+    from etlctl.core.parameters import (
+        BoolParameter,
+        ChoiceListParameter,
+        ChoiceParameter,
+        DateHourParameter,
+        DateIntervalParameter,
+        DateMinuteParameter,
+        DateParameter,
+        DateRangeParameter,
+        DateSecondParameter,
+        DictParameter,
+        EnumListParameter,
+        EnumParameter,
+        FloatParameter,
+        IntParameter,
+        ListParameter,
+        MonthParameter,
+        NumericalParameter,
+        OptionalBoolParameter,
+        OptionalChoiceParameter,
+        OptionalDateParameter,
+        OptionalDictParameter,
+        OptionalFloatParameter,
+        OptionalIntParameter,
+        OptionalListParameter,
+        OptionalNumericalParameter,
+        OptionalParameter,
+        OptionalPathParameter,
+        OptionalStrParameter,
+        OptionalTupleParameter,
+        Parameter,
+        ParameterVisibility,
+        PathParameter,
+        StrParameter,
+        TaskParameter,
+        TimeDeltaParameter,
+        TupleParameter,
+        YearParameter,
+    )
+    from etlctl.core.parametrized import Config
+    from etlctl.core.results import RunSummary, Status, TaskResult
+    from etlctl.core.target import Target
+    from etlctl.core.task import (
+        DynamicRequirements,
+        ExternalTask,
+        Task,
+        WrapperTask,
+        externalize,
+        flatten,
+        inherits,
+        requires,
+    )
+    from etlctl.db.table_target import TableTarget
+    from etlctl.errors import EtlctlError, ExitCode
+    from etlctl.loads.checks import accepted_values, no_rows, not_null, relationship, row_count, unique
+    from etlctl.loads.dump import DumpTable
+    from etlctl.loads.modes import append, merge_on, replace, replace_where
+    from etlctl.loads.query import QueryTable, RunSQL
+    from etlctl.loads.sequence import Sequence, transaction
+    from etlctl.loads.table import LoadTable
+    from etlctl.targets.local import LocalTarget
+    from etlctl.targets.mock import MockTarget
 
 __version__ = "0.1.0"
+
+_PARAMETERS = (
+    "BoolParameter ChoiceListParameter ChoiceParameter DateHourParameter DateIntervalParameter DateMinuteParameter "
+    "DateParameter DateRangeParameter DateSecondParameter DictParameter EnumListParameter EnumParameter FloatParameter "
+    "IntParameter ListParameter MonthParameter NumericalParameter OptionalBoolParameter OptionalChoiceParameter "
+    "OptionalDateParameter OptionalDictParameter OptionalFloatParameter OptionalIntParameter OptionalListParameter "
+    "OptionalNumericalParameter OptionalParameter OptionalPathParameter OptionalStrParameter OptionalTupleParameter "
+    "Parameter ParameterVisibility PathParameter StrParameter TaskParameter TimeDeltaParameter TupleParameter "
+    "YearParameter"
+)
+_NAMES = {
+    "etlctl.app": "build",
+    "etlctl.core.events": "Event",
+    "etlctl.core.parameters": _PARAMETERS,
+    "etlctl.core.parametrized": "Config",
+    "etlctl.core.results": "RunSummary Status TaskResult",
+    "etlctl.core.target": "Target",
+    "etlctl.core.task": "DynamicRequirements ExternalTask Task WrapperTask externalize flatten inherits requires",
+    "etlctl.core.namespaces": "auto_namespace namespace",
+    "etlctl.db.table_target": "TableTarget",
+    "etlctl.errors": "EtlctlError ExitCode",
+    "etlctl.loads.checks": "accepted_values no_rows not_null relationship row_count unique",
+    "etlctl.loads.dump": "DumpTable",
+    "etlctl.loads.modes": "append merge_on replace replace_where",
+    "etlctl.loads.query": "QueryTable RunSQL",
+    "etlctl.loads.sequence": "Sequence transaction",
+    "etlctl.loads.table": "LoadTable",
+    "etlctl.targets.local": "LocalTarget",
+    "etlctl.targets.mock": "MockTarget",
+}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+__all__ = [  # spelled out for type checkers, which a computed list tells nothing; a test keeps it equal to _HOMES
+    "BoolParameter",
+    "ChoiceListParameter",
+    "ChoiceParameter",
+    "Config",
+    "DateHourParameter",
+    "DateIntervalParameter",
+    "DateMinuteParameter",
+    "DateParameter",
+    "DateRangeParameter",
+    "DateSecondParameter",
+    "DictParameter",
+    "DumpTable",
+    "DynamicRequirements",
+    "EnumListParameter",
+    "EnumParameter",
+    "EtlctlError",
+    "Event",
+    "ExitCode",
+    "ExternalTask",
+    "FloatParameter",
+    "IntParameter",
+    "ListParameter",
+    "LoadTable",
+    "LocalTarget",
+    "MockTarget",
+    "MonthParameter",
+    "NumericalParameter",
+    "OptionalBoolParameter",
+    "OptionalChoiceParameter",
+    "OptionalDateParameter",
+    "OptionalDictParameter",
+    "OptionalFloatParameter",
+    "OptionalIntParameter",
+    "OptionalListParameter",
+    "OptionalNumericalParameter",
+    "OptionalParameter",
+    "OptionalPathParameter",
+    "OptionalStrParameter",
+    "OptionalTupleParameter",
+    "Parameter",
+    "ParameterVisibility",
+    "PathParameter",
+    "QueryTable",
+    "RunSQL",
+    "RunSummary",
+    "Sequence",
+    "Status",
+    "StrParameter",
+    "TableTarget",
+    "Target",
+    "Task",
+    "TaskParameter",
+    "TaskResult",
+    "TimeDeltaParameter",
+    "TupleParameter",
+    "WrapperTask",
+    "YearParameter",
+    "__version__",
+    "accepted_values",
+    "append",
+    "auto_namespace",
+    "build",
+    "externalize",
+    "flatten",
+    "inherits",
+    "merge_on",
+    "namespace",
+    "no_rows",
+    "not_null",
+    "relationship",
+    "replace",
+    "replace_where",
+    "requires",
+    "row_count",
+    "transaction",
+    "unique",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'etlctl' has no attribute {name!r}")
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -28,8 +28,6 @@ EtlctlError
 ├── TornLoadError                 6  a load that was half committed by something else; needs a person
 └── AlreadyLoaded                 0  no failure: the marker is there, so there is nothing to do
 
-AlreadyDone stands beside the tree: it ends a load whose marker is there, and is no error.
-
 A message says what failed, where, and how to mend it; never a secret. Exit codes: docs/reference/exit-codes.md.
 """
 
@@ -174,10 +172,6 @@ class TornLoadError(EtlctlError):
     """A marker that says `loading` was committed: something ended the load's transaction in the middle."""
 
     exit_code = ExitCode.TORN
-
-
-class AlreadyDone(Exception):  # noqa: N818  control flow, not an error
-    """Raised where a load finds its marker in place when it is about to write: the attempt ends well, with this note."""
 
 
 class AlreadyLoaded(EtlctlError):

@@ -1,7 +1,7 @@
 """The one ambient thing: where a target finds its database and a task its settings, and what the attempt at hand tells.
 
 `app.py` puts a Context in place around everything it runs. Code that uses a target outside any app (a script, a
-notebook) gets one made from the settings of the current folder, by the hook that `etlctl/__init__.py` installs.
+notebook) gets one made from the settings of the current folder: `current()` asks the module named in `_DEFAULT`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 
@@ -21,7 +21,7 @@ class Context:
 
     project: Path
     """Relative paths start here; an absolute path."""
-    params: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Values of the settings' `[params.Family]` sections, by task family."""
     database: Callable[[str | None], Any] = field(default=lambda name: _no_database(name))
     """A `db.connections.Database` by name or URL; None asks for the default connection."""
@@ -38,11 +38,15 @@ class Attempt:
     """Rows written so far, or None for a task that has not counted any."""
     notes: list[str] = field(default_factory=list)
     """Sentences for the summary line, such as "the file holds a header alone"."""
+    transactions: int = 0
+    """Load transactions open at the moment; a run() that yields tasks must not hold one."""
 
 
 _context: ContextVar[Context | None] = ContextVar("etlctl_context", default=None)
 _attempt: ContextVar[Attempt | None] = ContextVar("etlctl_attempt", default=None)
-_default: Callable[[], Context] | None = None
+_DEFAULT = "etlctl.app"
+"""The module whose `default_context()` makes a Context where nobody has put one in place. Named, not imported: it is
+three floors up, and a program that opens an app never needs it here."""
 
 
 def current() -> Context:
@@ -50,7 +54,8 @@ def current() -> Context:
     context = _context.get()
     if context is not None:
         return context
-    return _default() if _default is not None else Context(project=Path.cwd())
+    made: Context = import_module(_DEFAULT).default_context()
+    return made
 
 
 def attempt() -> Attempt:
@@ -76,12 +81,6 @@ def attempting(attempt: Attempt) -> Iterator[Attempt]:
         yield attempt
     finally:
         _attempt.reset(token)
-
-
-def set_default(factory: Callable[[], Context]) -> None:
-    """Installs what `current()` uses where nobody has put a Context in place."""
-    global _default  # noqa: PLW0603  set once, by the public face, since this floor cannot import app.py
-    _default = factory
 
 
 def _no_database(name: str | None) -> Any:

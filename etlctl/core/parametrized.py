@@ -195,7 +195,7 @@ class Config(Parametrized):
         existing: Self | None = vars(cls).get("_instance")
         if existing is None:
             existing = super().__new__(cls)
-            cls._instance = existing  # type: ignore[attr-defined]  # kept on the class itself, never inherited
+            cls._instance = existing  # kept on the class itself, never inherited
         return existing
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

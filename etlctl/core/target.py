@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 
 class Target(ABC):
@@ -15,6 +15,9 @@ class Target(ABC):
     A subclass gives `exists()`, and `exists_many()` where asking for many at once is cheaper; `str()` of it is what
     a person reads in a message.
     """
+
+    absent: ClassVar[str] = "output is missing"
+    """Plain words for a task whose target is not there, as `plan` shows them."""
 
     @abstractmethod
     def exists(self) -> bool:

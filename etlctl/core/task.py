@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any, ClassVar, TypeVar
 
 from etlctl.core.events import EventSource
+from etlctl.core.namespaces import namespace_of
 from etlctl.core.parameters import ParameterVisibility
 from etlctl.core.parametrized import Parametrized
 from etlctl.core.text import printable, shortened
@@ -20,7 +21,6 @@ from etlctl.errors import BrokenTaskError
 
 _logger = logging.getLogger("etlctl")
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_]")
-_namespaces: dict[str, str] = {}  # module scope -> namespace; written by namespace(), read where a class is made
 
 T = TypeVar("T", bound="Task")
 
@@ -51,7 +51,7 @@ class Task(Parametrized, EventSource):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "task_namespace" not in vars(cls):
-            inherited = _namespace_of(cls.__module__)
+            inherited = namespace_of(cls.__module__)
             if inherited is not None:
                 cls.task_namespace = inherited
         cls.task_family = f"{cls.task_namespace}.{cls.__name__}" if cls.task_namespace else cls.__name__
@@ -248,42 +248,12 @@ def requires(*tasks: type[Task], **named: type[Task]) -> Callable[[type[T]], typ
 
 def externalize(task: Any) -> Any:
     """The same task (or class) without its run(): etlctl waits for its outputs instead of making them."""
-    if isinstance(task, type):
+    if isinstance(task, type) and issubclass(task, Task):
         namespace = {"run": None, "__module__": task.__module__, "task_namespace": task.task_namespace}
-        return type(task)(task.__name__, (task,), namespace)
+        return type(task.__name__, (task,), namespace)
     twin = copy(task)
     twin.run = None
     return twin
-
-
-def namespace(name: str | None = None, scope: str = "") -> None:
-    """Classes made after this in module `scope` and below get `name.` before their name; no name takes it back.
-
-    Call it with `scope=__name__`; an empty scope is every module.
-    """
-    if name is None:
-        _namespaces.pop(scope, None)
-    else:
-        _namespaces[scope] = name
-
-
-def auto_namespace(scope: str = "") -> None:
-    """Classes made after this in module `scope` and below get their module's dotted name as namespace."""
-    namespace("", scope)
-    _namespaces[scope] = _MODULE_NAME
-
-
-_MODULE_NAME = "\0module"
-
-
-def _namespace_of(module: str) -> str | None:
-    if not _namespaces:
-        return None
-    scopes = [scope for scope in _namespaces if not scope or module == scope or module.startswith(scope + ".")]
-    if not scopes:
-        return None
-    found = _namespaces[max(scopes, key=len)]
-    return module if found is _MODULE_NAME else found
 
 
 # -- structures of tasks and targets

@@ -1,4 +1,4 @@
-"""Text that is safe to show: user text may hold escape sequences, newlines and directions that a terminal would obey."""
+"""Text that is safe to show: a user's text may hold escape sequences and newlines that a terminal would obey."""
 
 from __future__ import annotations
 

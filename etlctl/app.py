@@ -1,0 +1,156 @@
+"""The composition root: settings become connections, a registry, a graph, an executor and a runner.
+
+App.open(settings) -> .registry          pipelines are imported when first asked for
+                      .plan(tasks)       graph -> plan; writes nothing
+                      .build(tasks)      graph -> runner -> summary
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from etlctl import settings as settings_module
+from etlctl.core import context
+from etlctl.core.context import Context
+from etlctl.core.graph import Graph
+from etlctl.core.plan import Plan, make_plan
+from etlctl.core.registry import Registry
+from etlctl.core.results import Observer, RunSummary
+from etlctl.core.task import Task
+from etlctl.engine.executors.in_process import InProcessExecutor
+from etlctl.engine.runner import Runner
+from etlctl.errors import ExitCode, SettingsError, UsageError
+from etlctl.settings import Settings, sqlite_file
+
+
+class App:
+    """One project, opened. Within its `with` block tasks and targets find its settings and databases."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.context = Context(settings.project, settings.params, self._database)
+        self._entered = ExitStack()
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """The app of these settings. Raises SettingsError when warehouse and state would be one SQLite file."""
+        state = sqlite_file(settings.state_url.reveal())
+        for connection in settings.connections.values():
+            if state is not None and sqlite_file(connection.url.reveal()) == state:
+                raise SettingsError(
+                    f"[connections.{connection.name}] and [state] are one SQLite file, {state}: history would wait for "
+                    "loads and loads for history. Give one of them a file of its own."
+                )
+        return cls(settings)
+
+    def __enter__(self) -> Self:
+        self._entered.enter_context(context.use(self.context))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._entered.close()
+        self.close()
+
+    def close(self) -> None:
+        """Closes every database connection that was opened."""
+        databases = vars(self).pop("_databases", None)
+        if databases is not None:
+            databases.close()
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The project's tasks; its pipelines are imported at the first look."""
+        with context.use(self.context):
+            return Registry.load(self.settings.pipelines_path, self.settings.pipelines_modules)
+
+    def plan(self, tasks: Sequence[Task], *, force: Collection[Task] = ()) -> Plan:
+        """What `build` would do and why; walks the whole graph, complete tasks too, and writes nothing."""
+        with context.use(self.context):
+            graph = Graph(deep=True, forced=force)
+            return make_plan(graph, graph.add(tasks))
+
+    def build(
+        self,
+        tasks: Sequence[Task],
+        *,
+        deep: bool = False,
+        force: Collection[Task] = (),
+        observers: Sequence[Observer] = (),
+        stop: Callable[[], ExitCode | None] = lambda: None,
+    ) -> RunSummary:
+        """Runs what is missing behind `tasks`, requirements first; raises only for what is found before anything runs.
+
+        `deep` asks behind complete tasks too; `force` names tasks that run although they are complete; `stop` is
+        asked before each task and ends the run gently with the exit code it returns.
+        """
+        with context.use(self.context):
+            graph = Graph(deep=deep, forced=force)
+            roots = graph.add(tasks)
+            runner = Runner(
+                graph,
+                InProcessExecutor(),
+                run_id=_new_run_id(),
+                project=self.settings.project,
+                observers=observers,
+                stop=stop,
+            )
+            return runner.run(roots)
+
+    @cached_property
+    def _databases(self) -> Any:
+        from etlctl.db.connections import Databases  # SQLAlchemy is imported when the first database is asked for
+
+        return Databases(self.settings.connections, self.settings.default_connection, self.settings.project)
+
+    def _database(self, name: str | None) -> Any:
+        return self._databases.get(name)
+
+
+def build(
+    tasks: Sequence[Task] | Task,
+    *,
+    jobs: int = 1,
+    deep: bool = False,
+    force: Collection[Task] = (),
+    observers: Sequence[Observer] = (),
+    settings: Settings | None = None,
+    local_scheduler: bool = True,
+) -> RunSummary:
+    """Builds `tasks` from Python: a script, a notebook, a test. True when all is done.
+
+    Settings are those of the current folder unless given. `local_scheduler` is taken for Luigi's callers: there is no
+    other kind. Raises UsageError (CycleError, SettingsError, …) for what is found before anything ran; what a task
+    does ends in the summary.
+    """
+    if jobs != 1 or not local_scheduler:
+        raise UsageError("build() runs one job in this process: jobs=1 and local_scheduler=True are all it takes.")
+    found = settings or _settings_here()
+    with App.open(found) as app:
+        return app.build([tasks] if isinstance(tasks, Task) else tasks, deep=deep, force=force, observers=observers)
+
+
+def default_context() -> Context:
+    """The Context of the current folder's settings, for targets used outside any app; one per folder."""
+    return _app_of(str(Path.cwd()), os.environ.get("ETLCTL_CONFIG")).context
+
+
+@functools.lru_cache(maxsize=1)
+def _app_of(folder: str, config: str | None) -> App:  # noqa: ARG001  the arguments are what the cache goes by
+    return App.open(_settings_here())
+
+
+def _settings_here() -> Settings:
+    path = settings_module.find(None, os.environ, Path.cwd())
+    return settings_module.load(path, profile=None, environ=os.environ, cwd=Path.cwd())
+
+
+def _new_run_id() -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"

@@ -1,0 +1,210 @@
+"""The graph of tasks: which there are, which are complete, what each requires. Resolved backwards, level by level.
+
+    Graph.add(roots)
+      for each level:  _ask      completeness of the whole level, targets in bulk
+                       _expand   requires() of what is not complete (of everything when deep)
+      _settle                    order, cycles, wrappers: one walk over what is new
+
+Iterative throughout: a chain of 10,000 tasks is 10,000 levels and no recursion. Time and memory are linear in edges.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+from etlctl.core.events import Event
+from etlctl.core.target import exists_in_bulk
+from etlctl.core.task import Completeness, Task, outputs_of, requirements_of
+from etlctl.errors import BrokenTaskError, CycleError, EtlctlError
+
+_logger = logging.getLogger("etlctl")
+
+USER_ERRORS = (Exception, SystemExit)
+"""What user code may raise while it is only asked; a KeyboardInterrupt is the user's, not the code's."""
+
+
+class Node:
+    """One task in the graph, with what is known of it."""
+
+    __slots__ = ("complete", "dependents", "error", "expanded", "forced", "missing", "order", "requires", "task")
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.complete: bool | None = None
+        """None until asked; a wrapper's answer comes from its requirements."""
+        self.error: BaseException | None = None
+        """What requires(), output() or complete() raised; such a task cannot run."""
+        self.missing: tuple[Any, ...] = ()
+        """The outputs that are not there."""
+        self.requires: list[Node] = []
+        self.dependents: list[Node] = []
+        self.expanded = False
+        self.forced = False
+        """Complete, but asked for all the same."""
+        self.order = -1
+        """Requirements have a smaller number than what requires them."""
+
+    def __repr__(self) -> str:
+        return f"<Node {self.task!r} complete={self.complete} error={self.error!r}>"
+
+
+class Graph:
+    """Tasks reachable from those asked for, each once."""
+
+    def __init__(self, *, deep: bool = False, forced: Collection[Task] = ()) -> None:
+        """With `deep` complete tasks are descended into as well; `forced` ones count as not complete."""
+        self.nodes: dict[Task, Node] = {}
+        self._deep = deep
+        self._forced = frozenset(forced)
+        self._ordered = 0
+
+    def add(self, tasks: Iterable[Task]) -> list[Node]:
+        """Resolves `tasks` and what they need, and returns their nodes, in order. Raises CycleError.
+
+        A task that cannot be asked keeps its error in its node; the others are resolved all the same.
+        """
+        roots = [self._node(task) for task in tasks]
+        level = [node for node in dict.fromkeys(roots) if not node.expanded and node.complete is None]
+        while level:
+            self._ask(level)
+            level = self._expand(level)
+        self._settle(roots)
+        return roots
+
+    def walk(self, roots: Iterable[Node]) -> Iterator[Node]:
+        """Nodes reachable from `roots`, requirements before what requires them, each once."""
+        reached: set[Node] = set()
+        stack = list(roots)
+        while stack:
+            node = stack.pop()
+            if node not in reached:
+                reached.add(node)
+                stack.extend(node.requires)
+        return iter(sorted(reached, key=lambda node: node.order))
+
+    def _node(self, task: Task) -> Node:
+        node = self.nodes.get(task)
+        if node is None:
+            node = self.nodes[task] = Node(task)
+        return node
+
+    # -- one level
+
+    def _ask(self, level: list[Node]) -> None:
+        targets: list[tuple[Node, list[Any]]] = []
+        for node in level:
+            try:
+                kind = type(node.task).completeness()
+                if kind is Completeness.OUTPUTS:
+                    targets.append((node, outputs_of(node.task)))
+                elif kind is Completeness.OWN:
+                    node.complete = bool(node.task.complete())
+            except USER_ERRORS as error:
+                self._break(node, error)
+
+        found = exists_in_bulk(target for _, group in targets for target in group)
+        for node, group in targets:
+            answers = [found[id(target)] for target in group]
+            failed = next((answer for answer in answers if isinstance(answer, Exception)), None)
+            if failed is not None:
+                self._break(node, failed)
+                continue
+            node.missing = tuple(target for target, there in zip(group, answers, strict=True) if not there)
+            node.complete = bool(group) and not node.missing
+        for node in level:
+            self._force(node)
+            if node.complete:
+                node.task.trigger_event(Event.DEPENDENCY_PRESENT, node.task)
+            elif node.complete is False and node.task.is_external:
+                node.task.trigger_event(Event.DEPENDENCY_MISSING, node.task)
+
+    def _expand(self, level: list[Node]) -> list[Node]:
+        found: list[Node] = []
+        for node in level:
+            node.expanded = True
+            if node.error is not None or (node.complete and not self._deep):
+                continue
+            try:
+                requirements = requirements_of(node.task)
+            except USER_ERRORS as error:
+                self._break(node, error)
+                continue
+            for task in requirements:
+                known = task in self.nodes
+                requirement = self._node(task)
+                node.requires.append(requirement)
+                requirement.dependents.append(node)
+                node.task.trigger_event(Event.DEPENDENCY_DISCOVERED, node.task, task)
+                if not known:
+                    found.append(requirement)
+        return found
+
+    def _break(self, node: Node, error: BaseException) -> None:
+        if not isinstance(error, EtlctlError):
+            _logger.debug("%r cannot be asked", node.task, exc_info=error)
+        if isinstance(error, SystemExit):
+            wrapped = BrokenTaskError(f"{node.task.label}: its code called sys.exit({error.code!r}) when asked")
+            wrapped.__cause__ = error
+            error = wrapped
+        node.error = error
+        node.task.trigger_event(Event.BROKEN_TASK, node.task, error)
+
+    # -- order, cycles, wrappers
+
+    def _settle(self, roots: list[Node]) -> None:
+        """Depth first over what has no order yet; a node gets its number when all it requires have theirs."""
+        path: dict[Node, Iterator[Node]] = {}
+        for root in roots:
+            if root.order >= 0:
+                continue
+            path[root] = iter(root.requires)
+            while path:
+                node, pending = next(reversed(path.items()))
+                requirement = next((one for one in pending if one.order < 0), None)
+                if requirement is None:
+                    del path[node]
+                    self._finish(node)
+                elif requirement in path:
+                    nodes = list(path)
+                    raise CycleError(cycle_sentence([*nodes[nodes.index(requirement) :], requirement]))
+                else:
+                    path[requirement] = iter(requirement.requires)
+
+    def _finish(self, node: Node) -> None:
+        node.order = self._ordered
+        self._ordered += 1
+        if node.complete is None and node.error is None:
+            node.complete = all(requirement.complete for requirement in node.requires)
+            self._force(node)
+
+    def _force(self, node: Node) -> None:
+        if node.complete and node.task in self._forced:
+            node.complete, node.forced = False, True
+
+
+def path_to(start: Iterable[Node], goal: Node) -> list[Node] | None:
+    """The way from one of `start` to `goal` along requirements that are not complete; None when there is none."""
+    came_from: dict[Node, Node | None] = dict.fromkeys(start)
+    stack = list(came_from)
+    while stack:
+        node = stack.pop()
+        if node is goal:
+            way = [node]
+            while (before := came_from[way[-1]]) is not None:
+                way.append(before)
+            return way[::-1]
+        for requirement in node.requires:
+            if requirement not in came_from and not requirement.complete:
+                came_from[requirement] = node
+                stack.append(requirement)
+    return None
+
+
+def cycle_sentence(circle: list[Node]) -> str:
+    """`A(x=1) -> B(x=1) -> A(x=1)` in a sentence; the middle of a long one is left out."""
+    names = [node.task.label for node in circle]
+    if len(names) > 12:
+        names = [*names[:6], f"… {len(names) - 11} more …", *names[-5:]]
+    return "These tasks require each other in a circle: " + " -> ".join(names) + ". One of them must not."

@@ -1,0 +1,130 @@
+"""The plan: what a build would do with each task and why, as a value. Nothing is written to find it out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+from etlctl.core.graph import Graph, Node
+from etlctl.core.task import Completeness, Task
+from etlctl.core.text import shortened
+from etlctl.errors import EtlctlError
+
+
+class Decision(StrEnum):
+    """What a build would do with a task."""
+
+    RUN = "run"
+    DONE = "done"
+    BLOCKED = "blocked"
+    """An external input is missing, its own or one it requires."""
+    BROKEN = "broken"
+    """It, or what it requires, cannot be asked what it needs."""
+    UNNEEDED = "unneeded"
+    """Not complete, but everything that would need it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTask:
+    """One task of the plan."""
+
+    task: Task
+    decision: Decision
+    reason: str
+    """Plain words, one printable line; empty for DONE."""
+    requires: tuple[Task, ...] | None
+    """Direct requirements; None where they could not be asked for."""
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `etlctl build` would do, requirements before what requires them."""
+
+    roots: tuple[Task, ...]
+    tasks: tuple[PlannedTask, ...]
+
+    @cached_property
+    def by_task(self) -> dict[Task, PlannedTask]:
+        """The same, to be looked up by task."""
+        return {planned.task: planned for planned in self.tasks}
+
+    def count(self, decision: Decision) -> int:
+        """How many tasks have this decision."""
+        return sum(planned.decision is decision for planned in self.tasks)
+
+
+def make_plan(graph: Graph, roots: Iterable[Node]) -> Plan:
+    """Decides for each node reachable from `roots`; `graph` was resolved with them."""
+    roots = list(roots)
+    needed = _needed(roots)
+    decided: dict[Node, Decision] = {}
+    tasks: list[PlannedTask] = []
+    for node in graph.walk(roots):
+        decision, reason = _decide(node, decided)
+        if decision is not Decision.DONE and node not in needed:
+            decision, reason = Decision.UNNEEDED, "nothing that is to run needs it"
+        decided[node] = decision
+        requires = None if node.error is not None else tuple(one.task for one in node.requires)
+        tasks.append(PlannedTask(node.task, decision, reason, requires, node.error))
+    return Plan(tuple(node.task for node in roots), tuple(tasks))
+
+
+def _needed(roots: list[Node]) -> set[Node]:
+    """What a build descends to: from the roots through everything that is not complete."""
+    reached: set[Node] = set()
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node not in reached:
+            reached.add(node)
+            if not node.complete:
+                stack.extend(node.requires)
+    return reached
+
+
+def _decide(node: Node, decided: dict[Node, Decision]) -> tuple[Decision, str]:
+    if node.error is not None:
+        # a complete task whose requires() fails is done all the same: a build would not ask it
+        return (Decision.DONE, "") if node.complete else (Decision.BROKEN, error_line(node.error))
+    if node.complete:
+        return Decision.DONE, ""
+    if node.task.is_external:
+        return Decision.BLOCKED, missing_line(node)
+    for requirement in node.requires:
+        if decided[requirement] is Decision.BROKEN:
+            return Decision.BROKEN, f"{requirement.task.label} cannot be asked"
+    for requirement in node.requires:
+        if decided[requirement] is Decision.BLOCKED:
+            return Decision.BLOCKED, f"blocked by {requirement.task.label}"
+    if any(decided[requirement] is Decision.RUN for requirement in node.requires):
+        return Decision.RUN, "upstream will run"
+    return Decision.RUN, _absence(node)
+
+
+def missing_line(node: Node) -> str:
+    """Why an external task blocks: `data/x.csv is missing`."""
+    if node.missing:
+        more = f" and {len(node.missing) - 1} more" if len(node.missing) > 1 else ""
+        return f"{shortened(str(node.missing[0]), 200)} is missing{more}"
+    return "its complete() says no" if type(node.task).completeness() is Completeness.OWN else "it declares no output"
+
+
+def error_line(error: BaseException) -> str:
+    """The error as one printable line, with the kind's name where the text alone would not tell."""
+    text = str(error).strip()
+    if isinstance(error, EtlctlError):
+        return shortened(text, 500)
+    return shortened(f"{type(error).__name__}: {text}" if text else type(error).__name__, 500)
+
+
+def _absence(node: Node) -> str:
+    if node.missing:
+        return str(getattr(node.missing[0], "absent", "output is missing"))
+    if node.forced:
+        return "done, but asked for by --force"
+    if type(node.task).completeness() is Completeness.OWN:
+        return "its complete() says no"
+    return "has no output, so it runs every time"

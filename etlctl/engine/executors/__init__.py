@@ -1,0 +1,1 @@
+"""Where attempts are carried out; one file per executor, each behind the same small protocol."""

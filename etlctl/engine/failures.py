@@ -1,0 +1,66 @@
+"""What a person is told of an exception that came out of a task: one line, more lines, and where in their code."""
+
+from __future__ import annotations
+
+import inspect
+import sysconfig
+from pathlib import Path
+
+import etlctl
+from etlctl.core.task import Task
+from etlctl.core.text import shortened
+from etlctl.errors import EtlctlError, ExitCode
+
+_OURS = str(Path(etlctl.__file__).parent)
+_LIBRARIES = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+_MOST_LINES = 20
+
+
+def lines_of(error: BaseException) -> tuple[str, ...]:
+    """The error's text as printable lines, the first of them the reason; the kind's name where it helps."""
+    text = str(error).strip()
+    if isinstance(error, SystemExit):
+        text = f"its code called sys.exit({error.code!r})"
+    elif isinstance(error, KeyboardInterrupt):
+        text = "interrupted"
+    elif not isinstance(error, EtlctlError):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    lines = [shortened(line, 500) for line in text.splitlines() if line.strip()]
+    if len(lines) > _MOST_LINES:
+        lines = [*lines[:_MOST_LINES], f"… {len(lines) - _MOST_LINES} more lines"]
+    return tuple(lines) or (type(error).__name__,)
+
+
+def exit_code_of(error: BaseException) -> ExitCode:
+    """What the error means for the exit code: what would be a usage error up front is a failure of the one task."""
+    code = error.exit_code if isinstance(error, EtlctlError) else ExitCode.FAILED
+    return ExitCode.FAILED if code is ExitCode.USAGE else code
+
+
+def place_of(error: BaseException, task: Task, project: Path) -> str:
+    """`pipelines/flights.py:41`: the deepest line of the user's own code, or the task's class; empty if unknown."""
+    place = _deepest_frame(error) or _definition(type(task))
+    if place is None:
+        return ""
+    file, line = place
+    path = Path(file)
+    return f"{path.relative_to(project) if path.is_relative_to(project) else path}:{line}"
+
+
+def _deepest_frame(error: BaseException) -> tuple[str, int] | None:
+    found = None
+    frame = error.__traceback__
+    while frame is not None:
+        file = frame.tb_frame.f_code.co_filename
+        if not file.startswith((_OURS, *_LIBRARIES, "<")):
+            found = (file, frame.tb_lineno)
+        frame = frame.tb_next
+    return found
+
+
+def _definition(cls: type[Task]) -> tuple[str, int] | None:
+    try:
+        file = inspect.getsourcefile(cls)
+        return (file, inspect.findsource(cls)[1] + 1) if file and not file.startswith(_OURS) else None
+    except (OSError, TypeError):  # a class without a file: a notebook, an interactive session
+        return None
