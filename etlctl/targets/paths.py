@@ -1,0 +1,54 @@
+"""Where a path written in a pipeline is on the disk: in the project, and inside a root; nothing here opens a file."""
+
+from __future__ import annotations
+
+import os
+
+from etlctl.core import context
+from etlctl.core.text import printable, shortened
+from etlctl.errors import TaskError
+
+
+def as_text(path: str | os.PathLike[str]) -> str:
+    """The path as str; TaskError for one that no file system takes: empty, with a NUL, or not encodable."""
+    text = os.fsdecode(path)
+    if not text:
+        raise TaskError("a target needs a path, and this one is empty")
+    if "\x00" in text:
+        raise TaskError(f"the path {shortened(text)} holds a NUL character, which no file name may")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError as error:
+        raise TaskError(
+            f"the path {shortened(text)} cannot be written in this system's encoding: {error.reason}"
+        ) from error
+    return text
+
+
+def project_prefix() -> str:
+    """What goes before a relative path: nothing where the project is the current folder, else the project's path.
+
+    So a pipeline's own `open(target.path)` and ours mean the same file, and paths stay as short as they were written.
+    """
+    project = os.fspath(context.current().project)
+    try:
+        return "" if os.getcwd() == project else project
+    except FileNotFoundError:  # the current folder was removed
+        return project
+
+
+def check_relative(path: str) -> None:
+    """Refuses by its text alone a path that is meant to stay inside a root."""
+    if os.path.isabs(path):
+        raise TaskError(f"{shortened(path)} is absolute, but must stay inside its root: give it relative to the root")
+    if ".." in path.split("/"):
+        raise TaskError(f"{shortened(path)} goes up by '..', but must stay inside its root")
+    if os.path.normpath(path) == ".":
+        raise TaskError(f"{shortened(path)} names the root itself: give a path inside it")
+
+
+def check_inside(root: str, path: str) -> None:
+    """Refuses a path that symbolic links, as they are now, lead out of its root."""
+    real_root, real = os.path.realpath(root), os.path.realpath(path)
+    if os.path.commonpath([real_root, real]) != real_root:
+        raise TaskError(f"{printable(path)} leads out of its root {printable(root)} by a symbolic link")
