@@ -147,6 +147,11 @@ class Parameter(Generic[T]):
         """What would be accepted, for an error sentence and for help: "a date like 2013-01-31"."""
         return "text" if self._holds_text else f"a value of {type(self).__name__}"
 
+    @property
+    def suggestions(self) -> tuple[str, ...]:
+        """Texts that the kind takes, for completion in a shell; empty where there is no short list of them."""
+        return ()
+
     def default_value(self) -> T:
         """The default, normalised; a callable one is asked anew each time. Raises MissingParameterError without one."""
         if not self.has_default:

@@ -72,6 +72,10 @@ class EnumParameter(Parameter[E], Generic[E]):
     def accepts(self) -> str:
         return f"one of {self._members.names}"
 
+    @property
+    def suggestions(self) -> tuple[str, ...]:
+        return tuple(self._members.enum.__members__)
+
     def parse(self, text: str) -> E:
         return self._members.named(text)
 
@@ -99,6 +103,10 @@ class EnumListParameter(Parameter[tuple[E, ...]], Generic[E]):
     @property
     def accepts(self) -> str:
         return f"names divided by commas, each one of {self._members.names}"
+
+    @property
+    def suggestions(self) -> tuple[str, ...]:
+        return tuple(self._members.enum.__members__)
 
     def parse(self, text: str) -> tuple[E, ...]:
         return tuple(self._members.named(name) for name in text.split(_SEPARATOR)) if text else ()
@@ -160,6 +168,10 @@ class ChoiceParameter(Parameter[C], Generic[C]):
     def accepts(self) -> str:
         return f"one of {self._choices.texts}"
 
+    @property
+    def suggestions(self) -> tuple[str, ...]:
+        return tuple(self._choices.by_text)
+
     def parse(self, text: str) -> C:
         return self._choices.named(text)
 
@@ -190,6 +202,10 @@ class ChoiceListParameter(Parameter[tuple[C, ...]], Generic[C]):
     @property
     def accepts(self) -> str:
         return f"words divided by commas, each one of {self._choices.texts}"
+
+    @property
+    def suggestions(self) -> tuple[str, ...]:
+        return tuple(self._choices.by_text)
 
     def parse(self, text: str) -> tuple[C, ...]:
         return tuple(self._choices.named(word) for word in text.split(_SEPARATOR)) if text else ()

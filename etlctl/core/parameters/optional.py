@@ -42,6 +42,10 @@ class OptionalOf(Parameter[T | None], Generic[T]):
     def accepts(self) -> str:
         return f"{self.inner.accepts}, or nothing"
 
+    @property
+    def suggestions(self) -> tuple[str, ...]:
+        return self.inner.suggestions
+
     def parse(self, text: str) -> T | None:
         return self.inner.parse(text) if text else None
 

@@ -39,6 +39,10 @@ class BoolParameter(Parameter[bool]):
     def accepts(self) -> str:
         return "true or false"
 
+    @property
+    def suggestions(self) -> tuple[str, ...]:
+        return ("true", "false")
+
     def parse(self, text: str) -> bool:
         word = text.lower()
         if word not in ("true", "false"):
