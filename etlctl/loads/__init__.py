@@ -1,1 +1,1 @@
-"""The task classes that move data: what they declare and how a run of them goes; the SQL of each database is in db/dialects."""
+"""The task classes that move data: what they declare, and how a run goes; each database's own SQL is in db/dialects."""
