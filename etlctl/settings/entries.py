@@ -1,0 +1,181 @@
+"""The raw values of the settings, key by key: what file, profile and environment say, the stronger over the weaker.
+
+Names and types are checked here, also in profiles that are not asked for; what a text stands for is not looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from etlctl.errors import SettingsError
+from etlctl.settings.document import Document
+from etlctl.settings.keys import (
+    CONNECTION,
+    PROFILES,
+    TREE,
+    Key,
+    KeyPath,
+    Kind,
+    Tree,
+    all_keys,
+    child,
+    dotted,
+    printable,
+)
+from etlctl.suggest import did_you_mean
+
+_CONNECTION_NAME = r"[A-Za-z][A-Za-z0-9_-]*"
+_CONNECTIONS_PREFIX = "ETLCTL_CONNECTIONS_"
+_PARAMS_PREFIX = "ETLCTL_PARAMS_"
+
+
+class Entry(NamedTuple):
+    """One value as it was found."""
+
+    value: Any
+    origin: str
+    is_literal: bool = False
+    """Taken as it is: `${` in it means nothing."""
+
+
+Entries: TypeAlias = dict[KeyPath, Entry]
+
+
+class Layer(NamedTuple):
+    """What one table of keys holds: the top of the file, or a profile."""
+
+    entries: Entries
+    connections: dict[str, str]
+    """Every connection that is named, be it with an empty table, and where."""
+
+
+def file_layer(document: Document) -> Layer:
+    """The keys at the top of the file, profiles aside."""
+    top = {name: value for name, value in document.table.items() if name != PROFILES}
+    return _layer(document, top, (), "")
+
+
+def profile_layers(document: Document) -> dict[str, Layer]:
+    """The keys of every `[profiles.NAME]`, by name."""
+    profiles = _table(document, document.table.get(PROFILES, {}), (PROFILES,))
+    return {
+        name: _layer(
+            document, _table(document, table, (PROFILES, name)), (PROFILES, name), f" (profile {printable(name)})"
+        )
+        for name, table in profiles.items()
+    }
+
+
+def environment_entries(environ: Mapping[str, str], connections: Iterable[str]) -> Entries:
+    """The overrides among the environment variables; one that names no connection is a SettingsError."""
+    known = _variables(connections)
+    entries: Entries = {}
+    for name in sorted(environ):
+        if name.startswith(_PARAMS_PREFIX):
+            raise SettingsError(
+                f"environment variable {name}: parameters are not set this way, since their names are case sensitive. "
+                'Write [params.Family] name = "${VARIABLE}" in the settings file.'
+            )
+        paths = known.get(name, [])
+        if not paths and name.startswith(_CONNECTIONS_PREFIX):
+            raise SettingsError(
+                f"environment variable {name} overrides nothing: no connection is named so, or has such a key."
+                f"{did_you_mean(name, known)}"
+            )
+        if len(paths) > 1:
+            both = " and ".join(dotted(path) for path in paths)
+            raise SettingsError(f"environment variable {name} stands for {both}. Rename one of the connections.")
+        for path in paths:
+            entries[path] = _environment_entry(name, environ[name], path)
+    return entries
+
+
+def _variables(connections: Iterable[str]) -> dict[str, list[KeyPath]]:
+    variables: dict[str, list[KeyPath]] = {}
+    names = list(connections)
+    for key in all_keys():
+        if key.variable is None:
+            continue
+        if CONNECTION not in key.path:
+            variables[key.variable] = [key.path]
+            continue
+        for name in names:
+            form = re.sub("[^A-Za-z0-9]", "_", name).upper()
+            path = tuple(name if part == CONNECTION else part for part in key.path)
+            variables.setdefault(key.variable.replace(f"_{CONNECTION}_", f"_{form}_"), []).append(path)
+    return variables
+
+
+def _environment_entry(name: str, text: str, path: KeyPath) -> Entry:
+    origin = f"environment variable {name}"
+    if not text:
+        raise SettingsError(f"{origin} is set, but empty. Unset it, or give it a value.")
+    if path[-1] == "modules":
+        return Entry([module.strip() for module in text.split(",")], origin, is_literal=True)
+    return Entry(text, origin, is_literal=True)
+
+
+def _layer(document: Document, table: Mapping[str, Any], prefix: KeyPath, note: str) -> Layer:
+    layer = Layer({}, {})
+    _collect(document, table, TREE, prefix, len(prefix), layer, note)
+    for name in table.get("connections", {}):
+        path = (*prefix, "connections", name)
+        if not re.fullmatch(_CONNECTION_NAME, name):
+            raise SettingsError(
+                f"{document.at(path)}: '{dotted(path)}': a connection's name is letters, digits, _ and -, "
+                "a letter first. Rename it."
+            )
+        layer.connections[name] = document.at(path) + note
+    return layer
+
+
+def _collect(
+    document: Document, table: Mapping[str, Any], tree: Tree, path: KeyPath, skip: int, layer: Layer, note: str
+) -> None:
+    """Puts each value under `table` into the layer, under its path without the first `skip` parts."""
+    for name, value in table.items():
+        here = (*path, name)
+        known = child(tree, name)
+        if known is None:
+            raise _unknown(document, here, tree, is_top=len(path) == skip)
+        if isinstance(known, Key):
+            _check_kind(document, here, known.kind, value)
+            layer.entries[here[skip:]] = Entry(value, document.at(here) + note)
+        else:
+            _collect(document, _table(document, value, here), known, here, skip, layer, note)
+
+
+def _unknown(document: Document, path: KeyPath, tree: Tree, *, is_top: bool) -> SettingsError:
+    names = [*tree, *([PROFILES] if len(path) == 1 else [])]
+    name = path[-1]
+    sentence = f"{document.at(path)}: unknown key '{dotted(path)}'."
+    if not is_top and name in TREE:
+        return SettingsError(f"{sentence} {name} belongs at the top, before the first [table].")
+    return SettingsError(f"{sentence}{did_you_mean(name, names)} Known here: {', '.join(sorted(names))}.")
+
+
+def _table(document: Document, value: Any, path: KeyPath) -> Mapping[str, Any]:
+    if isinstance(value, Mapping):
+        return value
+    raise SettingsError(f"{document.at(path)}: '{dotted(path)}' must be a table of keys, not {_kind_of(value)}.")
+
+
+def _check_kind(document: Document, path: KeyPath, kind: Kind, value: Any) -> None:
+    where = f"{document.at(path)}: '{dotted(path)}' must be {kind.value}"
+    if kind is Kind.ANY:
+        return
+    if kind is Kind.TEXTS:
+        if not isinstance(value, list):
+            raise SettingsError(f"{where}, not {_kind_of(value)}.")
+        wrong = [item for item in value if not isinstance(item, str)]
+        if wrong:
+            raise SettingsError(f"{where}; {_kind_of(wrong[0])} is among them.")
+    elif not isinstance(value, str):
+        raise SettingsError(f"{where}, not {_kind_of(value)}.")
+
+
+def _kind_of(value: Any) -> str:
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
+    return names.get(type(value), "a table" if isinstance(value, Mapping) else "a date or time")

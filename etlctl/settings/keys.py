@@ -1,0 +1,89 @@
+"""Every key a settings file may hold, once; the reader, the environment and the reference page all go by this list.
+
+This package makes named tuples where etlctl has frozen dataclasses, and compiles patterns where they are used: both
+are a matter of start-up, where each frozen dataclass costs a millisecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import NamedTuple, TypeAlias
+
+KeyPath: TypeAlias = tuple[str, ...]
+Tree: TypeAlias = "dict[str, Tree | Key]"
+
+FAMILY, CONNECTION, PARAMETER = "FAMILY", "NAME", "PARAMETER"
+_PLACEHOLDERS = {FAMILY, CONNECTION, PARAMETER}
+
+
+class Kind(Enum):
+    """What a key takes; the value ends the sentence "… must be"."""
+
+    TEXT = "a text in quotes"
+    URL = "a text in quotes, a database URL"
+    TEXTS = "a list of texts in quotes"
+    ANY = "any value"
+
+
+class Key(NamedTuple):
+    """One key: `NAME` and the like stand for a name that the user chooses."""
+
+    path: KeyPath
+    kind: Kind
+    default: str | None = None
+    variable: str | None = None
+    """The environment variable that overrides it."""
+
+
+STATE_URL = Key(("state", "url"), Kind.URL, "sqlite:///.etlctl/state.db", "ETLCTL_STATE_URL")
+DEFAULT_CONNECTION = Key(("default_connection",), Kind.TEXT, "warehouse", "ETLCTL_DEFAULT_CONNECTION")
+PIPELINES_PATH = Key(("pipelines", "path"), Kind.TEXT, "pipelines", "ETLCTL_PIPELINES_PATH")
+PIPELINES_MODULES = Key(("pipelines", "modules"), Kind.TEXTS, None, "ETLCTL_PIPELINES_MODULES")
+CONNECTION_URL = Key(
+    ("connections", CONNECTION, "url"), Kind.URL, "sqlite:///.etlctl/warehouse.db", "ETLCTL_CONNECTIONS_NAME_URL"
+)
+MARKER_TABLE = Key(
+    ("connections", CONNECTION, "marker_table"), Kind.TEXT, "table_updates", "ETLCTL_CONNECTIONS_NAME_MARKER_TABLE"
+)
+PARAMS = Key(("params", FAMILY, PARAMETER), Kind.ANY)
+
+TREE: Tree = {
+    "default_connection": DEFAULT_CONNECTION,
+    "pipelines": {"path": PIPELINES_PATH, "modules": PIPELINES_MODULES},
+    "state": {"url": STATE_URL},
+    "connections": {CONNECTION: {"url": CONNECTION_URL, "marker_table": MARKER_TABLE}},
+    "params": {FAMILY: {PARAMETER: PARAMS}},
+}
+PROFILES = "profiles"
+CONFIG_VARIABLE = "ETLCTL_CONFIG"
+PROFILE_VARIABLE = "ETLCTL_PROFILE"
+
+
+def all_keys(table: Tree = TREE) -> Iterator[Key]:
+    """The keys within a table, the whole tree unless told."""
+    for below in table.values():
+        if isinstance(below, Key):
+            yield below
+        else:
+            yield from all_keys(below)
+
+
+def child(table: Tree, name: str) -> Tree | Key | None:
+    """What `name` means in `table`; None for a name that it does not know."""
+    placeholder = next((known for known in table if known in _PLACEHOLDERS), None)
+    return table.get(placeholder or name)
+
+
+def dotted(path: KeyPath) -> str:
+    """The key as one would write it on one line of TOML, safe to show."""
+    return ".".join(part if _is_bare(part) else f'"{printable(part)}"' for part in path)
+
+
+def printable(text: str) -> str:
+    r"""`text` with what a terminal would obey written out, as in `\x1b`."""
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def _is_bare(part: str) -> bool:
+    return part.isascii() and part.replace("-", "_").replace("_", "a").isalnum()

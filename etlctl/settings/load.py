@@ -1,0 +1,122 @@
+"""From where a user stands to Settings: finds the file, and makes one checked value of file, profile and environment.
+
+load
+├── document.read            TOML, and the line of each key
+├── entries.*                names and types; environment over profile over file
+└── resolve.resolved         what texts stand for, defaults, absolute paths
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from etlctl.errors import SettingsError
+from etlctl.settings.document import Document, owner_warning, read
+from etlctl.settings.entries import Layer, environment_entries, file_layer, profile_layers
+from etlctl.settings.keys import CONFIG_VARIABLE, PROFILE_VARIABLE, printable
+from etlctl.settings.model import Settings
+from etlctl.settings.resolve import DEFAULT_NAME, Place, resolved
+from etlctl.suggest import did_you_mean
+
+_SEARCHED = (Path("config", "etlctl.toml"), Path("etlctl.toml"))
+
+
+def find(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
+    """The settings file, an absolute path: `explicit`, ETLCTL_CONFIG, config/etlctl.toml, etlctl.toml; or None.
+
+    A file that is named, and one that is there and cannot be looked at, is a SettingsError rather than passed over.
+    """
+    if explicit is not None:
+        return _named(explicit, cwd, "--config")
+    if CONFIG_VARIABLE in environ:
+        return _named(environ[CONFIG_VARIABLE], cwd, f"environment variable {CONFIG_VARIABLE}")
+    for candidate in _SEARCHED:
+        try:
+            (cwd / candidate).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise SettingsError(f"{candidate}: the settings file cannot be read: {error.strerror}.") from None
+        return _absolute(cwd / candidate)
+    return None
+
+
+def load(path: Path | None, *, environ: Mapping[str, str], cwd: Path, profile: str | None = None) -> Settings:
+    """The Settings of the file that `find` found, or of none; `profile` goes before ETLCTL_PROFILE.
+
+    SettingsError for whatever cannot be used, with the place of it.
+    """
+    file = _absolute(cwd / path) if path is not None else None
+    document = read(file, shown=_shown(file, cwd)) if file is not None else Document()
+    profiles = profile_layers(document)
+    layers = [file_layer(document)]
+    chosen, chosen_by = _profile(profile, environ)
+    if chosen is not None:
+        layers.append(_chosen_layer(profiles, chosen, chosen_by, document))
+
+    connections = {name: at for layer in layers for name, at in layer.connections.items()} or {DEFAULT_NAME: "default"}
+    entries = {path: entry for layer in layers for path, entry in layer.entries.items()}
+    entries |= environment_entries(environ, connections)
+
+    warning = owner_warning(file, shown=document.shown, user=os.getuid()) if file is not None else None
+    place = Place(project=_project(file, cwd), file=file, profile=chosen, profile_origin=chosen_by)
+    return resolved(place, entries, connections, environ=environ, warnings=(warning,) if warning else ())
+
+
+def _named(text: str, cwd: Path, origin: str) -> Path:
+    if not text:
+        raise SettingsError(f"{origin} is empty. Name a settings file, or leave it out.")
+    file = _absolute(cwd / Path(text).expanduser())
+    shown = printable(text)
+    try:
+        is_folder = file.is_dir()
+        file.stat()
+    except FileNotFoundError:
+        raise SettingsError(f"{origin}: there is no settings file {shown}. Check the path.") from None
+    except OSError as error:
+        raise SettingsError(f"{origin}: the settings file {shown} cannot be read: {error.strerror}.") from None
+    if is_folder:
+        raise SettingsError(f"{origin}: {shown} is a folder, not a settings file.")
+    return file
+
+
+def _profile(profile: str | None, environ: Mapping[str, str]) -> tuple[str | None, str]:
+    if profile is not None:
+        return profile, "--profile"
+    if PROFILE_VARIABLE not in environ:
+        return None, ""
+    origin = f"environment variable {PROFILE_VARIABLE}"
+    if not environ[PROFILE_VARIABLE]:
+        raise SettingsError(f"{origin} is set, but empty. Unset it, or name a profile.")
+    return environ[PROFILE_VARIABLE], origin
+
+
+def _chosen_layer(profiles: Mapping[str, Layer], chosen: str, chosen_by: str, document: Document) -> Layer:
+    if chosen in profiles:
+        return profiles[chosen]
+    sentence = f"{chosen_by}: there is no profile '{printable(chosen)}'."
+    if not document.shown:
+        raise SettingsError(f"{sentence} There is no settings file here; [profiles.NAME] of one holds a profile.")
+    if not profiles:
+        raise SettingsError(f"{sentence} {document.shown} has no [profiles.NAME].")
+    names = ", ".join(printable(name) for name in sorted(profiles))
+    raise SettingsError(f"{sentence}{did_you_mean(chosen, profiles)} {document.shown} has: {names}.")
+
+
+def _project(file: Path | None, cwd: Path) -> Path:
+    if file is None:
+        return _absolute(cwd)
+    return file.parent.parent if file.parent.name == "config" else file.parent
+
+
+def _absolute(path: Path) -> Path:
+    return Path(
+        os.path.abspath(path)
+    )  # a link stays: mounted configuration is one, and its folder is not the project's
+
+
+def _shown(file: Path, cwd: Path) -> str:
+    base = _absolute(cwd)
+    return printable(str(file.relative_to(base) if file.is_relative_to(base) else file))

@@ -1,0 +1,51 @@
+"""The values that settings are once read; frozen, and made by `load` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from etlctl.settings.secret import Secret
+from etlctl.settings.urls import masked_url
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """One `[connections.NAME]`."""
+
+    name: str
+    url: Secret
+    """A URL in SQLAlchemy's form; the file of a SQLite one is absolute."""
+    marker_table: str = "table_updates"
+
+    @property
+    def shown_url(self) -> str:
+        """The URL with its password masked, for people."""
+        return masked_url(self.url.reveal())
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that a settings file, a profile and the environment say, checked, with every path and URL absolute."""
+
+    project: Path
+    """Relative paths start here: the folder that holds config/, or the settings file, or the current folder."""
+    file: Path | None
+    """The settings file; None when there is none and the defaults hold."""
+    profile: str | None
+    state_url: Secret
+    connections: Mapping[str, ConnectionSettings]
+    """By name, in the order of the file; never empty."""
+    default_connection: str
+    """A key of `connections`."""
+    params: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    """`[params.Family]` by task family: TOML values, not yet parsed by a parameter. May hold secrets: never printed."""
+    pipelines_path: Path | None
+    """The folder of pipelines, which need not exist; None when there are only modules."""
+    pipelines_modules: tuple[str, ...]
+    origins: Mapping[str, str] = field(repr=False)
+    """Where each value comes from, by dotted key: `config/etlctl.toml:7`, `environment variable X`, `default`."""
+    warnings: tuple[str, ...] = ()
+    """Sentences for the user about settings that work and look wrong."""

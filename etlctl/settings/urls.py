@@ -1,0 +1,108 @@
+"""Database URLs as text: what is wrong with one, how to show one, where the file of a SQLite one lies.
+
+SQLAlchemy is what reads them in the end, so the pattern below is the one of its `make_url` (sqlalchemy/engine/url.py,
+`_parse_url`): what it takes for the password is the password. It is not imported, since settings are read by commands
+that must not wait for it. No sentence made here holds a URL, or a part of one, that could be a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+_URL = r"""
+    (?P<scheme>[A-Za-z][\w+]*)://
+    (?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?
+    (?:\[(?P<ipv6>[^/?]+)\]|(?P<host>[^/:?]+))?
+    (?::(?P<port>[^/?]*))?
+    (?:/(?P<database>[^?]*))?
+    (?:\?(?P<query>.*))?
+    """
+_CONTROL = r"[\x00-\x1f\x7f]"
+_HIDDEN_OPTION = "(?i)pass|pwd|secret|token|key|credential|auth|sig"
+_ENCODE = "Characters such as @ : / ? # % in a user or password are percent-encoded (@ is %40), or given as ${VAR}."
+
+
+def complaint(url: str) -> str | None:
+    """What is wrong with `url`, as the end of a sentence that begins with its key; None when it can be read.
+
+    Whether there is a driver for its scheme is not asked here.
+    """
+    if url != url.strip() or re.search(_CONTROL, url):
+        return "holds blanks at an end, or a line break. Write the URL alone."
+    match = _parts(url)
+    if match is None:
+        return "is not a URL such as sqlite:///.etlctl/warehouse.db (scheme://…)."
+    if is_sqlite(url):
+        return _sqlite_complaint(match)
+    if "@" in (match["host"] or "") + (match["database"] or ""):
+        return f"has more than one @ before its options, so its host cannot be told. {_ENCODE}"
+    if match["port"] is not None and not _is_port(match["port"]):
+        return f"has a port that is not a number from 1 to 65535. {_ENCODE}"
+    return None
+
+
+def masked_url(url: str) -> str:
+    """`url` fit to be shown: no password, no secret option; of one that cannot be read, the scheme at most."""
+    match = re.match(_URL, url, re.VERBOSE)
+    if match is None:
+        return "***"
+    if complaint(url) is not None:
+        return f"{match['scheme']}://***"
+    shown = url
+    if match["query"]:
+        options = "&".join(_masked_option(option) for option in match["query"].split("&"))
+        shown = url[: match.start("query")] + options
+    if match["password"] is not None:
+        shown = shown[: match.start("password")] + "***" + shown[match.end("password") :]
+    return shown
+
+
+def is_sqlite(url: str) -> bool:
+    """Whether the URL's dialect is SQLite, with whatever driver."""
+    return re.match(r"sqlite(\+\w+)?://", url) is not None
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a SQLite URL, as it is written there; None for one in memory, and for other databases."""
+    match = _parts(url)
+    if match is None or not is_sqlite(url):
+        return None
+    database = unquote(match["database"] or "").removeprefix("file:")
+    if database in ("", ":memory:") or "mode=memory" in (match["query"] or ""):
+        return None
+    return Path(database)
+
+
+def anchored(url: str, project: Path) -> str:
+    """`url` itself; a SQLite one whose file is relative gets the file under `project`, an absolute folder."""
+    file = sqlite_file(url)
+    match = _parts(url)
+    if file is None or file.is_absolute() or match is None:
+        return url
+    start = match.start("database")
+    prefix = "file:" if url.startswith("file:", start) else ""
+    # what follows the project folder is URL text already; the folder's own name is not
+    folder = str(project).replace("%", "%25").replace("?", "%3F").rstrip("/")
+    return f"{url[:start]}{prefix}{folder}/{url[start + len(prefix) :]}"
+
+
+def _parts(url: str) -> re.Match[str] | None:
+    match = re.match(_URL, url, re.VERBOSE)  # not fullmatch, which would try other parts than SQLAlchemy takes
+    return match if match is not None and match.end() == len(url) else None
+
+
+def _sqlite_complaint(match: re.Match[str]) -> str | None:
+    if any(match[part] is not None for part in ("user", "host", "ipv6", "port")):
+        return "needs three slashes before the path of the file, four before an absolute one: sqlite:///PATH."
+    return None
+
+
+def _is_port(text: str) -> bool:
+    return re.fullmatch("[0-9]{1,5}", text) is not None and 0 < int(text) < 65536
+
+
+def _masked_option(option: str) -> str:
+    name, equals, _ = option.partition("=")
+    return f"{name}=***" if equals and re.search(_HIDDEN_OPTION, name) else option

@@ -1,0 +1,232 @@
+"""The sentence for each thing that can be wrong with settings: what, where (file:line), and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from etlctl.errors import SettingsError
+from etlctl.settings import Settings, load
+
+Loader = Callable[..., Settings]
+F = "config/etlctl.toml"
+
+
+def _sentence(load_text: Loader, *args: object, **options: object) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_text(*args, **options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("a = 1\nb = \n", f"{F}:2:5: not TOML: Invalid value."),
+        ("[state\n", f"{F}:1:7: not TOML: "),
+        ("a = [1,\n2\n", f"{F}:2: not TOML: "),
+        ("", None),
+        (
+            "[state]\nurl = 'sqlite:///a'\n# no\nurl = 'b'\n",
+            f"{F}:4:10: 'state.url' is given twice: it stands in line 2",
+        ),
+        ("[state]\n[pipelines]\n[state]\n", f"{F}:3:7: 'state' is given twice: it stands in line 1 already."),
+        ("state = {url = 'a', url = 'b'}", "'state.url' is given twice: it stands already. Keep one of them."),
+        (b"a = 1\nb = '\xff'\n", f"{F}:2: this line is not UTF-8 text. Save the file as UTF-8."),
+        ("a = 1\n".encode("utf-16"), f"{F} is UTF-16 text. TOML is UTF-8: save the file as UTF-8."),
+        ("a = \x00", f"{F}:1:5: not TOML: "),
+        ("a = '\x1b[31m'", r"'\x1b'"),
+        ("a = " + "[" * 5000, f"{F}: values are nested too deeply to be read."),
+        ("a = " + "9" * 5000, f"{F}: not TOML: Exceeds the limit"),
+    ],
+)
+def test_bad_toml_is_told_with_file_line_and_column(
+    load_text: Loader, content: str | bytes, sentence: str | None
+) -> None:
+    """What tomllib refuses is a sentence with the place, never a traceback; an empty file is fine."""
+    if sentence is None:
+        assert load_text(content).default_connection == "warehouse"
+        return
+
+    shown = _sentence(load_text, content)
+
+    assert sentence in shown
+    assert shown.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("\ndefault_conection = 'a'", f"{F}:2: unknown key 'default_conection'. Did you mean 'default_connection'?"),
+        ("[profile.production]", f"{F}:1: unknown key 'profile'. Did you mean 'profiles'?"),
+        ("[state]\nulr = 'a'", f"{F}:2: unknown key 'state.ulr'. Did you mean 'url'? Known here: url."),
+        (
+            "[connections.warehouse]\nurl = 'sqlite:///a'\nmarker_tabel = 'm'",
+            (
+                f"{F}:3: unknown key 'connections.warehouse.marker_tabel'. Did you mean 'marker_table'? "
+                "Known here: marker_table, url."
+            ),
+        ),
+        (
+            "[profiles.dev]\n[profiles.dev.state]\nurk = 'x'",
+            f"{F}:3: unknown key 'profiles.dev.state.urk'. Did you mean 'url'?",
+        ),
+        ("[profiles.dev]\ninherits = 'base'", f"{F}:2: unknown key 'profiles.dev.inherits'."),
+        ("[profiles.dev.profiles.x]", f"{F}:1: unknown key 'profiles.dev.profiles'."),
+        ("[pools]\nredshift = 1", f"{F}:1: unknown key 'pools'."),
+        (
+            "[pipelines]\npath = 'p'\ndefault_connection = 'a'",
+            (
+                f"{F}:3: unknown key 'pipelines.default_connection'. default_connection belongs at the top, "
+                "before the first [table]."
+            ),
+        ),
+        ('"\\u001b[31m" = 1', f"{F}:1: unknown key '\"\\x1b[31m\"'."),
+    ],
+)
+def test_unknown_key_is_told_at_any_level_with_line_and_suggestion(load_text: Loader, text: str, sentence: str) -> None:
+    """A typo never passes silently, not even in a profile that nobody asked for."""
+    assert sentence in _sentence(load_text, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("default_connection = 5", f"{F}:1: 'default_connection' must be a text in quotes, not a whole number."),
+        ("state.url = true", f"{F}:1: 'state.url' must be a text in quotes, a database URL, not true or false."),
+        ("state = 'x'", f"{F}:1: 'state' must be a table of keys, not a text."),
+        ("connections.a = 'sqlite:///x'", f"{F}:1: 'connections.a' must be a table of keys, not a text."),
+        ("[[connections]]", f"{F}:1: 'connections' must be a table of keys, not a list."),
+        ("connections = 1.5", f"{F}:1: 'connections' must be a table of keys, not a number."),
+        ("[profiles]\na = 2013-01-02", f"{F}:2: 'profiles.a' must be a table of keys, not a date or time."),
+        ("profiles = 1", f"{F}:1: 'profiles' must be a table of keys, not a whole number."),
+        ("[params]\nbatch = 5", f"{F}:2: 'params.batch' must be a table of keys, not a whole number."),
+        ("pipelines.modules = 'acme'", f"{F}:1: 'pipelines.modules' must be a list of texts in quotes, not a text."),
+        ("pipelines.modules = ['a', {}]", f"{F}:1: 'pipelines.modules' must be a list of texts in quotes; a table is"),
+        ("pipelines.modules = ['a-b']", f"{F}:1: 'pipelines.modules': 'a-b' is not the dotted name of a Python module"),
+        ("pipelines.path = ''", f"{F}:1: 'pipelines.path' is empty."),
+        ("state.url = ''", f"{F}:1: 'state.url' is empty."),
+        ("pipelines.path = {a = 1}", f"{F}:1: 'pipelines.path' must be a text in quotes, not a table."),
+        ("[connections.'a b']\nurl = 'sqlite:///x'", f"{F}:1: 'connections.\"a b\"': a connection's name is letters"),
+        ("[profiles.x]\nstate.url = 3", f"{F}:2: 'profiles.x.state.url' must be a text in quotes, a database URL"),
+    ],
+)
+def test_wrong_type_is_told_with_what_is_expected(load_text: Loader, text: str, sentence: str) -> None:
+    """Key, line, what it must be and what it is."""
+    assert sentence in _sentence(load_text, text)
+
+
+def test_unknown_profile_lists_those_there_are(load_text: Loader) -> None:
+    """The nearest is suggested, all are named, and it is told where the wrong name came from."""
+    text = "[profiles.production]\n[profiles.staging]\n"
+
+    assert _sentence(load_text, text, profile="prodution") == (
+        "--profile: there is no profile 'prodution'. Did you mean 'production'? "
+        "config/etlctl.toml has: production, staging."
+    )
+    assert "environment variable ETLCTL_PROFILE: there is no profile 'x'" in _sentence(
+        load_text, text, {"ETLCTL_PROFILE": "x"}
+    )
+    assert _sentence(load_text, "", profile="x").endswith("config/etlctl.toml has no [profiles.NAME].")
+
+
+def test_profile_without_a_settings_file_says_that_there_is_none(load_text: Loader) -> None:
+    """A profile named in the wrong folder is not ignored."""
+    assert "There is no settings file here" in _sentence(load_text, None, profile="production")
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "sentence"),
+    [
+        (
+            "default_connection = 'warehuose'\n[connections.warehouse]\n[connections.b]\nurl='sqlite:///b'",
+            {},
+            (
+                f"{F}:1: 'default_connection' names no connection: 'warehuose'. Did you mean 'warehouse'? "
+                "Connections: warehouse, b."
+            ),
+        ),
+        (
+            "",
+            {"ETLCTL_DEFAULT_CONNECTION": "b"},
+            (
+                "environment variable ETLCTL_DEFAULT_CONNECTION: 'default_connection' names no connection: 'b'. "
+                "Connections: warehouse."
+            ),
+        ),
+        (
+            "connections.a.url = 'sqlite:///a'\nconnections.b.url = 'sqlite:///b'",
+            {},
+            "default_connection is not set, and no connection is named warehouse. Set it: a, b.",
+        ),
+        ("[connections.dw]\nmarker_table = 'm'", {}, f"{F}:1: 'connections.dw' has no url. Give it one: url = "),
+        ("[connections.dw]", {}, f"{F}:1: 'connections.dw' has no url."),
+        ("[profiles.p.connections.dw]", {"ETLCTL_PROFILE": "p"}, f"{F}:1 (profile p): 'connections.dw' has no url."),
+    ],
+)
+def test_connection_that_is_not_there_is_named(
+    load_text: Loader, text: str, environ: dict[str, str], sentence: str
+) -> None:
+    """A default that names nothing, and a connection without a URL, are found before anything runs."""
+    assert sentence in _sentence(load_text, text, environ)
+
+
+@pytest.mark.parametrize("state", ["sqlite:///w.db", "sqlite:///./x/../w.db", "sqlite:///link.db?timeout=5"])
+def test_state_and_warehouse_in_one_sqlite_file_are_refused(load_text: Loader, tmp_path: Path, state: str) -> None:
+    """However the file is spelled."""
+    (tmp_path / "x").mkdir()
+    (tmp_path / "link.db").symlink_to("w.db")
+
+    shown = _sentence(load_text, f"state.url = '{state}'\nconnections.warehouse.url = 'sqlite:///w.db'")
+
+    assert f"{F}:2: 'connections.warehouse.url' and 'state.url' ({F}:1) are the same SQLite file" in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("ETLCTL_STATE_URL", "", "environment variable ETLCTL_STATE_URL is set, but empty."),
+        ("ETLCTL_PROFILE", "", "environment variable ETLCTL_PROFILE is set, but empty."),
+        (
+            "ETLCTL_CONNECTIONS_WAREHUOSE_URL",
+            "sqlite:///x",
+            (
+                "environment variable ETLCTL_CONNECTIONS_WAREHUOSE_URL overrides nothing: no connection is named so, or "
+                "has such a key. Did you mean 'ETLCTL_CONNECTIONS_WAREHOUSE_URL'?"
+            ),
+        ),
+        (
+            "ETLCTL_PARAMS_LOADFLIGHTS_BATCH",
+            "5",
+            "parameters are not set this way, since their names are case sensitive",
+        ),
+        ("ETLCTL_PIPELINES_MODULES", "a,,b", "'' is not the dotted name of a Python module"),
+    ],
+)
+def test_environment_variable_that_cannot_be_used_is_named(
+    load_text: Loader, name: str, value: str, sentence: str
+) -> None:
+    """An override that would be lost, or would empty a value, is an error."""
+    assert sentence in _sentence(load_text, None, {name: value})
+
+
+def test_environment_variable_that_fits_two_connections_is_refused(load_text: Loader) -> None:
+    """wh-1 and wh_1 share a variable; using it would be a guess."""
+    text = "default_connection='wh-1'\nconnections.wh-1.url='sqlite:///a'\nconnections.wh_1.url='sqlite:///b'"
+
+    shown = _sentence(load_text, text, {"ETLCTL_CONNECTIONS_WH_1_URL": "sqlite:///c"})
+
+    assert "stands for connections.wh-1.url and connections.wh_1.url" in shown
+
+
+def test_file_outside_the_current_folder_is_named_in_full(tmp_path: Path) -> None:
+    """A message about --config /elsewhere/x.toml can be followed."""
+    file = tmp_path / "x.toml"
+    file.write_text("x = 1", encoding="utf-8")
+    (tmp_path / "here").mkdir()
+
+    with pytest.raises(SettingsError) as caught:
+        load(file, environ={}, cwd=tmp_path / "here")
+
+    assert str(caught.value).startswith(f"{file}:1: unknown key 'x'.")
