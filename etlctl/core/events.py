@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 _logger = logging.getLogger("etlctl")
 
@@ -28,6 +28,8 @@ class Event(StrEnum):
 class EventSource:
     """Gives a class `event_handler` and its instances `trigger_event`."""
 
+    _listened: ClassVar[set[str]] = set()  # events that any class ever had a handler for: most have none, ever
+
     @classmethod
     def event_handler(cls, event: Event | str) -> Callable[[Callback], Callback]:
         """Decorator: the function is called at each `event` of this class and its subclasses."""
@@ -38,6 +40,7 @@ class EventSource:
                 handlers = {}
                 cls._event_handlers = handlers  # type: ignore[attr-defined]  # one table per class, made on first use
             handlers.setdefault(str(event), []).append(callback)
+            EventSource._listened.add(str(event))
             return callback
 
         return register
@@ -49,6 +52,8 @@ class EventSource:
 
     def trigger_event(self, event: Event | str, *arguments: Any) -> None:
         """Calls the handlers of this class and its bases. A handler that raises is logged and changes nothing."""
+        if event not in EventSource._listened:
+            return
         for base in type(self).__mro__:
             for callback in vars(base).get("_event_handlers", {}).get(str(event), ()):
                 try:

@@ -28,6 +28,7 @@ class Parametrized:
     task_family: ClassVar[str] = "Parametrized"
     """The name in ids, settings and on the command line: the class name, behind its namespace."""
     _parameters: ClassVar[dict[str, Parameter[Any]]] = {}
+    _positional: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -85,6 +86,7 @@ class Parametrized:
                 else:
                     found.pop(name, None)
         cls._parameters = dict(sorted(found.items(), key=lambda item: item[1].creation_order))
+        cls._positional = tuple(name for name, parameter in cls._parameters.items() if parameter.positional)
 
     @classmethod
     def _parameter(cls, name: str) -> Parameter[Any]:
@@ -130,7 +132,7 @@ class Parametrized:
 
     @classmethod
     def _by_name(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        positional = [name for name, parameter in cls._parameters.items() if parameter.positional]
+        positional = cls._positional
         if len(args) > len(positional):
             takes = f"takes {len(positional)} by position ({', '.join(positional)})" if positional else "takes none"
             raise UnknownParameterError(f"{cls.task_family} was given {len(args)} values by position, but {takes}.")
@@ -138,7 +140,7 @@ class Parametrized:
         for name in given:
             if name in kwargs:
                 raise DuplicateParameterError(f"{cls.task_family} was given {name} twice: by position and by name.")
-        return given | kwargs
+        return given | kwargs if kwargs else given
 
     @classmethod
     def _checked(cls, parameter: Parameter[Any], value: Any) -> Any:

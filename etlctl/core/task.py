@@ -280,17 +280,17 @@ def flatten(structure: Any) -> list[Any]:
 
 def requirements_of(task: Task) -> list[Task]:
     """The direct requirements, each once, in order. Raises BrokenTaskError for anything that is not a task."""
-    return tasks_in(task.requires(), f"{task.label}.requires() returned")
+    return tasks_in(task.requires(), task, "requires() returned")
 
 
-def tasks_in(structure: Any, said: str) -> list[Task]:
-    """The tasks of a structure, each once, in order; `said` begins the sentence of the error for other things."""
+def tasks_in(structure: Any, task: Task, said: str) -> list[Task]:
+    """The tasks of a structure, each once, in order; for anything else a BrokenTaskError: `task`.`said` …"""
     if isinstance(structure, Task):
         return [structure]
     found: dict[Task, None] = {}
     for leaf in flatten(structure):
         if not isinstance(leaf, Task):
-            raise BrokenTaskError(f"{said} {_what(leaf)}")
+            raise BrokenTaskError(f"{task.label}.{said} {_what(leaf)}")
         found[leaf] = None
     return list(found)
 

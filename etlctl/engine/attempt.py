@@ -39,7 +39,7 @@ def steps(task: Task, attempt: Attempt) -> Steps:
     Raises whatever the task's code raises, UnfulfilledError, MissingOutputError.
     """
     answer = materialized(task.requires())
-    required = tasks_in(answer, f"{task.label}.requires() returned")
+    required = tasks_in(answer, task, "requires() returned")
     task.__dict__["requires"] = lambda: answer
     try:
         yield required
@@ -70,7 +70,7 @@ def _driven(task: Task, running: Generator[Any, Any, Any], attempt: Attempt) -> 
             if isinstance(wanted, DynamicRequirements):
                 structure, custom_complete = wanted.requirements, wanted.custom_complete
             structure = materialized(structure)
-            tasks = tasks_in(structure, f"{task.label}.run() yielded")
+            tasks = tasks_in(structure, task, "run() yielded")
             if custom_complete is None or not custom_complete(lambda one: one.complete()):
                 yield tasks
             reply = outputs_like(structure)
