@@ -192,8 +192,8 @@ def test_state_and_warehouse_in_one_sqlite_file_are_refused(load_text: Loader, t
             "ETLCTL_CONNECTIONS_WAREHUOSE_URL",
             "sqlite:///x",
             (
-                "environment variable ETLCTL_CONNECTIONS_WAREHUOSE_URL overrides nothing: no connection is named so, or "
-                "has such a key. Did you mean 'ETLCTL_CONNECTIONS_WAREHOUSE_URL'?"
+                "environment variable ETLCTL_CONNECTIONS_WAREHUOSE_URL overrides nothing: no connection is named so, "
+                "or has such a key. Did you mean 'ETLCTL_CONNECTIONS_WAREHOUSE_URL'?"
             ),
         ),
         (
