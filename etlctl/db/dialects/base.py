@@ -1,16 +1,15 @@
 """The socket a database fits into: what the load protocol, the markers and the modes ask of it. Holds no SQL.
 
-Everything that SQLAlchemy Core says alike for every database (INSERT … SELECT, DELETE of a partition, UPDATE and
-INSERT of a merge, the marker rows) lives in `db/rows.py` and `db/markers.py`, once. A dialect adds the rest: how an
-engine is made, how a write begins, what keeps user code from committing, where rows are staged, how errors read.
+Everything that SQLAlchemy Core says alike for every database (DELETE of a partition, UPDATE and INSERT of a merge, the
+marker rows) lives once in `db/rows.py` and `db/markers.py`. A dialect adds the rest: how an engine is made, how a
+write begins, what keeps user code from committing, where rows are staged, how errors read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -39,15 +38,26 @@ class Staged:
     """Rows of one load, converted and complete, waiting to be stored in the target."""
 
     table: sa.TableClause
-    """Has one column per entry of `columns`, under the target's names."""
+    """Has exactly `columns`, in this order, under the target's names."""
     columns: tuple[str, ...]
     rows: int
 
 
-class Records(Protocol):
-    """Rows on their way into the staging table: tuples in column order, asked for once, as they are needed."""
+@dataclass(frozen=True)
+class Records:
+    """Rows on their way into a staging table."""
 
-    def __iter__(self) -> Any: ...
+    columns: Sequence[Column]
+    """What each record holds, in order."""
+    rows: Iterable[Sequence[Any]]
+    """Asked for once, one at a time. Its exceptions pass through; so does BadValueError of a value among them."""
+    null_values: Sequence[str] | None = None
+    """The words that mean NULL when the records are text as a file has it; None when every value is already in the
+    form the database stores."""
+    constants: Mapping[Column, Any] | None = None
+    """Values that every row gets besides, in the form the database stores."""
+    progress: Callable[[int], None] = lambda rows: None
+    """Told now and then how many rows are staged."""
 
 
 class Guard(Protocol):
@@ -55,7 +65,7 @@ class Guard(Protocol):
 
     @property
     def violation(self) -> str | None:
-        """What user code tried (`COMMIT`), or None."""
+        """What user code tried or brought about (`COMMIT`), or None."""
 
     @property
     def is_intact(self) -> bool:
@@ -63,31 +73,23 @@ class Guard(Protocol):
 
 
 class Dialect(Protocol):
-    """One kind of database. Stateless: a Database holds one and hands it its own engine and connections."""
+    """One kind of database. Stateless: a Database holds one and hands it its own URL, engine and connections."""
 
     name: str
     """`sqlite`, `postgresql`, `mysql`, `redshift`."""
-    ddl_in_transaction: bool
-    """Whether CREATE and ALTER TABLE roll back with the transaction they stand in."""
     ids_per_query: int
     """How many update_ids one question may hold."""
 
     # -- opening
 
-    def resolved(self, url: str, project: Path) -> str:
-        """`url` with a relative file made absolute, beginning at the project folder."""
-
-    def shown(self, url: str) -> str:
-        """`url` as a person may read it: no password."""
-
     def make_engine(self, url: str) -> sa.Engine:
         """An engine with `hide_parameters`, whose "begin" event obeys `WRITE`; no connection is opened."""
 
     def is_absent(self, url: str) -> bool:
-        """True where reading would find nothing because there is no database yet (a SQLite file), and must not make it."""
+        """True where there is no database yet (a SQLite file), so that reading finds nothing and must not make it."""
 
     def prepare_to_write(self, url: str) -> None:
-        """Makes what a first write needs (the folder of a SQLite file)."""
+        """Makes what a first write needs (the folder of a SQLite file). Raises OSError."""
 
     # -- a load
 
@@ -95,10 +97,39 @@ class Dialect(Protocol):
         """Called once on a fresh connection, before any transaction on it: makes room for staged rows."""
 
     def stage_records(
-        self, connection: sa.Connection, like: str | None, columns: Sequence[Column], records: Iterable[Sequence[Any]],
-        null_values: Sequence[str] | None, constants: Sequence[Any]
+        self, connection: sa.Connection, name: str, columns: Sequence[Column], records: Records
     ) -> Staged:
-        """Streams `records` into a staging table; see `Session.stage_records`."""
+        """Streams `records` into a new staging table `name` of `columns`, in memory that does not grow with them.
+
+        Outside a transaction it ends the one it needs itself and holds no lock that stops a writer; inside, its table
+        belongs to that transaction. Raises BadValueError for a value that is not of its column's type; the record is
+        then the last one that was asked for.
+        """
+
+    def stage_query(
+        self, connection: sa.Connection, name: str, columns: Sequence[Column], query: str, parameters: Any
+    ) -> Staged:
+        """Inside the load's transaction: the rows of a query, in `columns`, in a new staging table `name`.
+
+        `query` and `parameters` are what `Connection.exec_driver_sql` takes.
+        """
+
+    def query_columns(
+        self, connection: sa.Connection, query: str, parameters: Any, *, without_parameters: str
+    ) -> list[Column]:
+        """Names and types of what `query` returns, for a table that is to be made from it; writes nothing.
+
+        `without_parameters` is the same query with NULL for each parameter: some databases tell types of such a one only.
+        """
+
+    def drop_staged(self, connection: sa.Connection, staged: Staged) -> None:
+        """Inside the transaction that goes on: a staging table that is needed no more."""
+
+    def insert_staged(self, connection: sa.Connection, table: str, staged: Staged) -> int:
+        """INSERT INTO `table` all rows of `staged`; the number the database says it wrote."""
+
+    def insert_marker(self, connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> bool:
+        """INSERT of a marker row; False when its key is there already, in which case nothing is changed."""
 
     def guard(self, connection: sa.Connection) -> AbstractContextManager[Guard]:
         """Refuses COMMIT and ROLLBACK on `connection`, in whatever way they are said, while the block goes on."""
@@ -111,19 +142,25 @@ class Dialect(Protocol):
     def table_columns(self, connection: sa.Connection, table: str) -> list[TableColumn] | None:
         """The columns of `table` in order, or None when there is no such table."""
 
-    def has_unique_index(self, connection: sa.Connection, table: str, columns: Sequence[str]) -> bool:
-        """Whether the database itself keeps `columns` of `table` unique."""
+    def unique_keys(self, connection: sa.Connection, table: str) -> list[frozenset[str]]:
+        """Sets of columns that the database itself keeps unique in `table`, names in lower case."""
 
     def type_ddl(self, column_type: ColumnType) -> str:
         """The type's words in this database's CREATE TABLE."""
 
-    def adopt_markers(self, connection: sa.Connection, table: str) -> None:
-        """Gives an older marker table (Luigi's, or a former version of ours) our columns and the key of the pair."""
+    def stored(self, column_type: ColumnType, value: object) -> Any:
+        """A value of Python in the form this database stores for the type. Raises BadValueError."""
+
+    def adopt_markers(self, connection: sa.Connection, table: sa.Table) -> None:
+        """Gives an older marker table (Luigi's, or a former version of ours) our columns and the key of the pair.
+
+        Runs inside the caller's write transaction; every row stays, with state NULL, which means done.
+        """
 
     # -- errors
 
     def translated(self, error: BaseException, *, doing: str, shown_url: str) -> EtlctlError | None:
-        """The error of ours that `error` of the driver or of SQLAlchemy means; None when it is no database error.
+        """The error of ours that an error of the driver or of SQLAlchemy means; None when `error` is neither.
 
         `doing` begins the sentence ("LoadFlights(2013-01-02): table flights on warehouse").
         """

@@ -1,0 +1,215 @@
+"""The databases of the settings, opened when they are first asked for: one engine per URL and process.
+
+Holds no load protocol (db/sessions.py) and no marker (db/markers.py). SQLAlchemy is imported with the first engine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from etlctl.db import ambient
+from etlctl.db.dialects import dialect_for
+from etlctl.errors import SettingsError, UnavailableError
+from etlctl.settings.urls import anchored, complaint, masked_url, sqlite_file
+from etlctl.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from etlctl.settings import ConnectionSettings
+
+DEFAULT_MARKER_TABLE = "table_updates"
+
+
+class Database:
+    """One database that loads go to. Thread-safe; in a forked child it makes itself a new engine."""
+
+    def __init__(self, name: str, url: str, marker_table: str = DEFAULT_MARKER_TABLE) -> None:
+        self.name = name
+        """The connection's name in the settings, or the masked URL where it was given by URL."""
+        self.url = url
+        """With its password: for the driver alone, never for a message."""
+        self.marker_table = marker_table
+        self.dialect = dialect_for(url, f"connection {name}")
+        self._lock = Lock()
+        self._engine: sa.Engine | None = None
+        self._pid = 0
+
+    def __repr__(self) -> str:
+        return f"Database({self.name!r}, {self.shown_url!r})"
+
+    @property
+    def shown_url(self) -> str:
+        """The URL as a person may read it."""
+        return masked_url(self.url)
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The SQLAlchemy engine, made at the first look. What commits on it is no part of any load."""
+        with self._lock:
+            if self._engine is not None and self._pid != os.getpid():
+                self._engine.dispose(close=False)  # its connections belong to the parent process
+                self._engine = None
+            if self._engine is None:
+                self._engine, self._pid = self.dialect.make_engine(self.url), os.getpid()
+            return self._engine
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether there is no database yet (a SQLite file that nothing has been written to)."""
+        return self.dialect.is_absent(self.url)
+
+    @contextmanager
+    def translating(self, doing: str) -> Iterator[None]:
+        """Turns the database's errors of the block into ours; `doing` begins their sentences."""
+        try:
+            yield
+        except Exception as error:
+            ours = self.dialect.translated(error, doing=doing, shown_url=self.shown_url)
+            if ours is None or ours is error:
+                raise
+            raise ours from error
+
+    @contextmanager
+    def reading(self, doing: str = "reading") -> Iterator[sa.Connection]:
+        """A Connection for questions, in a read transaction that ends with the block.
+
+        Inside an open load or `transaction()` on this database it is that one's connection, which sees what it has
+        written. Raises UnavailableError where there is no database: a SQLite file is not made by reading it. Other
+        errors of the database come out as ours.
+        """
+        session = ambient.session_of(self)
+        if session is not None:
+            with self.translating(doing):
+                yield session.connection
+            return
+        if self.is_absent:
+            raise UnavailableError(
+                f"{doing}: {self.shown_url} does not exist yet. Nothing has been loaded into it, or its path is wrong."
+            )
+        with self.translating(doing), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self, doing: str) -> Iterator[sa.Connection]:
+        """A Connection in a short write transaction of its own, which commits at the end of the block.
+
+        Inside an open load or `transaction()` it is a part of that one.
+        """
+        from etlctl.db.dialects.base import WRITE
+
+        session = ambient.session_of(self)
+        if session is not None:
+            with self.translating(doing), session.connection.begin_nested():
+                yield session.connection
+            return
+        self.prepare_to_write(doing)
+        with self.translating(doing), self.engine.connect() as connection:
+            connection.execution_options(**{WRITE: True})
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def unguarded(self, doing: str) -> Iterator[sa.Connection]:
+        """A Connection on which every statement commits by itself: for VACUUM and the like, run at least once.
+
+        Raises LoadError inside an open load or `transaction()`.
+        """
+        ambient.refuse_inside(self, doing)
+        self.prepare_to_write(doing)
+        with self.translating(doing), self.engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    def prepare_to_write(self, doing: str) -> None:
+        """Makes what a first write needs, such as the folder `.etlctl/`. Raises UnavailableError."""
+        try:
+            self.dialect.prepare_to_write(self.url)
+        except OSError as error:
+            raise UnavailableError(
+                f"{doing}: the folder of {self.shown_url} cannot be made: {error.strerror}. "
+                "Give a path whose folder can be written to."
+            ) from error
+
+    def close(self) -> None:
+        """Closes what is open; the Database can be used again."""
+        with self._lock:
+            if self._engine is not None:
+                self._engine.dispose(close=self._pid == os.getpid())
+                self._engine = None
+
+
+class Databases:
+    """The connections of one project by name, and any other database by URL."""
+
+    def __init__(self, connections: Mapping[str, ConnectionSettings], default: str, project: Path) -> None:
+        self._connections = connections
+        self._default = default
+        self._project = project
+        self._lock = Lock()
+        self._open: dict[tuple[str, str], Database] = {}
+
+    def get(self, name_or_url: str | None = None) -> Database:
+        """The database of a connection's name or of a URL; None asks for the default connection.
+
+        The same URL and marker table give the same Database. Raises SettingsError for an unknown name.
+        """
+        name = self._default if name_or_url is None else name_or_url
+        settings = self._connections.get(name)
+        if settings is not None:
+            return self._database(name, settings.url.reveal(), settings.marker_table)
+        if "://" not in name:
+            known = ", ".join(self._connections) or "none"
+            raise SettingsError(
+                f"There is no connection {name!r} in the settings.{did_you_mean(name, self._connections)} "
+                f"There are: {known}; a URL such as sqlite:///data.db may be given too."
+            )
+        wrong = complaint(name)
+        if wrong is not None:
+            raise SettingsError(f"The URL given as connection, {masked_url(name)}, {wrong}")
+        url = anchored(name, self._project)
+        return self._by_url(url) or self._database(masked_url(name), url, DEFAULT_MARKER_TABLE)
+
+    def close(self) -> None:
+        """Closes every database that was opened."""
+        for database in self._open.values():
+            database.close()
+
+    def _by_url(self, url: str) -> Database | None:
+        """The named connection of this very URL, so that a URL means its marker table too."""
+        for name, settings in self._connections.items():
+            if anchored(settings.url.reveal(), self._project) == url:
+                return self._database(name, settings.url.reveal(), settings.marker_table)
+        return None
+
+    def _database(self, name: str, url: str, marker_table: str) -> Database:
+        resolved = anchored(url, self._project)
+        with self._lock:
+            found = self._open.get((resolved, marker_table))
+            if found is None:
+                found = self._open[resolved, marker_table] = Database(name, resolved, marker_table)
+            return found
+
+
+def same_sqlite_file(one: str, other: str, project: Path) -> bool:
+    """Whether two URLs name one SQLite file, by whatever path; relative ones begin at the project folder.
+
+    The warehouse and the state database must not be one: a load holds the write lock of its whole file, so a
+    heartbeat or an event would wait for the load.
+    """
+    first, second = (sqlite_file(anchored(url, project)) for url in (one, other))
+    if first is None or second is None:
+        return False
+    return _real(first) == _real(second)
+
+
+def _real(path: Path) -> tuple[int, int] | Path:
+    try:
+        status = path.stat()
+    except OSError:
+        return path.resolve()
+    return status.st_dev, status.st_ino

@@ -1,0 +1,241 @@
+"""SQLite as a Dialect: its connections, its staging in an attached temporary database, its tables.
+
+Transactions. The driver begins none of its own (`isolation_level=None`); every one that writes says BEGIN IMMEDIATE, so
+that a writer waits for the lock at its first word and never finds out half-way, where waiting would be a deadlock.
+
+The journal mode of a warehouse is left as it is found. A mode is kept in the file, and the file is the user's: with
+the default rollback journal it stays one file that can be copied, mailed and put on a network disk, none of which
+holds for WAL. Both work; under the rollback journal a reader waits while a load is being written to the file, for the
+half second that a staged load takes.
+
+Staging. `ATTACH ''` gives a database that lives in memory and spills to a temporary file when it grows. Rows are
+written and converted there before the write lock is taken, and then copied by one INSERT … SELECT.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from itertools import islice
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.schema import CreateTable
+
+from etlctl.db.columns import Column, ColumnType
+from etlctl.db.dialects import sqlite_catalog, sqlite_errors, sqlite_guard, sqlite_values
+from etlctl.db.dialects.base import WRITE, Records, Staged, TableColumn
+from etlctl.db.words import table_of
+from etlctl.errors import EtlctlError, UnavailableError
+from etlctl.settings.urls import sqlite_file
+
+STAGING = "etlctl_staging"
+"""Name of the attached database."""
+BUSY_TIMEOUT_S = 60
+"""How long a connection waits for a lock; `?timeout=` in the URL overrides."""
+_CHUNK = 20_000  # rows between two looks at the progress
+_OLDEST = (3, 35)  # UPDATE … FROM came with 3.33, the maths of conversions with 3.35
+
+
+class SQLiteDialect:
+    """See `Dialect`."""
+
+    name = "sqlite"
+    ids_per_query = 10_000  # 32,766 parameters are allowed since 3.32
+
+    # -- opening
+
+    def make_engine(self, url: str) -> sa.Engine:
+        """A file gets a connection per use and none kept: a kept one would hold a file that was deleted or replaced."""
+        if sqlite3.sqlite_version_info < _OLDEST:
+            raise UnavailableError(
+                f"Python's SQLite is {sqlite3.sqlite_version}; loads need 3.35 or newer. Use a newer Python."
+            )
+        parsed = sa.make_url(url)
+        in_memory = sqlite_file(url) is None
+        engine = sa.create_engine(
+            parsed,
+            hide_parameters=True,
+            poolclass=StaticPool if in_memory else NullPool,
+            pool_reset_on_return="rollback" if in_memory else None,
+            connect_args={"check_same_thread": False}
+            | ({} if "timeout" in parsed.query else {"timeout": BUSY_TIMEOUT_S}),
+        )
+
+        @sa.event.listens_for(engine, "connect")
+        def _connected(raw: sqlite3.Connection, _: Any) -> None:
+            raw.isolation_level = None
+
+        @sa.event.listens_for(engine, "begin")
+        def _begun(connection: sa.Connection) -> None:
+            is_write = connection.get_execution_options().get(WRITE)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
+
+        sqlite_guard.listen(engine)
+        return engine
+
+    def is_absent(self, url: str) -> bool:
+        """Whether the file does not exist; a database in memory always does."""
+        file = sqlite_file(url)
+        try:
+            return file is not None and not file.exists()
+        except OSError:  # a folder that may not be looked into: opening the file tells it in better words
+            return False
+
+    def prepare_to_write(self, url: str) -> None:
+        """Makes the folder of the file."""
+        file = sqlite_file(url)
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+
+    # -- a load
+
+    def open_staging(self, connection: sa.Connection) -> None:
+        """ATTACH must precede BEGIN: inside a transaction the database could not be detached or given a journal mode."""
+        raw: Any = connection.connection.driver_connection
+        if any(row[1] == STAGING for row in raw.execute("PRAGMA database_list")):
+            return  # the one connection of a database in memory comes back with it
+        raw.execute(f"ATTACH '' AS {STAGING}")
+        # a journal on disk would make the commit of the warehouse one over two files; in memory it stays small, since
+        # a new table has no old pages, and a savepoint that holds a staging table can still be rolled back
+        raw.execute(f"PRAGMA {STAGING}.journal_mode = memory")
+
+    def stage_records(
+        self, connection: sa.Connection, name: str, columns: Sequence[Column], records: Records
+    ) -> Staged:
+        """See `Dialect.stage_records`; the SQL around each value converts it while SQLite inserts it."""
+        raw: Any = connection.connection.driver_connection
+        staged = _staging_table(name, columns)
+        owns_transaction = not raw.in_transaction
+        if owns_transaction:
+            raw.execute("BEGIN")  # of the staging database only, since nothing else is touched
+        try:
+            raw.execute(self._create_table_sql(name, columns, STAGING))
+            rows = self._insert_records(connection, raw, staged, records)
+            if owns_transaction:
+                raw.execute("COMMIT")
+        except BaseException:
+            if owns_transaction and raw.in_transaction:
+                raw.execute("ROLLBACK")
+            raise
+        return Staged(staged, tuple(column.name for column in columns), rows)
+
+    def _insert_records(
+        self, connection: sa.Connection, raw: sqlite3.Connection, staged: sa.TableClause, records: Records
+    ) -> int:
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        expressions = [f"?{index}" for index in range(1, len(records.columns) + 1)]
+        converter = None
+        if records.null_values is not None:
+            converter = sqlite_values.TextConverter(records.columns, records.null_values)
+            converter.register(raw)
+            expressions = converter.expressions
+        constants = dict(records.constants or {})
+        names = [column.name for column in (*records.columns, *constants)]
+        rest = [f"?{len(records.columns) + index}" for index in range(1, len(constants) + 1)]
+        statement = (
+            f"INSERT INTO {STAGING}.{quote(staged.name)} ({', '.join(map(quote, names))}) "
+            f"VALUES ({', '.join([*expressions, *rest])})"
+        )
+        rows = _with_constants(records.rows, tuple(constants.values()))
+        total = 0
+        while True:
+            try:
+                wrote = raw.executemany(statement, islice(rows, _CHUNK)).rowcount
+            except sqlite3.OperationalError:
+                if converter is not None and converter.error is not None:
+                    raise converter.error from None
+                raise
+            total += max(wrote, 0)
+            records.progress(total)
+            if wrote < _CHUNK:
+                return total
+
+    def stage_query(
+        self, connection: sa.Connection, name: str, columns: Sequence[Column], query: str, parameters: Any
+    ) -> Staged:
+        """See `Dialect.stage_query`."""
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        staged = _staging_table(name, columns)
+        connection.exec_driver_sql(self._create_table_sql(name, columns, STAGING))
+        names = ", ".join(quote(column.name) for column in columns)
+        into = f"INSERT INTO {STAGING}.{quote(name)} ({names})\n"
+        wrote = connection.exec_driver_sql(into + query, parameters).rowcount
+        return Staged(staged, tuple(column.name for column in columns), wrote)
+
+    def query_columns(
+        self, connection: sa.Connection, query: str, parameters: Any, *, without_parameters: str
+    ) -> list[Column]:
+        """See `Dialect.query_columns`."""
+        return sqlite_catalog.query_columns(connection, query, parameters, without_parameters=without_parameters)
+
+    def drop_staged(self, connection: sa.Connection, staged: Staged) -> None:
+        """See `Dialect.drop_staged`."""
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        connection.exec_driver_sql(f"DROP TABLE {STAGING}.{quote(staged.table.name)}")
+
+    def insert_staged(self, connection: sa.Connection, table: str, staged: Staged) -> int:
+        """`SELECT *` where the columns are the target's own, which SQLite then copies page by page (its transfer
+        optimization, sqlite3/src/insert.c) if nothing about the two tables differs."""
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        target = [column.name.lower() for column in sqlite_catalog.table_columns(connection, table) or ()]
+        source = f"{STAGING}.{quote(staged.table.name)}"
+        names = ", ".join(map(quote, staged.columns))
+        if target == [name.lower() for name in staged.columns]:
+            statement = f"INSERT INTO main.{quote(table)} SELECT * FROM {source}"
+        else:
+            statement = f"INSERT INTO main.{quote(table)} ({names}) SELECT {names} FROM {source}"
+        return connection.exec_driver_sql(statement).rowcount
+
+    def insert_marker(self, connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> bool:
+        """See `Dialect.insert_marker`."""
+        return connection.execute(insert(table).values(values).on_conflict_do_nothing()).rowcount == 1
+
+    def guard(self, connection: sa.Connection) -> AbstractContextManager[sqlite_guard.SQLiteGuard]:
+        """See `Dialect.guard`."""
+        return sqlite_guard.guarding(connection)
+
+    # -- tables
+
+    def lock_for_ddl(self, connection: sa.Connection) -> None:
+        """Nothing: BEGIN IMMEDIATE has the whole database already."""
+
+    def table_columns(self, connection: sa.Connection, table: str) -> list[TableColumn] | None:
+        """See `Dialect.table_columns`."""
+        return sqlite_catalog.table_columns(connection, table)
+
+    def unique_keys(self, connection: sa.Connection, table: str) -> list[frozenset[str]]:
+        """See `Dialect.unique_keys`."""
+        return sqlite_catalog.unique_keys(connection, table)
+
+    def type_ddl(self, column_type: ColumnType) -> str:
+        """See `Dialect.type_ddl`."""
+        return sqlite_values.ddl(column_type)
+
+    def stored(self, column_type: ColumnType, value: object) -> Any:
+        """See `Dialect.stored`."""
+        return sqlite_values.stored(column_type, value)
+
+    def adopt_markers(self, connection: sa.Connection, table: sa.Table) -> None:
+        """See `Dialect.adopt_markers`."""
+        sqlite_catalog.adopt_markers(connection, table)
+
+    def translated(self, error: BaseException, *, doing: str, shown_url: str) -> EtlctlError | None:
+        """See `Dialect.translated`."""
+        return sqlite_errors.translated(error, doing=doing, shown_url=shown_url)
+
+    def _create_table_sql(self, name: str, columns: Sequence[Column], schema: str) -> str:
+        table = table_of(name, columns, self.type_ddl, schema=schema)
+        return str(CreateTable(table).compile(dialect=sqlite_dialect()))
+
+
+def _staging_table(name: str, columns: Sequence[Column]) -> sa.TableClause:
+    return sa.table(name, *(sa.column(column.name) for column in columns), schema=STAGING)
+
+
+def _with_constants(rows: Iterable[Sequence[Any]], constants: tuple[Any, ...]) -> Any:
+    return ((*row, *constants) for row in rows) if constants else iter(rows)

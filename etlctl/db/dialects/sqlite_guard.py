@@ -1,0 +1,101 @@
+"""Keeps user code from ending the transaction of a SQLite load; its state hangs on the connection, nowhere else.
+
+SQLite asks an authorizer about every statement it prepares, so a COMMIT is refused however it is said: as SQL text,
+by the driver's `commit()`, by `executescript()`, by `with raw:`. Savepoints pass. (sqlite.org/c3ref/set_authorizer.html)
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+
+from etlctl.errors import CommitInsideError
+
+_KEY = "etlctl_guard"  # in Connection.info
+
+
+class SQLiteGuard:
+    """One guard, for the time that one transaction is in the hands of user code."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self._raw = raw
+        self.violation: str | None = None
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether the transaction is open still; SQLite itself ends one when the disk is full, for instance."""
+        try:
+            return self._raw.in_transaction
+        except sqlite3.ProgrammingError:  # closed
+            return False
+
+    def authorize(self, action: int, first: str | None, *_: Any) -> int:
+        """The authorizer: no word that ends a transaction, and nothing at all once it has ended."""
+        if action == sqlite3.SQLITE_TRANSACTION:
+            self.violation = self.violation or first
+            return sqlite3.SQLITE_DENY
+        if not self._raw.in_transaction:
+            self.violation = self.violation or "a statement after the transaction had ended"
+            return sqlite3.SQLITE_DENY
+        return sqlite3.SQLITE_OK
+
+    def refuse(self, tried: str) -> None:
+        """Notes the violation and raises CommitInsideError."""
+        self.violation = self.violation or tried
+        raise CommitInsideError(refusal(tried))
+
+
+def refusal(tried: str) -> str:
+    """The sentence for user code that `tried` to end the load's transaction."""
+    return (
+        f"{tried} was tried inside the load's transaction, which commits by itself, rows and marker together. "
+        "Take it out; a part that may fail goes into connection.begin_nested()."
+    )
+
+
+def listen(engine: sa.Engine) -> None:
+    """Lets SQLAlchemy's own commit and rollback ask the guard of their connection, for the better sentence."""
+
+    @sa.event.listens_for(engine, "commit")
+    def _commit(connection: sa.Connection) -> None:
+        _refuse_under_guard(connection, "COMMIT")
+
+    @sa.event.listens_for(engine, "rollback")
+    def _rollback(connection: sa.Connection) -> None:
+        _refuse_under_guard(connection, "ROLLBACK")
+
+    @sa.event.listens_for(engine, "before_cursor_execute")
+    def _execute(connection: sa.Connection, *_: Any) -> None:
+        # a statement the driver has cached is not asked about again, and would commit by itself
+        guard = connection.info.get(_KEY)
+        if guard is not None and not guard.is_intact:
+            guard.refuse("a statement after the transaction had ended")
+
+
+def _refuse_under_guard(connection: sa.Connection, tried: str) -> None:
+    guard = connection.info.get(_KEY)
+    if guard is not None:
+        guard.refuse(tried)
+
+
+@contextmanager
+def guarding(connection: sa.Connection) -> Iterator[SQLiteGuard]:
+    """See `Dialect.guard`."""
+    raw: Any = connection.connection.driver_connection
+    info = connection.info
+    guard = SQLiteGuard(raw)
+    info[_KEY] = guard
+    raw.set_authorizer(guard.authorize)
+    try:
+        yield guard
+    finally:
+        info.pop(_KEY, None)
+        try:
+            raw.set_authorizer(None)
+        except sqlite3.ProgrammingError as error:
+            # closed by user code: SQLite has rolled back, and there is nothing to take the authorizer off from
+            guard.violation = guard.violation or f"close() ({error})"
