@@ -23,7 +23,7 @@ case "$1" in
 esac
 echo "python $*" >>"$ASKED"
 case "$2" in
-venv) mkdir -p "$3/bin"; touch "$3/pyvenv.cfg"; cp "$0" "$3/bin/python" ;;
+venv) mkdir -p "$3/bin" "$3/lib/python3/site-packages/pip"; touch "$3/pyvenv.cfg"; cp "$0" "$3/bin/python" ;;
 pip) [ ! -e "$ASKED.pip-fails" ] || exit 1 ;;
 esac
 """
@@ -236,6 +236,21 @@ def test_setup_uses_uv_where_there_is_one_and_needs_no_venv_package_then(machine
     assert done.returncode == 0, done.stderr
     assert [line.split()[:2] for line in machine.asked()] == [["uv", "venv"], ["uv", "pip"], ["uv", "pip"]]
     assert all("--compile-bytecode" in line for line in machine.asked()[1:])
+
+
+def test_setup_starts_anew_with_pip_only_when_uv_is_gone_and_something_is_to_be_installed(machine: Machine) -> None:
+    machine.has_python("python3", "3 11 pip")
+    machine.has("uv", UV)
+    machine.setup()
+    (machine.bin / "uv").unlink()
+
+    machine.setup()
+    asked_while_current = machine.asked()
+    (machine.checkout / "pyproject.toml").write_text("[project]\nname = 'etlctl'\n")
+    machine.setup()
+
+    assert asked_while_current == []
+    assert [line.split()[2] for line in machine.asked()] == ["venv", "pip", "pip"]
 
 
 @pytest.mark.skipif(not shutil.which("flock"), reason="only where there is a flock command does one setup wait")

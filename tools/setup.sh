@@ -77,6 +77,15 @@ is_kept() { # is the environment one that an earlier setup finished, here, with 
     [ "$inside" = "${1:-} ${2:-}" ]
 }
 
+is_current() { # has all that is wanted been installed?
+    [ "$(sed 1d "$VENV/.ok")" = "$locked
+$project" ]
+}
+
+can_install() { # an environment made by uv has no pip, and uv may be gone
+    [ -n "$UV" ] || ls -d "$VENV"/lib/python*/site-packages/pip >/dev/null 2>&1
+}
+
 make_environment() {
     choose_python
     case $VENV in
@@ -112,7 +121,7 @@ fi
 
 locked=$(cat "$LOCK" ${ALSO:+"$ALSO"} | cksum)
 project=$(cksum <pyproject.toml)
-is_kept || make_environment
+{ is_kept && { is_current || can_install; }; } || make_environment
 if [ "$(sed -n 2p "$VENV/.ok" 2>/dev/null)" != "$locked" ]; then
     rm -f "$VENV/.ok"
     say "installing $LOCK${ALSO:+ and $ALSO} (about a minute with an empty cache)"
