@@ -27,8 +27,8 @@ from etlctl.core.results import Observer, RunSummary
 from etlctl.core.task import Task
 from etlctl.engine.executors.in_process import InProcessExecutor
 from etlctl.engine.runner import Runner
-from etlctl.errors import ExitCode, SettingsError, UsageError
-from etlctl.settings import Settings, sqlite_file
+from etlctl.errors import ExitCode, UsageError
+from etlctl.settings import Settings
 
 
 class App:
@@ -41,14 +41,7 @@ class App:
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """The app of these settings. Raises SettingsError when warehouse and state would be one SQLite file."""
-        state = sqlite_file(settings.state_url.reveal())
-        for connection in settings.connections.values():
-            if state is not None and sqlite_file(connection.url.reveal()) == state:
-                raise SettingsError(
-                    f"[connections.{connection.name}] and [state] are one SQLite file, {state}: history would wait for "
-                    "loads and loads for history. Give one of them a file of its own."
-                )
+        """The app of these settings; nothing is read or connected to before it is asked for."""
         return cls(settings)
 
     def __enter__(self) -> Self:

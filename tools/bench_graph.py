@@ -113,10 +113,10 @@ def main(arguments: list[str]) -> None:
             command = [sys.executable, __file__, shape, str(size)]
             runs = [json.loads(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(3)]
             row = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+            name = f"{shape} {size:,}"
             print(
-                f"{shape} {size:<{17 - len(shape)},}{row['plan_s']:>9.2f}{row['plan_cpu_s']:>8.2f}{row['build_s']:>9.2f}"
-                f"{row['build_cpu_s']:>8.2f}{row['again_deep_s']:>9.2f}{row['peak_mib']:>10.0f}"
-                f"{row['build_s'] / size * 1e6:>9.0f}"
+                f"{name:<18}{row['plan_s']:>9.2f}{row['plan_cpu_s']:>8.2f}{row['build_s']:>9.2f}{row['build_cpu_s']:>8.2f}"
+                f"{row['again_deep_s']:>9.2f}{row['peak_mib']:>10.0f}{row['build_s'] / size * 1e6:>9.0f}"
             )
 
 
