@@ -64,6 +64,15 @@ def thaw(value: Any) -> Any:
     return value
 
 
+def in_order(value: Any) -> Any:
+    """Frozen `value` with the keys of every mapping in it in alphabetical order."""
+    if isinstance(value, FrozenDict):
+        return FrozenDict({key: in_order(value[key]) for key in sorted(value)})
+    if isinstance(value, tuple):
+        return tuple([in_order(item) for item in value])
+    return value
+
+
 def to_json(value: Any) -> str:
     """Frozen `value` as Luigi writes it: json.dumps with its own separators, ASCII, keys in their order."""
     return json.dumps(value, default=_items_of)

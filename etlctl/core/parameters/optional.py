@@ -136,10 +136,12 @@ class OptionalPathParameter(OptionalOf[Path]):
 
 
 class OptionalDictParameter(OptionalOf[FrozenDict]):
-    """A mapping, or None. `schema` as for DictParameter."""
+    """A mapping, or None. `schema` and `sort_keys` as for DictParameter."""
 
-    def __init__(self, default: Any = None, *, schema: Any = None, **options: Unpack[ParameterOptions]) -> None:
-        super().__init__(DictParameter(schema=schema), default, **options)
+    def __init__(
+        self, default: Any = None, *, schema: Any = None, sort_keys: bool = False, **options: Unpack[ParameterOptions]
+    ) -> None:
+        super().__init__(DictParameter(schema=schema, sort_keys=sort_keys), default, **options)
 
 
 class OptionalListParameter(OptionalOf[tuple[Any, ...]]):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Unpack
 
 from etlctl.core.parameters.base import NO_VALUE, NoValue, Parameter, ParameterOptions, named_type
-from etlctl.core.parameters.frozen import FrozenDict, freeze, from_json, thaw, to_json
+from etlctl.core.parameters.frozen import FrozenDict, freeze, from_json, in_order, thaw, to_json
 from etlctl.errors import ParameterError
 
 
@@ -36,7 +36,8 @@ class Schema:
 class DictParameter(Parameter[FrozenDict]):
     """A mapping, written as a JSON object; its value is an immutable FrozenDict that keeps the order of its keys.
 
-    The order is part of the task's identity, as it is in Luigi. `schema` is a JSON schema (needs jsonschema) or a
+    The order is part of the task's identity, as it is in Luigi; `sort_keys=True` puts the keys of all levels in
+    alphabetical order, so that equal mappings are one task. `schema` is a JSON schema (needs jsonschema) or a
     validator, applied wherever the value comes from.
     """
 
@@ -45,11 +46,13 @@ class DictParameter(Parameter[FrozenDict]):
         default: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | NoValue = NO_VALUE,
         *,
         schema: Any = None,
+        sort_keys: bool = False,
         **options: Unpack[ParameterOptions],
     ) -> None:
         declared: Any = default
         super().__init__(declared, **options)
         self.schema = schema
+        self.sort_keys = sort_keys
         self._schema = Schema(schema) if schema is not None else None
 
     @property
@@ -66,6 +69,8 @@ class DictParameter(Parameter[FrozenDict]):
         if not isinstance(value, Mapping):
             raise TypeError(f"{named_type(value)} is not a dict")
         frozen: FrozenDict = freeze(self._schema.checked(value) if self._schema else value)
+        if self.sort_keys:
+            frozen = in_order(frozen)
         return frozen
 
 
