@@ -68,7 +68,7 @@ class LocalTarget(Target):
     @property
     def path(self) -> str:
         """As it was written when the project is the current folder, else absolute: any open() finds the same file."""
-        return self._under(paths.project_prefix())
+        return paths.in_project(os.path.join(self._root or "", self._path))
 
     @property
     def fn(self) -> str:
@@ -88,11 +88,10 @@ class LocalTarget(Target):
     @classmethod
     def exists_many(cls, targets: Sequence[Any]) -> Sequence[bool | Exception]:
         """As `exists()` of each; many in one folder are answered by listing it once, where that is less work."""
-        prefix = paths.project_prefix()
         answers: dict[int, bool | Exception] = {}
         by_folder: dict[str, list[tuple[int, str, str]]] = defaultdict(list)
         for number, target in enumerate(targets):
-            path = target._under(prefix)
+            path = target.path
             folder, name = os.path.split(path)
             if target._root is not None or name in ("", ".", ".."):
                 answers[number] = _answer(target.exists)
@@ -190,15 +189,11 @@ class LocalTarget(Target):
             raise _already_there(other)
         publish.flush_name(other)
 
-    def _under(self, prefix: str) -> str:
-        return os.path.join(prefix, self._root or "", self._path)
-
     def _usable_path(self) -> str:
         """`path`, after asking again whether links lead it out of its root."""
-        prefix = paths.project_prefix()
-        path = self._under(prefix)
+        path = self.path
         if self._root is not None:
-            paths.check_inside(os.path.join(prefix, self._root) or ".", path)
+            paths.check_inside(paths.in_project(self._root), path)
         return path
 
 

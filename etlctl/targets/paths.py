@@ -25,16 +25,19 @@ def as_text(path: str | os.PathLike[str]) -> str:
     return text
 
 
-def project_prefix() -> str:
-    """What goes before a relative path: nothing where the project is the current folder, else the project's path.
+def in_project(path: str) -> str:
+    """A relative path as it is where the project is the current folder, else with the project's path before it.
 
     So a pipeline's own `open(target.path)` and ours mean the same file, and paths stay as short as they were written.
     """
+    if os.path.isabs(path):
+        return path
     project = os.fspath(context.current().project)
     try:
-        return "" if os.getcwd() == project else project
+        is_here = os.getcwd() == project
     except FileNotFoundError:  # the current folder was removed
-        return project
+        is_here = False
+    return path if is_here else os.path.join(project, path)
 
 
 def check_relative(path: str) -> None:

@@ -160,7 +160,6 @@ class PendingFile:
         self.name = final
         self.published: bool | None = None
         self._if_absent = if_absent
-        self._pid = os.getpid()
         with naming(final, "opening a temporary file beside it"):
             self.temporary, self._descriptor = _create(final, token)
         self.raw = _Raw(self._descriptor, final)
@@ -168,10 +167,7 @@ class PendingFile:
 
     def publish(self) -> None:
         """fsync, rename, fsync of the folder."""
-        if self._pid != os.getpid():
-            raise TaskError(
-                f"{printable(self.name)} was opened for writing by process {self._pid}, and only it can publish it"
-            )
+        self.raw.check_owner()
         if self.raw.failed:
             raise TaskError(f"{printable(self.name)}: writing failed before, so nothing of it is published")
         faultpoints.point("file.written")
@@ -191,7 +187,7 @@ class PendingFile:
         self._close()
         if self.published is None:
             self.published = False
-            if self._pid == os.getpid():
+            if self.raw.owner == os.getpid():
                 with contextlib.suppress(OSError):  # the error at hand matters more, and a sweep finds the name
                     remove_any(self.temporary)
 
@@ -216,7 +212,8 @@ def staged(final: str, *, if_absent: bool, token: Callable[[], str] = random_tok
     """A path beside `final` for a tool that makes a file or a folder; published, durable, when the block ends well."""
     prepare(final, if_absent=if_absent, may_be_folder=True)
     owner = os.getpid()
-    stage = Staged(temporary_beside(final, keep_suffix=True, token=token))
+    with naming(final, "finding a temporary name beside it"):
+        stage = Staged(_free_name(final, token))
     faultpoints.point("file.tmp_open")
     try:
         yield stage
@@ -237,17 +234,24 @@ class _Raw(io.FileIO):
     def __init__(self, descriptor: int, final: str) -> None:
         super().__init__(descriptor, "wb", closefd=False)
         self.name = final
+        self.owner = os.getpid()
         self.failed = False
         self.muted = False
 
     def write(self, data: Any, /) -> int:
         if self.muted:
             return memoryview(data).nbytes
+        self.check_owner()
         try:
             return super().write(data)
         except OSError as error:
             self.failed = True
             raise refusal(str(self.name), "writing", error) from error
+
+    def check_owner(self) -> None:
+        """A forked child holds a copy of its parent's buffers: it must not write them a second time, nor publish."""
+        if os.getpid() != self.owner:
+            raise TaskError(f"{printable(str(self.name))} was opened by process {self.owner}, which alone can write it")
 
 
 def _create(final: str, token: Callable[[], str]) -> tuple[str, int]:
@@ -256,7 +260,19 @@ def _create(final: str, token: Callable[[], str]) -> tuple[str, int]:
         temporary = temporary_beside(final, keep_suffix=False, token=token)
         with contextlib.suppress(FileExistsError):  # a file, or a link that somebody planted: take another name
             return temporary, os.open(temporary, flags, 0o666)
-    raise FileExistsError(errno.EEXIST, f"{_ATTEMPTS} names in a row were taken", final)
+    raise _no_name(final)
+
+
+def _free_name(final: str, token: Callable[[], str]) -> str:
+    for _ in range(_ATTEMPTS):
+        temporary = temporary_beside(final, keep_suffix=True, token=token)
+        if not os.path.lexists(temporary):
+            return temporary
+    raise _no_name(final)
+
+
+def _no_name(final: str) -> FileExistsError:
+    return FileExistsError(errno.EEXIST, f"{_ATTEMPTS} names in a row were taken", final)
 
 
 def _publish(temporary: str, final: str, *, if_absent: bool) -> bool:
