@@ -1,0 +1,123 @@
+"""`etlctl build`: runs what is missing behind the tasks named, shows it as it goes, and tells how it ended."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import click
+
+from etlctl.cli import documents
+from etlctl.cli.grouping import asked_for
+from etlctl.cli.interrupts import Interrupts, watched
+from etlctl.cli.layout import Line, Style, line, span
+from etlctl.cli.progress import Progress, state_lines, traceback_lines
+from etlctl.cli.screen import show
+from etlctl.cli.session import Session, session
+from etlctl.cli.tasks import Request, TaskCommand, make_tasks
+from etlctl.core.results import RunSummary, Status, failure_lines, total_line
+from etlctl.core.task import Task
+from etlctl.errors import ExitCode
+
+_EXAMPLES = """
+etlctl build DailyReport --date 2013-01-02
+etlctl build DailyReport --date 2013-01-01..2013-01-31
+etlctl build LoadFlights LoadWeather --date yesterday
+etlctl build LoadFlights --help          # its parameters
+"""
+
+
+def _build(ctx: click.Context, request: Request, deep: bool, force: bool) -> int:
+    call = session(ctx)
+    tasks = make_tasks(request, call)
+    with watched() as interrupts:
+        with _shown(call, tasks, interrupts) as progress:
+            summary = call.app.build(
+                tasks, deep=deep, force=tasks if force else (), observers=[progress], stop=interrupts
+            )
+        if interrupts.code is not None:
+            summary = replace(summary, interrupted=interrupts.code)
+    if call.asked.json:
+        call.streams.result(documents.dump(documents.build_document(summary)))
+    else:
+        show(call.streams, _ending(summary, request, call, progress.not_started))
+    return summary.exit_code
+
+
+@contextmanager
+def _shown(call: Session, tasks: list[Task], interrupts: Interrupts) -> Iterator[Progress]:
+    """The observer of a run: with a live display where a person watches, as plain lines elsewhere."""
+    streams = call.streams
+    terminal = streams.out if streams.is_terminal and not call.asked.json else streams.err
+    watches = streams.is_terminal or streams.story_is_terminal
+    is_live = watches and not call.asked.debug and os.environ.get("TERM", "") not in ("dumb", "")
+    if not is_live or terminal is None or not terminal.isatty():
+        progress = Progress(_plain(call))
+        if call.asked.debug:
+            progress.on_error = lambda error: streams.story(traceback_lines(error))
+        yield progress
+        return
+
+    from etlctl.cli.render import LiveScreen
+
+    def state() -> list[Line]:
+        return state_lines(progress, asked_for(tasks), is_stopping=interrupts.code is not None, now=time.monotonic())
+
+    screen = LiveScreen(terminal, state, colours=not os.environ.get("NO_COLOR"))
+    progress = Progress(screen.say if streams.is_terminal or call.asked.json else _plain(call))
+    interrupts.speaks = False
+    streams.diverted = screen.say_text
+    try:
+        with screen:
+            yield progress
+    finally:
+        streams.diverted = None
+
+
+def _plain(call: Session) -> Callable[[Line], None]:
+    def say(one: Line) -> None:
+        if not call.asked.json:
+            show(call.streams, [one])
+
+    return say
+
+
+def _ending(summary: RunSummary, request: Request, call: Session, not_started: int) -> list[Line]:
+    """What stays below the lines of the tasks: failures once more, what to do next, and the counts."""
+    lines: list[Line] = []
+    for text in failure_lines(summary):
+        lines.append(_failure_line(text))
+    if not_started:
+        lines.append(line(span("stopped", Style.WARN), f"  {not_started:,} not started"))
+    if summary.exit_code is ExitCode.BLOCKED:
+        lines.append(line("next  bring the missing input, then again  ", f"etlctl build {request.words}{call.words}"))
+    if summary.interrupted:
+        lines.append(line("next  go on where it stopped  ", f"etlctl build {request.words}{call.words}"))
+    counts = summary.counts
+    if counts[Status.UPTODATE] == len(summary.results) and summary.results:
+        roots = asked_for([result.task for result in summary.results])
+        lines = [line(f"nothing to do: {roots} {'is' if len(summary.results) == 1 else 'are'} complete")]
+    style = Style.GOOD if summary.exit_code is ExitCode.DONE else Style.BAD
+    lines.append((span(total_line(summary), style),))
+    return lines
+
+
+def _failure_line(text: str) -> Line:
+    if text.startswith("FAIL  "):
+        return line(span("FAIL", Style.BAD), text.removeprefix("FAIL"))
+    return line(text)
+
+
+command = TaskCommand(
+    "build",
+    callback=click.pass_context(_build),
+    params=[
+        click.Option(["--deep"], is_flag=True, help="Ask behind complete tasks too, and run what is missing there."),
+        click.Option(["--force"], is_flag=True, help="Run the tasks named although they are complete."),
+    ],
+    help="Run what is missing for the TASKs: works backwards from them, and runs only what is not done yet.",
+    examples=_EXAMPLES,
+)

@@ -1,0 +1,101 @@
+"""`etlctl list`: the tasks there are. As fast as it can be: no rich, no database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import click
+
+from etlctl.cli import documents, parameters
+from etlctl.cli.layout import Line, Span, Style, fold, span, table
+from etlctl.cli.options import Command
+from etlctl.cli.screen import show, width_of
+from etlctl.cli.session import Session, session
+from etlctl.core.task import Task
+from etlctl.core.text import printable, shortened
+
+_EXAMPLES = """
+etlctl list
+etlctl list flights delays      # those that have one of these words in name, module, tags or docstring
+etlctl list --json | jq -r '.tasks[].family'
+"""
+
+
+def _list(ctx: click.Context, words: tuple[str, ...]) -> int:
+    call = session(ctx)
+    registry = call.app.registry
+    classes = [cls for cls in registry.classes() if _matches(cls, words)]
+    if call.asked.json:
+        call.streams.result(documents.dump(_document(call, classes)))
+    elif classes:
+        show(call.streams, _lines(classes, width_of(call.streams)), colours=False)  # rich takes longer than the rest
+    for module in registry.broken:
+        call.streams.story(f"broken: {printable(str(module)).replace(str(call.settings.project) + '/', '')}")
+    if not classes:
+        call.streams.story(_nothing(call, words))
+    return 0
+
+
+def _matches(cls: type[Task], words: Iterable[str]) -> bool:
+    words = list(words)
+    text = " ".join([cls.task_family, cls.__module__, cls.__doc__ or "", *documents.tags_of(cls)]).casefold()
+    return not words or any(word.casefold() in text for word in words)
+
+
+def _lines(classes: Iterable[type[Task]], width: int) -> list[Line]:
+    by_module: dict[str, list[type[Task]]] = {}
+    for cls in classes:
+        by_module.setdefault(cls.__module__, []).append(cls)
+    rows = [
+        [span(cls.task_family, Style.STRONG), span(_signature(cls), Style.DIM), *_said(cls)]
+        for cls in (cls for module in sorted(by_module) for cls in by_module[module])
+    ]
+    aligned = iter(table(rows, indent=2))
+    lines: list[Line] = []
+    for module in sorted(by_module):
+        lines.append((span(module),))
+        for _ in by_module[module]:
+            lines.extend(fold(next(aligned), width, indent=6))
+    return lines
+
+
+def _signature(cls: type[Task]) -> str:
+    """`date [batch]`: those that may be left out in brackets."""
+    words = [
+        f"[{name}]" if parameters.default_is_there(cls, name, parameter) else name
+        for name, parameter in cls.get_params()
+    ]
+    return shortened(" ".join(words), 32)
+
+
+def _said(cls: type[Task]) -> list[Span]:
+    tags = documents.tags_of(cls)
+    text = shortened(documents.first_line(cls), 200)
+    return [span(text + (f"  #{' #'.join(tags)}" if tags else ""))]
+
+
+def _document(call: Session, classes: Iterable[type[Task]]) -> documents.ListDocument:
+    return documents.ListDocument(
+        **documents.head("etlctl/list"),
+        tasks=[documents.class_document(cls, parameters.documents_of(cls)) for cls in classes],
+        broken=[
+            documents.BrokenModuleDocument(module=one.module, path=one.path, line=one.line, message=one.message)
+            for one in call.app.registry.broken
+        ],
+    )
+
+
+def _nothing(call: Session, words: tuple[str, ...]) -> str:
+    if words and call.app.registry.classes():
+        return f"no task has {' or '.join(printable(word) for word in words)} in its name, module, tags or docstring"
+    where = ", ".join(call.app.registry.packages)
+    return f"no tasks in {where}: write a class derived from etlctl.Task in a .py file there"
+
+
+command = Command(
+    "list",
+    callback=click.pass_context(_list),
+    params=[click.Argument(["words"], nargs=-1, metavar="[WORD]...")],
+    help="Tasks by module, with their parameters and the first line of their docstring. WORDs narrow it down.",
+    examples=_EXAMPLES,
+)

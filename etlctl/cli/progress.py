@@ -1,0 +1,119 @@
+"""What a build tells while it goes on: each end of a task as a line, and the state that a live display draws."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from etlctl.cli.layout import Line, Span, Style, cells, span
+from etlctl.core.context import Attempt
+from etlctl.core.results import RunSummary, Status, TaskResult, result_line, seconds
+from etlctl.core.task import Task
+from etlctl.core.text import printable, shortened
+
+STYLES = {
+    Status.OK: Style.GOOD,
+    Status.FAIL: Style.BAD,
+    Status.SKIP: Style.WARN,
+    Status.BLOCKED: Style.WARN,
+    Status.HELD: Style.WARN,
+    Status.UPTODATE: Style.DIM,
+}
+_BAR = 16
+_MOST_LABEL = 44
+
+
+@dataclass(frozen=True)
+class Running:
+    """A task that runs now."""
+
+    label: str
+    attempt: Attempt
+    began: float
+    """By `time.monotonic()`."""
+
+
+class Progress:
+    """The Observer of a command line: hands each end on as a line, and keeps what is needed to draw the state."""
+
+    def __init__(self, say: Callable[[Line], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._say = say
+        self._clock = clock
+        self._width = 24
+        self.began = clock()
+        self.total = 0
+        self.done = 0
+        self.failed = 0
+        self.running: dict[Task, Running] = {}
+        self.not_started = 0
+        """Tasks that an interrupt left behind; they are counted and not named."""
+        self.on_error: Callable[[BaseException], None] | None = None
+
+    def run_started(self, run_id: str, tasks: Sequence[Task], total: int) -> None:
+        self.total = total
+        self._width = max([self._width, *(min(cells(task.label), _MOST_LABEL) for task in tasks[:100])])
+
+    def task_started(self, task: Task, attempt: Attempt) -> None:
+        self.running[task] = Running(task.label, attempt, self._clock())
+
+    def task_finished(self, result: TaskResult, number: int, total: int) -> None:
+        self.running.pop(result.task, None)
+        self.done, self.total = number, total
+        self.failed += result.status is Status.FAIL
+        if result.status is Status.SKIP and result.reason.startswith("not started"):
+            self.not_started += 1
+            return
+        self._width = max(self._width, min(cells(result.task.label), _MOST_LABEL))
+        self._say(line_of(result, number, total, self._width))
+        if result.error is not None and self.on_error is not None:
+            self.on_error(result.error)
+
+    def run_finished(self, summary: RunSummary) -> None:
+        self.running.clear()
+
+
+def line_of(result: TaskResult, number: int, total: int, width: int = 0) -> Line:
+    """The end of a task as a line, its status in colour; the label is padded to `width` columns."""
+    label = result.task.label
+    text = result_line(result, number, total, width - (cells(label) - len(label)))
+    before, status, after = text.partition(str(result.status))
+    return (span(before), span(status, STYLES[result.status]), span(after))
+
+
+def state_lines(progress: Progress, title: str, *, is_stopping: bool, now: float) -> list[Line]:
+    """The live part: how far the run is, and what runs now."""
+    filled = _BAR * progress.done // max(progress.total, 1)
+    bar = "[" + "#" * filled + "-" * (_BAR - filled) + "]"
+    count = f"{progress.done}/{progress.total}"
+    parts = [span("BUILD", Style.STRONG), span(f"  {title}   {bar} {count}   {_clock_text(now - progress.began)}")]
+    if progress.failed:
+        parts.append(span(f"   {progress.failed} failed", Style.BAD))
+    if is_stopping:
+        parts.append(span("   stopping when the running task ends; once more stops it now", Style.WARN))
+    return [tuple(parts), *(_running_line(one, now) for one in list(progress.running.values()))]
+
+
+def _running_line(one: Running, now: float) -> Line:
+    elapsed = now - one.began
+    rows = one.attempt.rows
+    told = "" if rows is None else f"{rows:,} rows   {_rate(rows, elapsed)}   "
+    return (span(" RUN   ", Style.STRONG), span(f"{shortened(one.label, 60)}   {told}"), Span(seconds(elapsed)))
+
+
+def _rate(rows: int, elapsed: float) -> str:
+    return f"{int(rows / elapsed):,}/s" if elapsed >= 1 else ""
+
+
+def _clock_text(elapsed: float) -> str:
+    minutes, rest = divmod(int(elapsed), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def traceback_lines(error: BaseException) -> str:
+    """The traceback as printable text, without the values of variables: they may be secret."""
+    import traceback
+
+    text = "".join(traceback.format_exception(error)).rstrip("\n")
+    return "\n".join(printable(one) for one in text.split("\n"))

@@ -1,0 +1,121 @@
+"""One call of a command: the settings it found, the app it opened, and the moment it began."""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import ExitStack
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING
+
+import click
+
+from etlctl.cli.options import Common, common
+from etlctl.cli.streams import STREAMS, Streams, of_process
+from etlctl.core.text import printable
+
+if TYPE_CHECKING:
+    from etlctl.app import App
+    from etlctl.settings import Settings
+
+_KEY = "etlctl.session"
+
+
+class Session:
+    """What a command works with. Opening it reads settings and imports pipelines; from then on stdout is the
+    command's alone."""
+
+    def __init__(self, asked: Common, streams: Streams, stack: ExitStack) -> None:
+        self.asked = asked
+        self.streams = streams
+        self._stack = stack
+        self.now = datetime.now().astimezone()
+        """What `today` and `-3d` are counted from: the user's own time."""
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings of this call. Raises SettingsError."""
+        from etlctl import settings
+
+        file = settings.find(self.asked.config, os.environ, Path.cwd())
+        return settings.load(file, environ=os.environ, cwd=Path.cwd(), profile=self.asked.profile)
+
+    @cached_property
+    def app(self) -> App:
+        """The opened application, its context in place until the command ends. Raises UsageError."""
+        self._stack.enter_context(self.streams.claimed())
+        self._log()
+        from etlctl.app import App
+
+        for warning in self.settings.warnings:
+            self.streams.story(f"warning: {warning}")
+        return self._stack.enter_context(App.open(self.settings))
+
+    @property
+    def heading(self) -> str:
+        """Where this call works, for the first line of a screen: `profile prod   warehouse postgresql://wh-1/dw`."""
+        settings = self.settings
+        connection = settings.connections[settings.default_connection]
+        profile = f"profile {settings.profile}   " if settings.profile else ""
+        return f"{profile}{connection.name} {self._short(connection.shown_url)}"
+
+    @property
+    def words(self) -> str:
+        """The shared options that another command needs to find the same settings, with a blank before each."""
+        given = (("--config", self.asked.config), ("--profile", self.asked.profile))
+        return "".join(f" {option} {quote(printable(value))}" for option, value in given if value)
+
+    def shown_path(self, path: str) -> str:
+        """A file's path as short as it can be told: relative to the project where it lies inside."""
+        try:
+            return str(Path(path).relative_to(self.settings.project))
+        except ValueError:
+            return path
+
+    def _short(self, url: str) -> str:
+        return url.replace(f"sqlite:///{self.settings.project}{os.sep}", "sqlite:///")
+
+    def _log(self) -> None:
+        handler = _StoryHandler(self.streams)
+        handler.setFormatter(_PrintableFormatter("%(levelname)s %(name)s: %(message)s"))
+        root = logging.getLogger()
+        before = root.level
+        root.addHandler(handler)
+        root.setLevel(logging.DEBUG if self.asked.debug else logging.WARNING)
+        self._stack.callback(root.setLevel, before)
+        self._stack.callback(root.removeHandler, handler)
+
+
+class _StoryHandler(logging.Handler):
+    """Log records as part of the story, so that they do not run into a live display."""
+
+    def __init__(self, streams: Streams) -> None:
+        super().__init__()
+        self._streams = streams
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._streams.story(self.format(record))
+        except Exception:  # noqa: BLE001  what the logging module asks of every handler
+            self.handleError(record)
+
+
+class _PrintableFormatter(logging.Formatter):
+    """Log lines whose control characters are written out; line ends stay."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(printable(one) for one in super().format(record).split("\n"))
+
+
+def session(ctx: click.Context) -> Session:
+    """The session of this call, made at the first question for it and closed with the call."""
+    found: Session | None = ctx.meta.get(_KEY)
+    if found is None:
+        stack = ExitStack()
+        ctx.find_root().call_on_close(stack.close)
+        streams = ctx.meta.get(STREAMS) or of_process()
+        found = ctx.meta[_KEY] = Session(common(ctx), streams, stack)
+    return found

@@ -1,0 +1,223 @@
+"""`etlctl status`: what is done, as a grid of tasks over days or as a list of tasks. Writes nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+import click
+
+from etlctl.cli import documents
+from etlctl.cli.documents import STATES, State, state_of
+from etlctl.cli.grouping import asked_for
+from etlctl.cli.layout import Line, Span, Style, cells, cut, line, padded, span, table
+from etlctl.cli.parameters import default_is_there
+from etlctl.cli.plan import exit_code_of
+from etlctl.cli.screen import show, width_of
+from etlctl.cli.session import Session, session
+from etlctl.cli.standing import Grid, Row, done_at, split
+from etlctl.cli.tasks import Request, TaskCommand, make_tasks
+from etlctl.core.plan import PlannedTask
+from etlctl.core.task import Task
+from etlctl.errors import EtlctlError
+
+_EXAMPLES = """
+etlctl status                                   # every task that needs no parameters
+etlctl status DailyReport --date 2013-01-01..2013-01-31
+etlctl status DailyReport --date yesterday --exit-code
+"""
+SIGNS: dict[State, tuple[str, Style]] = {
+    "done": ("█", Style.GOOD),
+    "missing": ("·", Style.DIM),
+    "blocked": ("!", Style.WARN),
+    "unknown": ("?", Style.BAD),
+}
+_MOST_NAME = 32
+_ROOM_BESIDES = 23
+"""Columns that a row needs beside its name and its days."""
+_FEWEST_DAYS = 10
+_LABELLED_DAYS = (1, 5, 10, 15, 20, 25)
+
+
+def _status(ctx: click.Context, request: Request, exit_code: bool) -> int:
+    call = session(ctx)
+    unasked: list[documents.NeedsDocument] = []
+    if request.classes:
+        tasks = make_tasks(request, call)
+        planned = list(call.app.plan(tasks).tasks)
+    else:
+        tasks, unasked = _tasks_by_default(call)
+        by_task = call.app.plan(tasks).by_task
+        planned = [by_task[task] for task in tasks]
+    code = exit_code_of(planned) if exit_code else 0
+    if call.asked.json:
+        call.streams.result(documents.dump(_document(planned, unasked, code)))
+    else:
+        show(call.streams, _lines(call, request, tasks, planned, unasked))
+    return code
+
+
+def _tasks_by_default(call: Session) -> tuple[list[Task], list[documents.NeedsDocument]]:
+    """The tasks that can be made without a word, and those that cannot with what they need."""
+    tasks: list[Task] = []
+    unasked: list[documents.NeedsDocument] = []
+    for cls in call.app.registry.classes():
+        needs = [name for name, one in cls.get_params() if not default_is_there(cls, name, one)]
+        if needs:
+            unasked.append(documents.NeedsDocument(family=cls.task_family, needs=needs))
+            continue
+        try:
+            tasks.append(cls())
+        except EtlctlError as error:
+            call.streams.story(f"{cls.task_family} cannot be asked: {error}")
+        except Exception as error:  # noqa: BLE001  a user's own __init__: the others are told all the same
+            call.streams.story(f"{cls.task_family} cannot be made: {type(error).__name__}: {error}")
+    return tasks, unasked
+
+
+def _lines(
+    call: Session,
+    request: Request,
+    tasks: Sequence[Task],
+    planned: Sequence[PlannedTask],
+    unasked: Sequence[documents.NeedsDocument],
+) -> list[Line]:
+    heading = f"  {asked_for(tasks)}      " if request.classes else "  "
+    lines = [line(span("STATUS", Style.STRONG), heading, span(call.heading, Style.DIM))]
+    grid, undated = split(planned, tasks)
+    if len(grid.days) > 1:
+        lines.extend(_grid_lines(grid, width_of(call.streams), call.now))
+    else:
+        undated = list(planned)
+    lines.extend(_list_lines(undated, call.now))
+    lines.append(_legend(planned))
+    behind = [one for one in planned if state_of(one.decision) != "done"]
+    if behind and request.classes:
+        lines.append(line("why: ", span(f"etlctl plan {request.words}{call.words}", Style.STRONG)))
+    if unasked:
+        lines.append(line("not asked, since they need parameters:"))
+        rows = [[span(one["family"]), span(" ".join(f"--{name}" for name in one["needs"]))] for one in unasked]
+        lines.extend(table(rows))
+    return lines
+
+
+def _legend(planned: Iterable[PlannedTask]) -> Line:
+    counts = _counts(planned)
+    parts: list[Span] = []
+    for state, (sign, style) in SIGNS.items():
+        if counts[state] or state in ("done", "missing"):
+            parts.extend([span("   " if parts else ""), span(sign, style), span(f" {counts[state]:,} {state}")])
+    return tuple(parts)
+
+
+def _counts(planned: Iterable[PlannedTask]) -> dict[State, int]:
+    states = [state_of(one.decision) for one in planned]
+    return {state: states.count(state) for state in STATES}
+
+
+# -- the grid
+
+
+def _grid_lines(grid: Grid, width: int, now: dt.datetime) -> list[Line]:
+    name_width = min(max(cells(row.name) for row in grid.rows), _MOST_NAME)
+    room = max(width - name_width - _ROOM_BESIDES, _FEWEST_DAYS)
+    blocks = [grid.days[start : start + room] for start in range(0, len(grid.days), room)]
+    lines: list[Line] = []
+    done = {row.name: _moment(done_at(row.planned), now) for row in grid.rows}
+    for number, days in enumerate(blocks):
+        is_last = number == len(blocks) - 1
+        indent = " " * (name_width + 3)
+        months = _month_ruler(days)
+        if len(grid.days) != len(days) or months.count("-") > 1:
+            lines.append(line(span(indent + months, Style.DIM)))
+        ruler = padded(_day_ruler(days), len(days) + 3)
+        lines.append(line(span(indent + ruler + ("last done" if is_last else ""), Style.DIM)))
+        for row in grid.rows:
+            told = f"   {done[row.name]}" if is_last else ""
+            name = padded(cut(row.name, name_width), name_width)
+            lines.append((span(f" {name}  "), *_cells_of(row, days), span(told)))
+    return lines
+
+
+def _cells_of(row: Row, days: Sequence[dt.date]) -> list[Span]:
+    """The days of a row; neighbours in one state are one span."""
+    states = [row.days.get(day) for day in days]
+    parts = []
+    for state, group in groupby(states):
+        sign, style = SIGNS[state] if state is not None else (" ", Style.PLAIN)
+        parts.append(span(sign * len(list(group)), style))
+    return parts
+
+
+def _day_ruler(days: Sequence[dt.date]) -> str:
+    """`01   05   10`: numbers of days over their columns."""
+    text = ""
+    for index, day in enumerate(days):
+        if (day.day in _LABELLED_DAYS or index == 0) and len(text) + bool(text) <= index:
+            text = f"{text:<{index}}{day.day:02}"
+    return text
+
+
+def _month_ruler(days: Sequence[dt.date]) -> str:
+    """`2013-01` over the first day of each month, and over the first column where the next month leaves room."""
+    text = ""
+    for index, day in enumerate(days):
+        is_first = index == 0 and not any(later.day == 1 for later in days[1:8])
+        if (day.day == 1 or is_first) and len(text) + bool(text) <= index:
+            text = f"{text:<{index}}{day:%Y-%m}"
+    return text
+
+
+# -- the list
+
+
+def _list_lines(planned: Sequence[PlannedTask], now: dt.datetime) -> list[Line]:
+    rows = []
+    for one in planned:
+        sign, style = SIGNS[state_of(one.decision)]
+        said = _moment(done_at([one]), now) if state_of(one.decision) == "done" else one.reason
+        rows.append([span(sign, style), span(one.task.label), span(said, Style.DIM)])
+    return table(rows)
+
+
+def _moment(moment: dt.datetime | None, now: dt.datetime) -> str:
+    """The user's own time: `06:02:14` when it was today, else `2013-01-31 06:02`; `-` when it is not known."""
+    if moment is None:
+        return "-"
+    here = moment.astimezone(now.tzinfo)
+    return f"{here:%H:%M:%S}" if here.date() == now.date() else f"{here:%Y-%m-%d %H:%M}"
+
+
+def _document(
+    planned: Sequence[PlannedTask], unasked: list[documents.NeedsDocument], code: int
+) -> documents.StatusDocument:
+    return documents.StatusDocument(
+        **documents.head("etlctl/status", code),
+        counts={str(state): number for state, number in _counts(planned).items()},
+        tasks=[
+            documents.StatusTaskDocument(
+                **documents.task_document(one.task),
+                state=state_of(one.decision),
+                reason=one.reason,
+                done_at=documents.instant(done_at([one])),
+            )
+            for one in planned
+        ],
+        unasked=unasked,
+    )
+
+
+command = TaskCommand(
+    "status",
+    callback=click.pass_context(_status),
+    needs_task=False,
+    params=[
+        click.Option(
+            ["--exit-code"], is_flag=True, help="Exit 0 when all is done, 10 when something is missing, 3 when blocked."
+        ),
+    ],
+    help="Tell what is done: for a range of dates as a grid of tasks over days, else task by task. Signs: █ is done, "
+    "· is missing, ! is blocked by a missing input, ? cannot be asked.",
+    examples=_EXAMPLES,
+)

@@ -1,0 +1,145 @@
+"""Where a command writes: results on stdout, the story on stderr; nothing else may write to this process's stdout.
+
+Pipelines are users' code and may print. While a command works, `claimed()` points Python's stdout and descriptor 1 at
+stderr, so that stdout carries the result alone and `--json` is one document whatever a task prints.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
+from typing import TextIO
+
+STREAMS = "etlctl.streams"
+"""Where `ctx.meta` holds the streams of a call."""
+
+_NEEDED = "█·…×├└│─"
+_ASCII = str.maketrans({"█": "#", "·": ".", "…": "...", "×": "x", "├": "|", "└": "`", "│": "|", "─": "-", "–": "-"})
+
+
+class Streams:
+    """The two streams of one command. Writing never raises: a reader that went away (`| head`) is no error, and
+    anything else is kept in `error` for the end."""
+
+    def __init__(self, out: TextIO | None, err: TextIO | None) -> None:
+        self.out = out
+        self.err = err
+        self.error: OSError | None = None
+        """Why results could not be written, other than a reader that went away."""
+        self.diverted: Callable[[str], None] | None = None
+        """Takes the story instead of stderr while a live display owns the terminal."""
+        self._is_gone = out is None
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person reads the results as they come."""
+        return _is_terminal(self.out)
+
+    @property
+    def story_is_terminal(self) -> bool:
+        """Whether a person reads stderr as it comes."""
+        return _is_terminal(self.err)
+
+    def result(self, text: str) -> None:
+        """Writes `text` and a line end to stdout, at once."""
+        if self._is_gone or self.out is None:
+            return
+        try:
+            _write(self.out, text)
+        except BrokenPipeError:
+            self.give_up()
+        except OSError as error:
+            self.error = error
+            self.give_up()
+
+    def story(self, text: str) -> None:
+        """Writes `text` and a line end to stderr, at once."""
+        if self.diverted is not None:
+            self.diverted(text)
+        elif self.err is not None:
+            with suppress(OSError, ValueError):  # there is no place left to tell it
+                _write(self.err, text)
+
+    def give_up(self) -> None:
+        """Nobody reads stdout any more: further results go nowhere, and Python's own flush at exit finds it open."""
+        self._is_gone = True
+        with suppress(OSError, ValueError):
+            if self.out is None:
+                return
+            devnull = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(devnull, self.out.fileno())
+            os.close(devnull)
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Within the block, whatever else writes to stdout (print(), a subprocess, a C library) reaches stderr."""
+        before = sys.stdout
+        sys.stdout = sys.stderr
+        real = self.out
+        is_process_stdout = self.out is sys.__stdout__
+        if real is None or not is_process_stdout or _descriptor(real) != 1:
+            try:
+                yield
+            finally:
+                sys.stdout = before
+            return
+
+        real.flush()
+        kept = os.dup(1)
+        os.dup2(2, 1)
+        self.out = open(kept, "w", encoding=real.encoding, errors=real.errors, closefd=True)  # noqa: SIM115  closed below
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                os.dup2(kept, 1)
+                self.out.close()
+            self.out, sys.stdout = real, before
+
+
+def of_process() -> Streams:
+    """The streams of this process. A descriptor that the caller closed is opened on /dev/null first: the next file
+    opened, a database perhaps, would otherwise take its number and be written into."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # help texts of tasks in a locale that lacks a character
+    return Streams(sys.stdout, sys.stderr)
+
+
+def takes_blocks(stream: TextIO | None) -> bool:
+    """Whether `stream`'s encoding has the block and line characters of our screens."""
+    try:
+        _NEEDED.encode(getattr(stream, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _write(stream: TextIO, text: str) -> None:
+    if not takes_blocks(stream):
+        text = text.translate(_ASCII)
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    stream.flush()
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # closed
+        return False
+
+
+def _descriptor(stream: TextIO) -> int:
+    try:
+        return stream.fileno()
+    except (OSError, ValueError):
+        return -1
