@@ -5,7 +5,7 @@ PY ?=
 ARGS ?=
 B := $(VENV)/bin
 CPUS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-DEMO := $(B)/etlctl build January --date 2013-01-01..2013-01-07
+DEMO := "$(B)/etlctl" build Day MonthlyReport --date 2013-01-01..2013-01-31 --month 2013-01
 # tests may leave functions without annotations; what is annotated is checked as strictly as etlctl itself
 LENIENT := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --allow-untyped-decorators \
 	--no-check-untyped-defs
@@ -14,7 +14,7 @@ LENIENT := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --
 export UV_SYSTEM_CERTS ?= 1
 export UV_NATIVE_TLS ?= 1
 
-.PHONY: test demo check format lock test-lowest setup
+.PHONY: test demo check format lock test-lowest setup torture bench
 
 test: setup
 	"$(B)/python" -m pytest -n $(CPUS) $(ARGS)
@@ -41,6 +41,16 @@ lock:
 test-lowest:
 	@VENV=.venv-lowest PY="$(PY)" ALSO=requirements-lowest.lock sh tools/setup.sh
 	.venv-lowest/bin/python -m pytest -n $(CPUS) $(ARGS)
+
+# minutes, not part of `make test`: kill -9 inside 200 open loads of the demo, and of hand-written ones
+torture: setup
+	"$(B)/python" tests/torture/kill_build.py --kills 200 --pipeline demo
+	"$(B)/python" tests/torture/kill_build.py --kills 200 --pipeline pandas
+
+# growth with the size of the graph, and start-up beside doit and luigi (installed in a temporary folder)
+bench: setup
+	"$(B)/python" tools/bench_graph.py
+	"$(B)/python" tools/bench_start.py
 
 setup:
 	@VENV="$(VENV)" PY="$(PY)" sh tools/setup.sh
