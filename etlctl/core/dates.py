@@ -106,7 +106,7 @@ def _value(parameter: Parameter[Any], text: str, now: dt.datetime, *, is_end: bo
         return parameter.normalize(_parsed(parameter, text) if day is None else day)
     hours = _AGO.fullmatch(text)
     if hours and hours[2] == "h":
-        return parameter.normalize(_ago(now.replace(tzinfo=None), dt.timedelta(hours=int(hours[1]))))
+        return parameter.normalize(_ago(now.replace(tzinfo=None), hours=int(hours[1])))
     day = parse_date(text) if _DAY.fullmatch(text) else _word(text, now)
     if day is None:
         return parameter.normalize(_parsed(parameter, text))
@@ -122,18 +122,18 @@ def _day(text: str, now: dt.datetime) -> dt.date:
 def _word(text: str, now: dt.datetime) -> Any:
     """The date of a word or of `-3d`, or None for any other text."""
     if text in _WORDS:
-        return _ago(now.date(), dt.timedelta(days=-_WORDS[text]))
+        return _ago(now.date(), days=-_WORDS[text])
     match = _AGO.fullmatch(text)
     if match is None:
         return None
     if match[2] == "h":
         raise ValueError("it has no hours; -3d counts days and -2w weeks")
-    return _ago(now.date(), dt.timedelta(days=int(match[1]) * (7 if match[2] == "w" else 1)))
+    return _ago(now.date(), days=int(match[1]) * (7 if match[2] == "w" else 1))
 
 
-def _ago(moment: Any, distance: dt.timedelta) -> Any:
+def _ago(moment: Any, *, days: int = 0, hours: int = 0) -> Any:
     try:
-        return moment - distance
+        return moment - dt.timedelta(days=days, hours=hours)
     except OverflowError:
         raise ValueError("that is outside the years 0001 to 9999") from None
 
