@@ -60,9 +60,14 @@ class App:
 
     @cached_property
     def registry(self) -> Registry:
-        """The project's tasks; its pipelines are imported at the first look."""
+        """The project's tasks; its pipelines are imported at the first look.
+
+        Raises PipelineImportError for a folder that cannot be a package, SettingsError for `[params]` of no task.
+        """
         with context.use(self.context):
-            return Registry.load(self.settings.pipelines_path, self.settings.pipelines_modules)
+            registry = Registry.load(self.settings.pipelines_path, self.settings.pipelines_modules)
+        registry.check_params(self.settings.params, self.settings.origins)
+        return registry
 
     def plan(self, tasks: Sequence[Task], *, force: Collection[Task] = ()) -> Plan:
         """What `build` would do and why; walks the whole graph, complete tasks too, and writes nothing."""

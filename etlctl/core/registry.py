@@ -15,19 +15,22 @@ import keyword
 import pkgutil
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import Any, TypeVar
 
+from etlctl.core.parametrized import Parametrized
 from etlctl.core.task import Task
 from etlctl.core.text import shortened
-from etlctl.errors import AmbiguousTaskError, PipelineImportError, TaskNotFoundError
+from etlctl.errors import AmbiguousTaskError, PipelineImportError, SettingsError, TaskNotFoundError
 from etlctl.suggest import did_you_mean
 
 _OURS = "etlctl"
+C = TypeVar("C", bound=Parametrized)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,31 @@ class Registry:
                 f"`etlctl list` shows them all.{also}"
             )
         return _single(name, matches)
+
+    def check_params(self, params: Mapping[str, Mapping[str, Any]], origins: Mapping[str, str]) -> None:
+        """Raises SettingsError for a `[params.Family]` of no task or Config, or a value of no parameter of it.
+
+        `origins` tells where a dotted key stands. Says nothing while a module is broken: the family may be in it.
+        """
+        if self.broken or not params:
+            return
+        families = {cls.task_family: cls for cls in _below(Parametrized)}
+        for family, section in params.items():
+            place = origins.get(f"params.{family}", f"[params.{family}]")
+            if family not in families:
+                quoted = f' A namespace needs quotes: [params."{family}.…"].' if _holds_tables(section) else ""
+                raise SettingsError(
+                    f"{place}: no task or Config is named {shortened(family)!r}."
+                    f"{did_you_mean(family, families)}{quoted}"
+                )
+            known = dict(families[family].get_params())
+            for name in section:
+                if name not in known:
+                    where = origins.get(f"params.{family}.{name}", place)
+                    raise SettingsError(
+                        f"{where}: {family} has no parameter {shortened(name)!r}.{did_you_mean(name, known)} "
+                        f"Its parameters: {', '.join(known) or 'none'}."
+                    )
 
     def _lists(self, cls: type[Task]) -> bool:
         return any(cls.__module__ == name or cls.__module__.startswith(name + ".") for name in self.packages)
@@ -192,16 +220,26 @@ def _broken(module: str, path: str, error: BaseException) -> BrokenModule:
 def _all_classes() -> list[type[Task]]:
     """Every subclass of Task outside etlctl itself; of a class defined twice at one place, the later one."""
     found: dict[tuple[str, str], type[Task]] = {}
-    stack: list[type[Task]] = [Task]
-    seen: set[type[Task]] = set()
+    for cls in _below(Task):
+        if cls.__module__.partition(".")[0] != _OURS:
+            found[(cls.__module__, cls.__qualname__)] = cls
+    return list(found.values())
+
+
+def _below(base: type[C]) -> list[type[C]]:
+    """Every subclass of `base`, each once, parents before children."""
+    found: dict[type[C], None] = {}
+    stack = [base]
     while stack:
         for cls in stack.pop().__subclasses__():
-            if cls not in seen:
-                seen.add(cls)
+            if cls not in found:
+                found[cls] = None
                 stack.append(cls)
-                if cls.__module__.partition(".")[0] != _OURS:
-                    found[(cls.__module__, cls.__qualname__)] = cls
-    return list(found.values())
+    return list(found)
+
+
+def _holds_tables(section: Mapping[str, Any]) -> bool:
+    return any(isinstance(value, Mapping) for value in section.values())
 
 
 def _single(name: str, matches: list[type[Task]]) -> type[Task]:
