@@ -19,7 +19,6 @@ def namespace(name: str | None = None, scope: str = "") -> None:
 
 def auto_namespace(scope: str = "") -> None:
     """Classes made after this in module `scope` and below get their module's dotted name as namespace."""
-    namespace("", scope)
     _namespaces[scope] = _MODULE_NAME
 
 

@@ -42,19 +42,19 @@ class Task(Parametrized, EventSource):
     """
 
     task_namespace: ClassVar[str | None] = None
-    """Goes before the class name in `task_family`; `namespace()` sets it for a module."""
+    """Goes before the class name in `task_family`, of subclasses too; stronger than a module's `namespace()`."""
     priority: Any = 0
     """Among tasks that are ready, the higher runs first."""
     tags: Any = ()
     """Words to find a task by in `etlctl list`."""
+    is_twin: ClassVar[bool] = False
+    """Made by `externalize()`: the registry knows the original alone."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "task_namespace" not in vars(cls):
-            inherited = namespace_of(cls.__module__)
-            if inherited is not None:
-                cls.task_namespace = inherited
-        cls.task_family = f"{cls.task_namespace}.{cls.__name__}" if cls.task_namespace else cls.__name__
+        # a module's namespace is for the classes made in it, not for what other modules derive from them
+        namespace = cls.task_namespace if cls.task_namespace is not None else namespace_of(cls.__module__)
+        cls.task_family = f"{namespace}.{cls.__name__}" if namespace else cls.__name__
 
     # -- what an author overrides
 
@@ -91,10 +91,20 @@ class Task(Parametrized, EventSource):
         return requirements_of(self)
 
     def clone(self, cls: type[T] | None = None, **kwargs: Any) -> Any:
-        """A task of `cls` (this class if None) with the parameters the two share, `kwargs` overriding."""
+        """A task of `cls` (this class if None) with the parameters the two share, `kwargs` overriding.
+
+        A parameter that this class overrides by a plain value (`origin = "JFK"`) is handed on too, as in Luigi.
+        """
         wanted: type[Any] = cls if cls is not None else type(self)
-        shared = {name: self.__dict__[name] for name in wanted._parameters if name in self._parameters}
+        shared = {name: getattr(self, name) for name in wanted._parameters if self._hands_on(name)}
         return wanted(**(shared | kwargs))
+
+    def _hands_on(self, name: str) -> bool:
+        if name in self._parameters:
+            return True
+        # `table` or `priority`, which every task of a kind has, says nothing about another task's parameter
+        ours = (base for base in type(self).__mro__ if base.__module__.partition(".")[0] == "etlctl")
+        return hasattr(self, name) and not any(name in vars(base) for base in ours)
 
     # -- identity
 
@@ -202,6 +212,8 @@ def inherits(*tasks: type[Task], **named: type[Task]) -> Callable[[type[T]], typ
 
     With one task `clone_parents()` is a list of one; with names it is a dict by name.
     """
+    if tasks and named:
+        raise TypeError("inherits and requires take tasks by position or by name, not both")
     parents: list[type[Task]] = [*tasks, *named.values()]
     if not parents or not all(isinstance(parent, type) and issubclass(parent, Task) for parent in parents):
         raise TypeError("inherits and requires take task classes: @requires(LoadFlights), without parentheses")
@@ -213,20 +225,23 @@ def inherits(*tasks: type[Task], **named: type[Task]) -> Callable[[type[T]], typ
                     setattr(cls, name, parameter)
         cls._collect_parameters()
 
-        def clone_parent(self: Task) -> Task:
-            cloned: Task = self.clone(parents[0])
-            return cloned
+        def clone_parent(self: Task, **kwargs: Any) -> Any:
+            return self.clone(parents[0], **kwargs)
 
-        def clone_parents(self: Task) -> Any:
+        def clone_parents(self: Task, **kwargs: Any) -> Any:
             if named:
-                return {name: self.clone(parent) for name, parent in named.items()}
-            return [self.clone(parent) for parent in parents]
+                return {name: _cloned(self, parent, kwargs) for name, parent in named.items()}
+            return [_cloned(self, parent, kwargs) for parent in parents]
 
         cls.clone_parent = clone_parent  # type: ignore[attr-defined]  # what Luigi's decorator adds
         cls.clone_parents = clone_parents  # type: ignore[attr-defined]  # what Luigi's decorator adds
         return cls
 
     return decorate
+
+
+def _cloned(task: Task, parent: type[Task], kwargs: dict[str, Any]) -> Any:
+    return task.clone(parent, **{name: value for name, value in kwargs.items() if name in parent._parameters})
 
 
 def requires(*tasks: type[Task], **named: type[Task]) -> Callable[[type[T]], type[T]]:
@@ -249,8 +264,9 @@ def requires(*tasks: type[Task], **named: type[Task]) -> Callable[[type[T]], typ
 def externalize(task: Any) -> Any:
     """The same task (or class) without its run(): etlctl waits for its outputs instead of making them."""
     if isinstance(task, type) and issubclass(task, Task):
-        namespace = {"run": None, "__module__": task.__module__, "task_namespace": task.task_namespace}
-        return type(task.__name__, (task,), namespace)
+        twin: Any = type(task.__name__, (task,), {"run": None, "__module__": task.__module__, "is_twin": True})
+        twin.task_family = task.task_family
+        return twin
     twin = copy(task)
     twin.run = None
     return twin
@@ -308,8 +324,12 @@ def outputs_of(task: Task) -> list[Any]:
 
 
 def materialized(structure: Any) -> Any:
-    """`structure` with a generator turned into a list, so that it can be walked more than once."""
-    return list(structure) if isinstance(structure, Iterator) else structure
+    """`structure` with every generator in it turned into a list, so that it can be walked more than once."""
+    if isinstance(structure, Mapping):
+        return {key: materialized(part) for key, part in structure.items()}
+    if isinstance(structure, tuple):
+        return tuple(materialized(part) for part in structure)
+    return [materialized(part) for part in structure] if isinstance(structure, (list, Iterator)) else structure
 
 
 def outputs_like(structure: Any) -> Any:
