@@ -7,12 +7,17 @@ the version; one that is removed or changes its meaning raises it. docs/referenc
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, TypedDict
+from typing import Annotated, Any, Final, TypedDict
 
+from etlctl.cli.classes import first_line, tags_of
+from etlctl.cli.declared import Declared
+from etlctl.cli.parameters import default_text, option_text
+from etlctl.core import dates
 from etlctl.core.parameters import Parameter
-from etlctl.core.plan import Decision, PlannedTask
+from etlctl.core.plan import PlannedTask
+from etlctl.core.registry import Registry
 from etlctl.core.results import RunSummary, Status, TaskResult, command_words
 from etlctl.core.task import Task
 from etlctl.core.text import printable
@@ -229,9 +234,6 @@ SCHEMAS: Final[dict[str, type[Any]]] = {
 }
 """Every document there is, by its `schema`."""
 
-State = Literal["done", "missing", "blocked", "unknown"]
-STATES: Final[tuple[State, ...]] = ("done", "missing", "blocked", "unknown")
-
 
 def dump(document: Any) -> str:
     """The document as text. ASCII alone: an escape sequence in a name cannot reach a terminal."""
@@ -298,58 +300,64 @@ def planned_document(planned: PlannedTask) -> PlannedDocument:
     )
 
 
-def class_document(cls: type[Task], parameters: Sequence[ParameterDocument]) -> ClassDocument:
-    """A task class as `list` names it."""
+def list_document(registry: Registry, classes: Iterable[type[Task]]) -> ListDocument:
+    """Tasks of a project."""
+    return ListDocument(
+        **head("etlctl/list"),
+        tasks=[class_document(cls) for cls in classes],
+        broken=[
+            BrokenModuleDocument(module=one.module, path=one.path, line=one.line, message=one.message)
+            for one in registry.broken
+        ],
+    )
+
+
+def class_document(cls: type[Task], taken: Collection[str] = ()) -> ClassDocument:
+    """A task class as `list` names it; `taken` are the spellings of built-in options."""
     return ClassDocument(
         family=cls.task_family,
         doc=first_line(cls),
         module=cls.__module__,
         tags=tags_of(cls),
-        parameters=list(parameters),
+        parameters=[_parameter_document(cls, name, parameter, taken) for name, parameter in cls.get_params()],
     )
 
 
-def parameter_document(name: str, option: str, parameter: Parameter[Any], default: str | None) -> ParameterDocument:
-    """One parameter; `default` is already masked."""
-    from etlctl.core import dates
+def show_document(told: Declared, taken: Collection[str]) -> ShowDocument:
+    """Everything about one task class."""
+    return ShowDocument(
+        **head("etlctl/show"),
+        task=ShownDocument(
+            **class_document(told.cls, taken),
+            place=told.place,
+            docstring=told.docstring,
+            bases=list(told.bases),
+            table=told.table,
+            connection=told.connection,
+            mode=told.mode,
+            columns=dict(told.columns),
+            query=told.query,
+            query_file=told.query_file,
+            reads=list(told.reads),
+            requires=None if told.requires is None else list(told.requires),
+            outputs=None if told.outputs is None else list(told.outputs),
+        ),
+    )
 
+
+def _parameter_document(
+    cls: type[Task], name: str, parameter: Parameter[Any], taken: Collection[str]
+) -> ParameterDocument:
     return ParameterDocument(
         name=name,
-        option=option,
+        option=option_text(name, taken),
         kind=type(parameter).__name__,
         accepts=dates.accepts(parameter),
-        default=default,
+        default=default_text(cls, name, parameter),
         description=parameter.description,
         significant=parameter.significant,
         visibility=parameter.visibility.name.lower(),
     )
-
-
-def state_of(decision: Decision) -> State:
-    """How a task of a plan stands, whatever a build would do about it."""
-    match decision:
-        case Decision.DONE:
-            return "done"
-        case Decision.BLOCKED:
-            return "blocked"
-        case Decision.BROKEN:
-            return "unknown"
-        case Decision.RUN | Decision.UNNEEDED:
-            return "missing"
-
-
-def first_line(cls: type[Task]) -> str:
-    """First line of the class's own docstring; empty without one."""
-    doc = vars(cls).get("__doc__") or ""
-    return str(doc).strip().split("\n")[0].strip()
-
-
-def tags_of(cls: type[Task]) -> list[str]:
-    """The tags of a class; none where they are a property, which only a task can answer."""
-    tags = cls.tags
-    if isinstance(tags, str):
-        return [tags]
-    return [str(tag) for tag in tags] if isinstance(tags, (list, tuple, set, frozenset)) else []
 
 
 def instant(moment: datetime | None) -> str | None:

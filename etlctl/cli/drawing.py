@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from etlctl.cli.documents import State, state_of
 from etlctl.cli.layout import Line, Style, span
+from etlctl.cli.states import State, state_of
 from etlctl.core.plan import Plan, PlannedTask
 from etlctl.core.task import Task
 from etlctl.core.text import printable

@@ -7,7 +7,7 @@ import click
 from etlctl.cli import documents, drawing
 from etlctl.cli.screen import show
 from etlctl.cli.session import session
-from etlctl.cli.status import SIGNS
+from etlctl.cli.states import SIGNS, state_of
 from etlctl.cli.tasks import Request, TaskCommand, make_tasks
 from etlctl.core.plan import Plan
 
@@ -38,7 +38,7 @@ def _document(plan: Plan) -> documents.GraphDocument:
         tasks=[
             documents.NodeDocument(
                 **documents.task_document(one.task),
-                state=documents.state_of(one.decision),
+                state=state_of(one.decision),
                 requires=None if one.requires is None else [task.task_id for task in one.requires],
             )
             for one in plan.tasks

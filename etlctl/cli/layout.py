@@ -17,7 +17,8 @@ from etlctl.core.text import printable
 WIDE_OPEN = 1_000_000
 """The width of what has no width: a pipe, a file."""
 
-_TOKENS = re.compile(r" +|[^ ]+")
+_PHRASES = re.compile(r" {2,}|(?:[^ ]| (?! ))+")
+_WORDS = re.compile(r" +|[^ ]+")
 
 
 class Style(StrEnum):
@@ -100,40 +101,42 @@ def table(rows: Sequence[Sequence[Span]], *, gap: int = 2, indent: int = 1) -> l
 
 
 def fold(one: Line, width: int, indent: int = 4) -> list[Line]:
-    """The line in pieces of at most `width` columns, broken at blanks; all but the first are indented."""
+    """The line in pieces of at most `width` columns; all but the first are indented.
+
+    Broken between columns (two blanks and more) where it can be, so that `0.8 s` stays together, else between words.
+    """
     if width >= WIDE_OPEN or cells(text_of(one)) <= width:
         return [one]
     width = max(width, indent + 10)
     done: list[Line] = []
     current: list[Span] = []
     used = 0
-    for style, token in _tokens(one):
-        for piece in _pieces(token, width - indent):
+    for part in one:
+        for piece in _pieces(part.text, width - indent):
             wide = cells(piece)
             if used + wide > width and current:
                 done.append(tuple(current))
                 current, used = [Span(" " * indent)], indent
-                if piece.isspace():
-                    continue
             if piece.isspace() and used == indent and done:
                 continue
-            current.append(Span(piece, style))
+            current.append(Span(piece, part.style))
             used += wide
     return [*done, tuple(current)]
 
 
-def _tokens(one: Line) -> Iterable[tuple[Style, str]]:
-    for part in one:
-        for match in _TOKENS.finditer(part.text):
-            yield part.style, match[0]
+def _pieces(text: str, width: int) -> Iterable[str]:
+    """The text in parts of at most `width` columns that are best kept whole."""
+    for phrase in _PHRASES.findall(text):
+        if cells(phrase) <= width:
+            yield phrase
+            continue
+        for word in _WORDS.findall(phrase):
+            yield from _hard_pieces(word, width)
 
 
-def _pieces(token: str, width: int) -> Iterable[str]:
-    """A word that is wider than the screen, in parts that fit."""
-    if token.isspace() or cells(token) <= width:
-        return [token]
+def _hard_pieces(word: str, width: int) -> Iterable[str]:
     pieces, current, used = [], "", 0
-    for character in token:
+    for character in word:
         wide = _cells_of(character)
         if used + wide > width:
             pieces.append(current)

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import click
 
-from etlctl.cli import documents, parameters
+from etlctl.cli import parameters
+from etlctl.cli.classes import first_line, tags_of
 from etlctl.cli.layout import Line, Span, Style, fold, span, table
 from etlctl.cli.options import Command
 from etlctl.cli.screen import show, width_of
@@ -26,7 +27,9 @@ def _list(ctx: click.Context, words: tuple[str, ...]) -> int:
     registry = call.app.registry
     classes = [cls for cls in registry.classes() if _matches(cls, words)]
     if call.asked.json:
-        call.streams.result(documents.dump(_document(call, classes)))
+        from etlctl.cli import documents  # the shapes of all documents cost more than the list
+
+        call.streams.result(documents.dump(documents.list_document(registry, classes)))
     elif classes:
         show(call.streams, _lines(classes, width_of(call.streams)), colours=False)  # rich takes longer than the rest
     for module in registry.broken:
@@ -38,7 +41,7 @@ def _list(ctx: click.Context, words: tuple[str, ...]) -> int:
 
 def _matches(cls: type[Task], words: Iterable[str]) -> bool:
     words = list(words)
-    text = " ".join([cls.task_family, cls.__module__, cls.__doc__ or "", *documents.tags_of(cls)]).casefold()
+    text = " ".join([cls.task_family, cls.__module__, cls.__doc__ or "", *tags_of(cls)]).casefold()
     return not words or any(word.casefold() in text for word in words)
 
 
@@ -69,20 +72,9 @@ def _signature(cls: type[Task]) -> str:
 
 
 def _said(cls: type[Task]) -> list[Span]:
-    tags = documents.tags_of(cls)
-    text = shortened(documents.first_line(cls), 200)
+    tags = tags_of(cls)
+    text = shortened(first_line(cls), 200)
     return [span(text + (f"  #{' #'.join(tags)}" if tags else ""))]
-
-
-def _document(call: Session, classes: Iterable[type[Task]]) -> documents.ListDocument:
-    return documents.ListDocument(
-        **documents.head("etlctl/list"),
-        tasks=[documents.class_document(cls, parameters.documents_of(cls)) for cls in classes],
-        broken=[
-            documents.BrokenModuleDocument(module=one.module, path=one.path, line=one.line, message=one.message)
-            for one in call.app.registry.broken
-        ],
-    )
 
 
 def _nothing(call: Session, words: tuple[str, ...]) -> str:

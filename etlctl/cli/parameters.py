@@ -8,7 +8,6 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from etlctl.cli.documents import ParameterDocument, parameter_document
 from etlctl.core import context, dates
 from etlctl.core.parameters import Parameter, ParameterVisibility
 from etlctl.core.task import Task
@@ -115,14 +114,6 @@ def default_text(cls: type[Task], name: str, parameter: Parameter[Any]) -> str |
 def default_is_there(cls: type[Task], name: str, parameter: Parameter[Any]) -> bool:
     """Whether the parameter may be left out."""
     return parameter.has_default or name in context.current().params.get(cls.task_family, {})
-
-
-def documents_of(cls: type[Task], taken: Collection[str] = ()) -> list[ParameterDocument]:
-    """The class's parameters as JSON documents."""
-    return [
-        parameter_document(name, option_text(name, taken), parameter, default_text(cls, name, parameter))
-        for name, parameter in cls.get_params()
-    ]
 
 
 def option_text(name: str, taken: Collection[str]) -> str:

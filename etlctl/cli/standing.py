@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from etlctl.cli.documents import STATES, State, state_of
 from etlctl.cli.grouping import axis_of, name_without
+from etlctl.cli.states import STATES, State, state_of
 from etlctl.core import dates
 from etlctl.core.parameters import DateParameter, Parameter
 from etlctl.core.plan import PlannedTask

@@ -9,7 +9,6 @@ from itertools import groupby
 import click
 
 from etlctl.cli import documents
-from etlctl.cli.documents import STATES, State, state_of
 from etlctl.cli.grouping import asked_for
 from etlctl.cli.layout import Line, Span, Style, cells, cut, line, padded, span, table
 from etlctl.cli.parameters import default_is_there
@@ -17,6 +16,7 @@ from etlctl.cli.plan import exit_code_of
 from etlctl.cli.screen import show, width_of
 from etlctl.cli.session import Session, session
 from etlctl.cli.standing import Grid, Row, done_at, split
+from etlctl.cli.states import SIGNS, STATES, State, state_of
 from etlctl.cli.tasks import Request, TaskCommand, make_tasks
 from etlctl.core.plan import PlannedTask
 from etlctl.core.task import Task
@@ -27,12 +27,6 @@ etlctl status                                   # every task that needs no param
 etlctl status DailyReport --date 2013-01-01..2013-01-31
 etlctl status DailyReport --date yesterday --exit-code
 """
-SIGNS: dict[State, tuple[str, Style]] = {
-    "done": ("█", Style.GOOD),
-    "missing": ("·", Style.DIM),
-    "blocked": ("!", Style.WARN),
-    "unknown": ("?", Style.BAD),
-}
 _MOST_NAME = 32
 _ROOM_BESIDES = 23
 """Columns that a row needs beside its name and its days."""

@@ -81,7 +81,7 @@ class TaskCommand(Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[_OPTIONS] = []
-        taken = self._taken(ctx)
+        taken = built_in_spellings(ctx)
         classes = self._classes(ctx, args)
         ctx.meta[_CLASSES] = classes
         ctx.meta[_OPTIONS] = parameters.options_of(classes, taken)
@@ -92,16 +92,12 @@ class TaskCommand(Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for cls in ctx.meta.get(_CLASSES, ()):
-            rows = parameters.help_rows(cls, self._taken(ctx))
+            rows = parameters.help_rows(cls, built_in_spellings(ctx))
             with formatter.section(f"Parameters of {printable(cls.task_family)}"):
                 formatter.write_dl(rows) if rows else formatter.write_text("none")
         records = [one.get_help_record(ctx) for one in super().get_params(ctx) if isinstance(one, click.Option)]
         with formatter.section("Options"):
             formatter.write_dl([record for record in records if record is not None])
-
-    def _taken(self, ctx: click.Context) -> set[str]:
-        built_in = super().get_params(ctx)
-        return {spelling for one in built_in for spelling in one.opts}
 
     def _classes(self, ctx: click.Context, args: list[str]) -> list[type[Task]]:
         """The tasks named among words whose options are not all known yet."""
@@ -145,6 +141,12 @@ class TaskCommand(Command):
         registry = session(ctx).app.registry
         classes = tuple(registry.find(name) for name in dict.fromkeys(names))
         ctx.params["request"] = _request(classes, given, by_name)
+
+
+def built_in_spellings(ctx: click.Context) -> set[str]:
+    """The options of this command that are no task's parameters: `--force`, `-p` …"""
+    built_in = (one for one in ctx.command.get_params(ctx) if not isinstance(one, parameters.ParameterOption))
+    return {spelling for one in built_in for spelling in one.opts}
 
 
 def _request(classes: tuple[type[Task], ...], given: Mapping[str, tuple[str, ...]], by_name: Sequence[str]) -> Request:
