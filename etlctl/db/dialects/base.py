@@ -56,7 +56,7 @@ class Records:
     form the database stores."""
     constants: Mapping[Column, Any] | None = None
     """Values that every row gets besides, in the form the database stores."""
-    progress: Callable[[int], None] = lambda rows: None
+    progress: Callable[[int], None] | None = None
     """Told now and then how many rows are staged."""
 
 
@@ -119,7 +119,7 @@ class Dialect(Protocol):
     ) -> list[Column]:
         """Names and types of what `query` returns, for a table that is to be made from it; writes nothing.
 
-        `without_parameters` is the same query with NULL for each parameter: some databases tell types of such a one only.
+        `without_parameters` is the same query with NULL for each parameter: some databases tell types only of such.
         """
 
     def drop_staged(self, connection: sa.Connection, staged: Staged) -> None:

@@ -95,7 +95,7 @@ class SQLiteDialect:
     # -- a load
 
     def open_staging(self, connection: sa.Connection) -> None:
-        """ATTACH must precede BEGIN: inside a transaction the database could not be detached or given a journal mode."""
+        """ATTACH precedes BEGIN: inside a transaction the database could not be given a journal mode."""
         raw: Any = connection.connection.driver_connection
         if any(row[1] == STAGING for row in raw.execute("PRAGMA database_list")):
             return  # the one connection of a database in memory comes back with it
@@ -151,7 +151,8 @@ class SQLiteDialect:
                     raise converter.error from None
                 raise
             total += max(wrote, 0)
-            records.progress(total)
+            if records.progress is not None:
+                records.progress(total)
             if wrote < _CHUNK:
                 return total
 

@@ -1,7 +1,7 @@
 """Keeps user code from ending the transaction of a SQLite load; its state hangs on the connection, nowhere else.
 
-SQLite asks an authorizer about every statement it prepares, so a COMMIT is refused however it is said: as SQL text,
-by the driver's `commit()`, by `executescript()`, by `with raw:`. Savepoints pass. (sqlite.org/c3ref/set_authorizer.html)
+SQLite asks an authorizer about every statement it prepares, so a COMMIT is refused however it is said: as SQL, by
+the driver's `commit()`, by `executescript()`, by `with raw:`. Savepoints pass. (sqlite.org/c3ref/set_authorizer.html)
 """
 
 from __future__ import annotations

@@ -1,0 +1,223 @@
+"""The marker table: which loads are in the database, and how the table is made. Commits nothing; callers own the
+transaction, but for `ensure`, which has a short one of its own.
+
+A row's key is (update_id, target_table). `state` is NULL (Luigi's rows, done), `done`, or `loading`: the last is seen
+by others only when something committed in the middle of a load, and then nobody can tell whether its rows are whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from etlctl.core.text import shortened
+from etlctl.errors import EtlctlError, LoadError, TornLoadError
+
+if TYPE_CHECKING:
+    from etlctl.db.connections import Database
+
+DONE = "done"
+LOADING = "loading"
+_READ = ("update_id", "target_table", "inserted", "update_key", "state", "row_count", "run_id", "owner")
+
+
+@dataclass(frozen=True)
+class MarkerKey:
+    """What one load is known by."""
+
+    update_id: str
+    target_table: str
+    update_key: str | None = None
+    """SHA-256 of the task, given where update_id is the default one; it must then equal the row's."""
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The primary key."""
+        return self.update_id, self.target_table
+
+    def doing(self, database: Database) -> str:
+        """`flights on warehouse`, the beginning of every sentence about this load; the task is named by who runs it."""
+        return f"{shortened(self.target_table)} on {database.name}"
+
+
+@dataclass(frozen=True)
+class Marker:
+    """A marker row as it is read; columns that an older table lacks are None."""
+
+    update_id: str
+    target_table: str
+    inserted: datetime | str | None
+    update_key: str | None
+    state: str | None
+    row_count: int | None
+    run_id: str | None
+    owner: str | None
+
+    @property
+    def inserted_at(self) -> datetime | None:
+        """When it was written, aware and in UTC; None where the text is no instant."""
+        try:
+            found = datetime.fromisoformat(self.inserted) if isinstance(self.inserted, str) else self.inserted
+        except ValueError:
+            return None
+        if found is None:
+            return None
+        if found.tzinfo is None and self.owner is not None:
+            return found.replace(tzinfo=UTC)
+        return found.astimezone(UTC)  # Luigi writes the local time of the host, without a zone
+
+    def check(self, key: MarkerKey, database: Database) -> None:
+        """Raises TornLoadError for a committed `loading`, LoadError where it is another task's marker."""
+        error = self.problem(key, database)
+        if error is not None:
+            raise error
+
+    def problem(self, key: MarkerKey, database: Database) -> EtlctlError | None:
+        """Why this row does not answer for `key`, or None."""
+        if self.state == LOADING:
+            return TornLoadError(
+                f"{key.doing(database)}: the marker {shortened(key.update_id, 120)!r} says that it is loading, and that "
+                "was committed: something ended the load's transaction in the middle, so its rows are there in part, "
+                "whole, or not at all. Look at them, then say which it is in the row of "
+                f"{database.marker_table}: state = 'done' keeps them, deleting the row loads them again."
+            )
+        if key.update_key is not None and self.update_key is not None and key.update_key != self.update_key:
+            return LoadError(
+                f"{key.doing(database)}: the marker {shortened(key.update_id, 120)!r} belongs to another task whose id "
+                "is the same by chance (ids keep 40 bits). Give one of the two tasks an update_id of its own."
+            )
+        return None
+
+
+@lru_cache(maxsize=32)
+def marker_table(name: str) -> sa.Table:
+    """The marker table as we make it: Luigi's columns first, then ours. Its rows are written through it."""
+    return sa.Table(
+        name,
+        sa.MetaData(),
+        sa.Column("update_id", sa.String(255), nullable=False, primary_key=True),
+        sa.Column("target_table", sa.String(255), nullable=False, primary_key=True),
+        sa.Column("inserted", sa.DateTime),
+        sa.Column("update_key", sa.String(64)),
+        sa.Column("state", sa.String(16)),
+        sa.Column("row_count", sa.BigInteger),
+        sa.Column("run_id", sa.String(64)),
+        sa.Column("fence", sa.BigInteger),
+        sa.Column("owner", sa.String(255)),
+        sa.Column("fingerprint", sa.String(64)),
+        sa.Column("inputs", sa.Text),
+    )
+
+
+# -- reading
+
+
+def read(connection: sa.Connection, database: Database, ids: Collection[str]) -> dict[tuple[str, str], Marker]:
+    """The markers with these update_ids, by (update_id, target_table); a table that does not exist has none."""
+    found: dict[tuple[str, str], Marker] = {}
+    existing = _columns(connection, database)
+    if not {"update_id", "target_table"} <= existing:
+        return found
+    table = sa.table(database.marker_table, *(sa.column(name) for name in _READ if name in existing))
+    for chunk in _chunks(ids, database.dialect.ids_per_query):
+        query = sa.select(table).where(table.c.update_id.in_(chunk))
+        for row in connection.execute(query).mappings():
+            values: dict[str, Any] = {name: row.get(name) for name in _READ}
+            found[values["update_id"], values["target_table"]] = Marker(**values)
+    return found
+
+
+def _columns(connection: sa.Connection, database: Database) -> set[str]:
+    columns = database.dialect.table_columns(connection, database.marker_table) or ()
+    return {column.name.lower() for column in columns}
+
+
+def _chunks(ids: Iterable[str], size: int) -> Iterator[list[str]]:
+    rest = list(dict.fromkeys(ids))
+    for start in range(0, len(rest), size):
+        yield rest[start : start + size]
+
+
+# -- writing, in the caller's transaction
+
+
+def insert_loading(connection: sa.Connection, database: Database, key: MarkerKey, *, run_id: str, owner: str) -> bool:
+    """Claims `key` for this transaction; False when its marker is there already."""
+    values = {
+        "update_id": key.update_id,
+        "target_table": key.target_table,
+        "inserted": datetime.now(UTC).replace(tzinfo=None),
+        "update_key": key.update_key,
+        "state": LOADING,
+        "run_id": run_id or None,
+        "owner": owner,
+    }
+    return database.dialect.insert_marker(connection, marker_table(database.marker_table), values)
+
+
+def set_done(
+    connection: sa.Connection, database: Database, key: MarkerKey, *, rows: int | None, inputs: list[Mapping[str, Any]]
+) -> bool:
+    """`loading` becomes `done`; False when the row is not there any more, or not `loading`."""
+    table = marker_table(database.marker_table)
+    statement = (
+        table.update()
+        .where(*_is(table, key), table.c.state == LOADING)
+        .values(
+            state=DONE, row_count=rows, inputs=json.dumps(inputs, ensure_ascii=False, default=str) if inputs else None
+        )
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def delete(connection: sa.Connection, database: Database, key: MarkerKey) -> bool:
+    """Takes the marker away, which the caller does only together with its rows; whether there was one."""
+    table = marker_table(database.marker_table)
+    return connection.execute(table.delete().where(*_is(table, key))).rowcount > 0
+
+
+def _is(table: sa.Table, key: MarkerKey) -> tuple[sa.ColumnElement[bool], ...]:
+    return table.c.update_id == key.update_id, table.c.target_table == key.target_table
+
+
+# -- making the table
+
+
+def ensure(database: Database, doing: str) -> None:
+    """Makes the marker table, or adopts an older one, in a short transaction of its own under a lock."""
+    if not database.is_absent:
+        with database.reading(doing) as connection:
+            if _is_current(connection, database):
+                return
+    with database.writing(doing) as connection:
+        database.dialect.lock_for_ddl(connection)
+        table = marker_table(database.marker_table)
+        if _is_current(connection, database):
+            return
+        if database.dialect.table_columns(connection, table.name) is None:
+            table.create(connection)
+            return
+        _check_adoptable(connection, database, doing)
+        database.dialect.adopt_markers(connection, table)
+
+
+def _is_current(connection: sa.Connection, database: Database) -> bool:
+    wanted = {column.name for column in marker_table(database.marker_table).columns}
+    if not wanted <= _columns(connection, database):
+        return False
+    keys = database.dialect.unique_keys(connection, database.marker_table)
+    return frozenset({"update_id", "target_table"}) in keys and frozenset({"update_id"}) not in keys
+
+
+def _check_adoptable(connection: sa.Connection, database: Database, doing: str) -> None:
+    if "update_id" not in _columns(connection, database):
+        raise LoadError(
+            f"{doing}: the table {database.marker_table} there is no marker table (it has no column update_id). "
+            f'Name another one in the settings: [connections.{database.name}] marker_table = "…".'
+        )

@@ -1,0 +1,143 @@
+"""SQL of the modes: how staged rows get into their target. Runs inside the caller's transaction and commits nothing.
+
+Written once for every database; only the INSERT … SELECT itself is the dialect's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from etlctl import faultpoints
+from etlctl.core.text import shortened
+from etlctl.errors import BadDataError, LoadError
+
+if TYPE_CHECKING:
+    from etlctl.db.connections import Database
+    from etlctl.db.dialects.base import Staged
+
+_SHOWN = 3  # examples in a message
+
+
+def delete_all(connection: sa.Connection, table: str) -> int:
+    """Empties the table by DELETE, which rolls back and which no reader sees; how many rows went."""
+    return connection.execute(sa.delete(sa.table(table))).rowcount
+
+
+def delete_where(connection: sa.Connection, table: str, values: Mapping[str, Any]) -> int:
+    """Deletes the rows that have all of `values` (None: NULL), in the form the database stores."""
+    target = sa.table(table, *map(sa.column, values))
+    return connection.execute(sa.delete(target).where(*_equal(target, values))).rowcount
+
+
+def delete_partitions_of(connection: sa.Connection, table: str, staged: Staged, columns: Sequence[str]) -> int:
+    """Deletes the rows whose `columns` equal those of any staged row."""
+    _refuse_nulls(connection, staged, columns, "decides which rows are replaced")
+    target = sa.table(table, *map(sa.column, columns))
+    kept = sa.select(*(staged.table.c[name] for name in columns)).distinct()
+    if len(columns) == 1:
+        condition = target.c[columns[0]].in_(kept)
+    else:
+        condition = sa.tuple_(*(target.c[name] for name in columns)).in_(kept)
+    return connection.execute(sa.delete(target).where(condition)).rowcount
+
+
+def check_partition(connection: sa.Connection, staged: Staged, values: Mapping[str, Any], doing: str) -> None:
+    """LoadError when a staged row lies outside the partition that the load is about to replace."""
+    inside = sa.and_(*_equal(staged.table, values))
+    query = sa.select(sa.func.count()).select_from(staged.table).where(sa.or_(sa.not_(inside), inside.is_(None)))
+    outside = connection.execute(query).scalar_one()
+    if outside:
+        shown = ", ".join(f"{name} = {shortened(str(value))}" for name, value in values.items())
+        raise LoadError(
+            f"{doing}: {outside} of {staged.rows} rows lie outside {shown}, the part of the table that this load "
+            "replaces: loading it again would leave them there twice. Restrict the rows, or replace_where() by other "
+            "columns."
+        )
+
+
+def insert(connection: sa.Connection, database: Database, table: str, staged: Staged, doing: str) -> int:
+    """All staged rows into the table; LoadError when the database says it wrote another number than was staged."""
+    wrote = database.dialect.insert_staged(connection, table, staged)
+    faultpoints.point("load.copied")
+    _check_count(wrote, staged, doing)
+    faultpoints.point("load.rowcount")
+    return wrote
+
+
+def merge(
+    connection: sa.Connection, database: Database, table: str, staged: Staged, keys: Sequence[str], doing: str
+) -> int:
+    """Staged rows update the rows of the same `keys`, the rest is inserted; how many rows of the table are now theirs.
+
+    The database itself must keep the keys unique (LoadError), and the input must hold each once (BadDataError).
+    """
+    check_unique_key(connection, database, table, keys, doing)
+    check_merge_input(connection, staged, keys, doing)
+    source = staged.table
+    target = sa.table(table, *map(sa.column, staged.columns))
+    same = sa.and_(*(target.c[name] == source.c[name] for name in keys))
+    rest = [name for name in staged.columns if name not in keys]
+    is_there = sa.exists(sa.select(sa.literal(1)).select_from(target).where(same))
+    old = connection.execute(sa.select(sa.func.count()).select_from(source).where(is_there)).scalar_one()
+    if rest:
+        update = sa.update(target).values({target.c[name]: source.c[name] for name in rest}).where(same)
+        wrote = connection.execute(update).rowcount
+        _check_updated(wrote, old, doing)
+    new = sa.select(*(source.c[name] for name in staged.columns)).where(sa.not_(is_there))
+    added = connection.execute(sa.insert(target).from_select(list(staged.columns), new)).rowcount
+    faultpoints.point("load.copied")
+    _check_count(old + added, staged, doing)
+    faultpoints.point("load.rowcount")
+    return old + added
+
+
+def check_merge_input(connection: sa.Connection, staged: Staged, keys: Sequence[str], doing: str) -> None:
+    """BadDataError when a key of the staged rows is NULL, or there twice."""
+    _refuse_nulls(connection, staged, keys, "is a key of merge_on()")
+    columns = [staged.table.c[name] for name in keys]
+    twice = sa.select(*columns, sa.func.count()).group_by(*columns).having(sa.func.count() > 1).limit(_SHOWN)
+    found = connection.execute(twice).all()
+    if found:
+        shown = "; ".join(f"({', '.join(shortened(str(part), 40) for part in row[:-1])}) ×{row[-1]}" for row in found)
+        raise BadDataError(
+            f"{doing}: the input holds rows with the same key {', '.join(keys)}: {shown}. merge_on() needs each key once."
+        )
+
+
+def check_unique_key(
+    connection: sa.Connection, database: Database, table: str, keys: Sequence[str], doing: str
+) -> None:
+    """LoadError unless the database keeps `keys` of `table` unique."""
+    wanted = frozenset(name.lower() for name in keys)
+    if not any(unique <= wanted for unique in database.dialect.unique_keys(connection, table)):
+        raise LoadError(
+            f"{doing}: merge_on({', '.join(keys)}) needs a unique index on these columns of {table}, and there is none. "
+            f"CREATE UNIQUE INDEX … ON {table} ({', '.join(keys)}) makes one."
+        )
+
+
+def _equal(table: sa.TableClause, values: Mapping[str, Any]) -> list[sa.ColumnElement[bool]]:
+    return [
+        table.c[name].is_(None) if value is None else table.c[name] == sa.literal(value)
+        for name, value in values.items()
+    ]
+
+
+def _refuse_nulls(connection: sa.Connection, staged: Staged, columns: Sequence[str], role: str) -> None:
+    for name in columns:
+        query = sa.select(sa.func.count()).select_from(staged.table).where(staged.table.c[name].is_(None))
+        if connection.execute(query).scalar_one():
+            raise BadDataError(f"column {name} {role}, and is NULL in some of the rows.")
+
+
+def _check_count(wrote: int, staged: Staged, doing: str) -> None:
+    if wrote != staged.rows:
+        raise LoadError(f"{doing}: {staged.rows} rows were sent, and the database wrote {wrote}; nothing was kept.")
+
+
+def _check_updated(wrote: int, old: int, doing: str) -> None:
+    if wrote != old:
+        raise LoadError(f"{doing}: {old} rows were to be updated, and the database changed {wrote}; nothing was kept.")

@@ -1,0 +1,106 @@
+"""Target tables: made when they are missing, given further columns when the load may; holds no rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sqlalchemy.schema import CreateTable
+
+from etlctl.core.text import shortened
+from etlctl.db.columns import Column, ColumnType, Kind
+from etlctl.db.words import checked_name, table_of
+from etlctl.errors import LoadError
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from etlctl.db.connections import Database
+    from etlctl.db.dialects.base import TableColumn
+
+
+def existing(connection: sa.Connection, database: Database, table: str) -> list[TableColumn] | None:
+    """The columns of `table`, or None when there is no such table."""
+    checked_name(table, "a table")
+    return database.dialect.table_columns(connection, table)
+
+
+def create(
+    connection: sa.Connection, database: Database, table: str, columns: Sequence[Column], *, unique: Sequence[str] = ()
+) -> None:
+    """Makes the table under the lock for DDL, unless another process has made it by then."""
+    database.dialect.lock_for_ddl(connection)
+    if existing(connection, database, table) is None:
+        connection.execute(CreateTable(table_of(table, columns, database.dialect.type_ddl, unique=unique)))
+
+
+def drop(connection: sa.Connection, database: Database, table: str) -> None:
+    """Drops the table; its indexes and rights go with it."""
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    connection.exec_driver_sql(f"DROP TABLE {quote(checked_name(table, 'a table'))}")
+
+
+def missing_columns(found: Sequence[TableColumn], columns: Sequence[Column]) -> list[Column]:
+    """Those of `columns` that the table has not; names are compared without case, as databases do."""
+    there = {column.name.lower() for column in found}
+    return [column for column in columns if column.name.lower() not in there]
+
+
+def refuse_missing(missing: Sequence[Column], table: str, doing: str) -> None:
+    """LoadError when there are any."""
+    if missing:
+        names = ", ".join(shortened(column.name) for column in missing)
+        plural = "s" if len(missing) > 1 else ""
+        raise LoadError(
+            f"{doing}: the table {shortened(table)} has no column{plural} {names}. Set evolve = True in the task to "
+            "have it added, add it yourself, or take it out of columns."
+        )
+
+
+def add_columns(connection: sa.Connection, database: Database, table: str, columns: Sequence[Column]) -> None:
+    """Adds those of `columns` that are not there by now, under the lock for DDL; rows that are there get NULL."""
+    database.dialect.lock_for_ddl(connection)
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    for column in missing_columns(existing(connection, database, table) or (), columns):
+        name = quote(checked_name(column.name, f"a column of {table}"))
+        words = database.dialect.type_ddl(column.type)
+        connection.exec_driver_sql(f"ALTER TABLE {quote(table)} ADD COLUMN {name} {words}")
+
+
+def refuse_narrowing(found: Sequence[TableColumn], columns: Sequence[Column], table: str, doing: str) -> None:
+    """LoadError when a declared type holds less than the table's column does: its rows would no longer fit."""
+    types = {column.name.lower(): column for column in found}
+    for column in columns:
+        there = types.get(column.name.lower())
+        if there is not None and there.type is not None and is_narrower(column.type, there.type):
+            raise LoadError(
+                f"{doing}: the column {shortened(column.name)} of {shortened(table)} is {there.declared}, and columns "
+                f"declares the narrower {column.type}. evolve adds columns and narrows none; declare {there.type}, or "
+                "rebuild the table."
+            )
+
+
+_WIDTH = {Kind.BOOLEAN: 0, Kind.INTEGER: 1, Kind.NUMERIC: 2, Kind.FLOAT: 2, Kind.TEXT: 9}
+
+
+def is_narrower(new: ColumnType, old: ColumnType) -> bool:
+    """Whether some value of `old` is none of `new`."""
+    if new.kind is not old.kind:
+        if new.kind is Kind.TEXT and new.length is None:
+            return False
+        return _WIDTH.get(new.kind, 5) < _WIDTH.get(old.kind, 5)
+    if new.kind is Kind.INTEGER:
+        return new.bits < old.bits
+    if new.kind is Kind.TEXT:
+        return _less(new.length, old.length)
+    if new.kind is Kind.NUMERIC and new.precision is not None:
+        if old.precision is None:
+            return True
+        before = old.precision - (old.scale or 0), old.scale or 0
+        after = new.precision - (new.scale or 0), new.scale or 0
+        return after[0] < before[0] or after[1] < before[1]
+    return False
+
+
+def _less(new: int | None, old: int | None) -> bool:
+    return new is not None and (old is None or new < old)

@@ -1,0 +1,335 @@
+"""What the load classes share: the marker that says a load is done, and the way of rows into a table.
+
+    MarkedLoad.run()
+      output().exists()           done already: nothing to do
+      open_session()              a connection of its own, or the open transaction's
+      session.ensure_markers()    short transaction
+      prepare(session)            short transactions, staging: the database is not locked
+      session.load()              BEGIN, marker 'loading'
+        load(load)                the rows
+      marker 'done', COMMIT
+
+Imports SQLAlchemy inside functions only: pipelines that are merely listed must not wait for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from etlctl.core import context
+from etlctl.core.task import Task
+from etlctl.core.text import shortened
+from etlctl.db.columns import Column, ColumnType, Kind
+from etlctl.db.table_target import TableTarget
+from etlctl.db.values import BadValueError
+from etlctl.errors import AlreadyLoaded, LoadError
+from etlctl.loads import columns as columns_module
+from etlctl.loads import modes
+
+if TYPE_CHECKING:
+    from etlctl.db.connections import Database
+    from etlctl.db.dialects.base import Staged
+    from etlctl.db.sessions import OpenLoad, Session
+
+LINEAGE_COLUMN = "etlctl_update_id"
+"""The column that `lineage = True` adds: the update_id of the load that wrote the row."""
+
+
+class _ClassName:
+    """The default of `table`: the class name in snake case (`CarrierDelays`: carrier_delays)."""
+
+    def __get__(self, instance: object, owner: type) -> str:
+        words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", owner.__name__)
+        return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", words).lower()
+
+
+class MarkedLoad(Task):
+    """A task whose result is in a database, and whose marker is committed together with it.
+
+    A subclass implements `load()`, and `prepare()` where something must happen before the transaction.
+    """
+
+    table: Any = _ClassName()
+    """The target's name, and the marker's target_table; the class name in snake case unless given."""
+    connection: Any = None
+    """A connection's name in the settings, or a URL; None is the default connection."""
+
+    @property
+    def update_id(self) -> Any:
+        """What the marker is known by, besides the table: the task_id. Override it for another notion of "the same"."""
+        return self.task_id
+
+    @property
+    def database(self) -> Database:
+        """Where it loads to."""
+        found: Database = context.current().database(self.connection)
+        return found
+
+    def output(self) -> Any:
+        """The marker."""
+        given = self.update_id() if callable(self.update_id) else self.update_id  # Luigi's sqla has a method
+        key = self.update_key if given == self.task_id else None
+        return TableTarget(self.table, given, self.connection, update_key=key)
+
+    def run(self) -> Any:
+        """Loads once: returns without doing anything when the marker is there, here or by the time the lock is had."""
+        from etlctl.db.sessions import open_session
+
+        target = cast(TableTarget, self.output())
+        attempt = context.attempt()
+        if not attempt.forced and target.exists():
+            return
+        try:
+            with open_session(self.database, self.doing) as session:
+                session.ensure_markers()
+                prepared = self.prepare(session)
+                with session.load(target.key, forced=attempt.forced, refusal=self.force_refusal()) as load:
+                    load.prepared = prepared
+                    self.load(load)
+                if load.rows is not None:
+                    attempt.rows = load.rows
+        except AlreadyLoaded as loaded:
+            attempt.notes.append(str(loaded))
+
+    @property
+    def doing(self) -> str:
+        """`flights on warehouse`: where it happens, the beginning of the sentences about it."""
+        return f"{shortened(str(self.table))} on {self.database.name}"
+
+    def prepare(self, session: Session) -> Any:
+        """Called before the transaction, with no lock held; what it returns is `load.prepared`."""
+
+    def load(self, load: OpenLoad) -> None:
+        """Does the work on `load.connection`, inside the transaction, and sets `load.rows` where rows are counted."""
+        raise NotImplementedError(f"{type(self).__name__} has no load()")
+
+    def force_refusal(self) -> str | None:
+        """Why --force must not repeat this load, as a sentence; None when running it again replaces what it wrote."""
+        return None
+
+
+class TableLoad(MarkedLoad):
+    """A MarkedLoad that puts rows into `table` by a mode; base of LoadTable and QueryTable.
+
+    `load()` stages the rows and hands them to `store()`, which takes the old ones out, puts them in, and checks them.
+    """
+
+    columns: Any = None
+    """`{"name": "type words"}`, or SQLAlchemy columns; None takes what the table, or the query, has."""
+    values: Mapping[str, Any] = {}
+    """Column <- parameter: what the rows do not carry themselves. A text names a parameter or attribute of the task,
+    anything else is the value; it wins over a column of the same name in the rows."""
+    mode: Any = None
+    """append, replace, replace_where(…) or merge_on(…); None is replace_where the columns of `values` when there are
+    any, else append."""
+    checks: Sequence[Any] = ()
+    """What must hold for the rows of this load, inside its transaction."""
+    null_values: Any = ("",)
+    """The texts of a file that mean NULL."""
+    evolve: bool = False
+    """Adds columns that the table lacks."""
+    lineage: bool = False
+    """Adds a column `etlctl_update_id` that tells which load wrote a row."""
+
+    @property
+    def load_mode(self) -> modes.Mode:
+        """The mode in force."""
+        if self.mode is None:
+            return modes.default_mode(self.values)
+        return modes.as_mode(self.mode, where=type(self).__name__)
+
+    def declared_columns(self) -> tuple[Column, ...] | None:
+        """`columns` read, or None where the class declares none."""
+        if self.columns is None:
+            return None
+        return columns_module.declared(self.columns, where=type(self).__name__)
+
+    def extra_values(self, columns: Sequence[Column]) -> dict[Column, Any]:
+        """What every row gets besides: `values` and the lineage, in the form the database stores, by column."""
+        by_name = {column.name.lower(): column for column in columns}
+        found: dict[Column, Any] = {}
+        for name, source in self.values.items():
+            column = by_name.get(name.lower())
+            if column is None:
+                raise LoadError(
+                    f"{type(self).__name__}.values gives the column {shortened(name)}, which columns does not declare; "
+                    "declare it with its type."
+                )
+            found[column] = self._stored(column, self._value_of(name, source))
+        if self.lineage:
+            found[by_name[LINEAGE_COLUMN]] = self.output().update_id
+        return found
+
+    def force_refusal(self) -> str | None:
+        """Appended rows that carry nothing of their load cannot be told from others."""
+        if not isinstance(self.load_mode, modes.Append) or self.values or self.lineage:
+            return None
+        return (
+            f"{self.doing}: --force would append its rows a second time, since nothing in them tells which load wrote "
+            "them. Give the class values = {…}, lineage = True or another mode; or delete the rows and their marker."
+        )
+
+    # -- the target
+
+    def ensure_table(self, session: Session, columns: Sequence[Column] | None) -> tuple[Column, ...]:
+        """The target is there with these columns; all columns of a row of this load, the lineage among them.
+
+        Missing, it is made in a short transaction; lacking columns, it gets them when `evolve` says so. `columns` None
+        takes those of the table, which must then exist. Inside an open transaction it is a part of that.
+        """
+        from etlctl.db import tables
+
+        with session.asking() as connection:
+            found = tables.existing(connection, self.database, self.table)
+        if columns is None:
+            if found is None:
+                raise LoadError(
+                    f"{self.doing}: there is no table {shortened(self.table)}, and {type(self).__name__} declares no "
+                    'columns = {"name": "type", …} to make it from.'
+                )
+            text = ColumnType(Kind.TEXT)
+            columns = [Column(column.name, column.type or text, column.nullable) for column in found]
+        wanted = self._with_lineage(columns)
+        if found is None:
+            self._create(wanted)
+            return wanted
+        missing = tables.missing_columns(found, wanted)
+        if not self.evolve:
+            tables.refuse_missing([column for column in missing if column.name != LINEAGE_COLUMN], self.table, self.doing)
+        else:
+            tables.refuse_narrowing(found, wanted, self.table, self.doing)
+        if missing:
+            with self.database.writing(f"{self.doing}: adding columns") as connection:
+                tables.add_columns(connection, self.database, self.table, missing)
+        return _in_order_of(found, wanted)
+
+    def _create(self, columns: tuple[Column, ...]) -> None:
+        from etlctl.db import tables
+
+        mode = self.load_mode
+        unique = mode.columns if isinstance(mode, modes.MergeOn) else ()
+        with self.database.writing(f"{self.doing}: creating the table") as connection:
+            tables.create(connection, self.database, self.table, columns, unique=unique)
+
+    def _with_lineage(self, columns: Sequence[Column]) -> tuple[Column, ...]:
+        if not self.lineage or any(column.name.lower() == LINEAGE_COLUMN for column in columns):
+            return tuple(columns)
+        return (*columns, Column(LINEAGE_COLUMN, ColumnType(Kind.TEXT)))
+
+    # -- the rows
+
+    def store(self, load: OpenLoad, staged: Staged, columns: Sequence[Column]) -> None:
+        """Inside the transaction: the rows that this load replaces go, the staged rows come, the checks are run.
+
+        `columns` are those of the staged rows, with the types they have in the target. Sets `load.rows`.
+        """
+        from etlctl.db import rows, tables
+
+        connection, database, mode = load.connection, load.database, self.load_mode
+        with database.translating(self.doing):
+            if isinstance(mode, modes.MergeOn):
+                load.rows = rows.merge(connection, database, self.table, staged, mode.columns, self.doing)
+            else:
+                if isinstance(mode, modes.Replace) and mode.recreate:
+                    tables.drop(connection, database, self.table)
+                    tables.create(connection, database, self.table, columns)
+                elif isinstance(mode, modes.Replace):
+                    rows.delete_all(connection, self.table)
+                elif isinstance(mode, modes.ReplaceWhere):
+                    self._delete_partition(load, staged, columns, mode.columns)
+                elif load.is_forced:
+                    self._delete_own(load, columns)
+                load.rows = rows.insert(connection, database, self.table, staged, self.doing)
+        self._run_checks(load, staged)
+
+    def _delete_partition(
+        self, load: OpenLoad, staged: Staged, columns: Sequence[Column], partition: Sequence[str]
+    ) -> None:
+        """By the values that are known before the rows are; by the rows' own where one is not."""
+        from etlctl.db import rows
+
+        by_name = {column.name.lower(): column for column in columns}
+        unknown = [name for name in partition if name.lower() not in by_name]
+        if unknown:
+            raise LoadError(f"{self.doing}: replace_where({unknown[0]!r}): the rows have no such column.")
+        known = {by_name[name.lower()].name: self._known(by_name[name.lower()]) for name in partition}
+        if _UNKNOWN in known.values():
+            rows.delete_partitions_of(load.connection, self.table, staged, list(known))
+            return
+        rows.check_partition(load.connection, staged, known, self.doing)
+        rows.delete_where(load.connection, self.table, known)
+
+    def _known(self, column: Column) -> Any:
+        """The value of `values`, or of the parameter of that name, for a partition's column."""
+        for name, source in self.values.items():
+            if name.lower() == column.name.lower():
+                return self._stored(column, self._value_of(name, source))
+        if column.name in self.param_kwargs:
+            return self._stored(column, self.param_kwargs[column.name])
+        return _UNKNOWN
+
+    def _delete_own(self, load: OpenLoad, columns: Sequence[Column]) -> None:
+        """The rows that a forced append wrote when it ran before."""
+        from etlctl.db import rows
+
+        if self.lineage:
+            mine = {LINEAGE_COLUMN: self.output().update_id}
+        else:
+            mine = {column.name: value for column, value in self.extra_values(columns).items()}
+        gone = rows.delete_where(load.connection, self.table, mine)
+        if gone == 0 and load.old_rows:
+            raise LoadError(
+                f"{self.doing}: --force finds none of the {load.old_rows} rows that its marker speaks of, so it cannot "
+                "tell whether they are there still. Delete them and the marker by hand."
+            )
+
+    def _run_checks(self, load: OpenLoad, staged: Staged) -> None:
+        if not self.checks:
+            return
+        from etlctl.loads.checks import run_checks
+
+        run_checks(
+            load.connection,
+            self.checks,
+            table=self.table,
+            load_rows=staged.table,
+            params=self.param_kwargs,
+            label=self.doing,
+        )
+
+    def _value_of(self, column: str, source: Any) -> Any:
+        """A text names a parameter or another public attribute; anything else is the value itself."""
+        if not isinstance(source, str):
+            return source
+        if source in self.param_kwargs:
+            return self.param_kwargs[source]
+        if source.startswith("_") or not hasattr(self, source):
+            there_are = ", ".join(self.param_kwargs) or "none"
+            raise LoadError(
+                f"{type(self).__name__}.values: {shortened(column)} is to come from {shortened(source)!r}, which is "
+                f"neither a parameter nor an attribute of the task. Its parameters: {there_are}."
+            )
+        found = getattr(self, source)
+        return found() if callable(found) else found
+
+    def _stored(self, column: Column, value: Any) -> Any:
+        try:
+            return self.database.dialect.stored(column.type, value)
+        except BadValueError as error:
+            raise LoadError(f"{self.doing}: the value for column {shortened(column.name)}: {error}.") from error
+
+
+_UNKNOWN = object()
+
+
+def _in_order_of(found: Sequence[Any], columns: Sequence[Column]) -> tuple[Column, ...]:
+    """`columns` in the table's own order, NOT NULL where the table says so: rows are then copied page by page."""
+    place = {column.name.lower(): index for index, column in enumerate(found)}
+    nullable = {column.name.lower(): column.nullable for column in found}
+    ordered = sorted(columns, key=lambda column: place.get(column.name.lower(), len(place)))
+    return tuple(
+        Column(column.name, column.type, column.nullable and nullable.get(column.name.lower(), True))
+        for column in ordered
+    )

@@ -1,0 +1,155 @@
+"""LoadTable: rows, or a requirement's file as it is, into a table. Reads rows; how they are kept is db/'s matter."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from etlctl.core import context
+from etlctl.core.task import flatten
+from etlctl.core.text import shortened
+from etlctl.db.columns import Column
+from etlctl.db.values import BadValueError
+from etlctl.errors import BadDataError, LoadError
+from etlctl.loads import modes
+from etlctl.loads.base import LINEAGE_COLUMN, TableLoad
+from etlctl.loads.columns import RowReader
+from etlctl.loads.source import SourceFile
+
+if TYPE_CHECKING:
+    from etlctl.db.dialects.base import Records, Staged
+    from etlctl.db.sessions import OpenLoad, Session
+
+
+@dataclass(frozen=True)
+class _Input:
+    """Rows on their way, and what there is to say about where they come from."""
+
+    records: Records
+    place: Callable[[str | None], str]
+    """Where the row handed out last is."""
+    check_unchanged: Callable[[], object] | None = None
+    described: Mapping[str, Any] | None = None
+    note: Callable[[], str | None] = lambda: None
+
+
+class LoadTable(TableLoad):
+    """Loads rows into `table`, once: rows and marker are committed together.
+
+    Give `rows()`; or a requirement that makes one file (CSV, TSV, `.gz`, `.bz2`), which is then loaded as it is. A
+    file's columns are found by the names in its header. Raises BadDataError for a row, a value or a file that cannot
+    be loaded, with file, line and column; the table is then as it was.
+    """
+
+    header: bool = True
+    """Whether the first record of the file names its columns; without, they are those of `columns`, in order."""
+    delimiter: Any = None
+    """One character; None is a comma, and a tab for .tsv and .tab."""
+
+    def rows(self) -> Iterable[Mapping[str, Any] | Sequence[Any]] | None:
+        """The rows, as mappings or as sequences in the order of `columns` (those of `values` left out); None takes the
+        requirement's file."""
+        return None
+
+    def prepare(self, session: Session) -> Any:
+        """Makes the table if need be, and stages the rows; the database is not locked meanwhile."""
+        declared = self.declared_columns()
+        columns = self.ensure_table(session, declared)
+        constants = self.extra_values(columns)
+        given = set(constants)
+        order = columns if declared is None else (*declared, *(one for one in columns if one.name == LINEAGE_COLUMN))
+        by_name = {column.name: column for column in columns}
+        carried = tuple(by_name[column.name] for column in order if by_name[column.name] not in given)
+        source = self._input(carried, constants)
+        staged = self._stage(session, columns, source)
+        mode = self.load_mode
+        if isinstance(mode, modes.MergeOn):
+            from etlctl.db.rows import check_merge_input
+
+            with session.asking() as connection:  # before the lock: a long look at all rows
+                check_merge_input(connection, staged, mode.columns, self.doing)
+        return staged, columns, source
+
+    def load(self, load: OpenLoad) -> None:
+        """The staged rows into the table."""
+        staged, columns, source = load.prepared
+        if source.check_unchanged is not None:
+            load.before_commit.append(source.check_unchanged)
+        if source.described is not None:
+            load.inputs.append(source.described)
+        self.store(load, staged, columns)
+        note = source.note()
+        if note is not None:
+            context.attempt().notes.append(note)
+
+    def _stage(self, session: Session, columns: Sequence[Column], source: _Input) -> Staged:
+        try:
+            return session.stage_records("rows", columns, source.records)
+        except BadValueError as error:
+            where = source.place(error.column.name if error.column is not None else None)
+            raise BadDataError(f"{where}: {error}") from error
+
+    # -- where the rows come from
+
+    def _input(self, carried: Sequence[Column], constants: Mapping[Column, Any]) -> _Input:
+        rows = self.rows()
+        return self._from_file(carried, constants) if rows is None else self._from_rows(rows, carried, constants)
+
+    def _from_rows(
+        self, rows: Iterable[Any], carried: Sequence[Column], constants: Mapping[Column, Any]
+    ) -> _Input:
+        from etlctl.db.dialects.base import Records
+
+        reader = RowReader(rows, carried, stored=self.database.dialect.stored, null_values=self.null_values)
+        records = Records(carried, reader, None, constants, _progress)
+        return _Input(records, reader.place)
+
+    def _from_file(self, carried: Sequence[Column], constants: Mapping[Column, Any]) -> _Input:
+        from etlctl.db.dialects.base import Records
+
+        path, shown = self._file()
+        source = SourceFile(
+            path,
+            wanted=[column.name for column in carried],
+            header=self.header,
+            delimiter=self.delimiter,
+            shown=shown,
+        )
+        records = Records(carried, source, self._null_words(), constants, _progress)
+        return _Input(records, source.place, source.check_unchanged, _described(path, shown), source.note)
+
+    def _null_words(self) -> tuple[str, ...]:
+        words = self.null_values
+        return (words,) if isinstance(words, str) else tuple(word for word in words if word is not None)
+
+    def _file(self) -> tuple[Path, str]:
+        """The one local file that the requirements make, and its name for messages."""
+        targets = flatten(self.input())
+        paths = [getattr(target, "path", None) for target in targets]
+        if len(targets) == 1 and isinstance(paths[0], str | os.PathLike):
+            return Path(paths[0]), shortened(str(targets[0]), 200)
+        found = ", ".join(shortened(str(target)) for target in targets) or "nothing"
+        raise LoadError(
+            f"{type(self).__name__} has no rows(), so it loads the file of its requirement; that must be one local file, "
+            f"and it is: {found}. Give it rows() to read anything else."
+        )
+
+
+def _progress(rows: int) -> None:
+    context.attempt().rows = rows
+
+
+def _described(path: Path, shown: str) -> dict[str, Any]:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise BadDataError(f"{shown}: cannot be read: {error.strerror}") from error
+    modified = datetime.fromtimestamp(status.st_mtime, UTC)
+    return {"path": str(path), "size": status.st_size, "mtime": modified.isoformat()}
+
+
+_Rows = Iterator[Sequence[Any]]
