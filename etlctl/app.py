@@ -137,7 +137,8 @@ def build(
 
 def default_context() -> Context:
     """The Context of the current folder's settings, for targets used outside any app; one per folder."""
-    return _app_of(str(Path.cwd()), os.environ.get("ETLCTL_CONFIG")).context
+    # asked for each task that is made outside an app, hence no Path here
+    return _app_of(os.getcwd(), os.environ.get("ETLCTL_CONFIG")).context  # noqa: PTH109
 
 
 @functools.lru_cache(maxsize=1)

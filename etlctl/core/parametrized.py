@@ -59,7 +59,7 @@ class Parametrized:
         parameter = cls._parameter(name)
         try:
             return parameter.parse(text)
-        except (ValueError, TypeError) as error:
+        except Exception as error:
             raise cls._value_error(parameter, text, error) from error
 
     @property
@@ -146,14 +146,14 @@ class Parametrized:
     def _checked(cls, parameter: Parameter[Any], value: Any) -> Any:
         try:
             return parameter.normalize(value)
-        except (ValueError, TypeError) as error:
+        except Exception as error:
             raise cls._value_error(parameter, value, error) from error
 
     @classmethod
     def _from_settings(cls, parameter: Parameter[Any], value: Any) -> Any:
         try:
             return parameter.normalize(parameter.parse(value) if isinstance(value, str) else value)
-        except (ValueError, TypeError) as error:
+        except Exception as error:
             raise cls._value_error(parameter, value, error, f" (from [params.{cls.task_family}])") from error
 
     @classmethod
@@ -163,8 +163,10 @@ class Parametrized:
         except ParameterError:
             raise
         except Exception as error:
+            private = parameter.visibility is ParameterVisibility.PRIVATE
+            reason = "." if private else f": {_reason(error)}"
             raise ParameterValueError(
-                f"{cls.task_family}.{parameter.name}: its default cannot be used: {shortened(str(error), 200)}"
+                f"{cls.task_family}.{parameter.name}: its default cannot be used{reason}"
             ) from error
 
     @classmethod
@@ -174,15 +176,25 @@ class Parametrized:
         # the text of the kind's own error may quote the value, so a private one gives neither
         if parameter.visibility is ParameterVisibility.PRIVATE:
             return ParameterValueError(f"{cls.task_family}.{parameter.name}: the private value is refused{where}.")
-        shown = shortened(value if isinstance(value, str) else repr(value))
-        reason = shortened(str(error), 200)
         return ParameterValueError(
-            f"{cls.task_family}.{parameter.name}: cannot take {shown!r}{where}: {reason}; "
-            f"{parameter.accepts} is accepted."
-            if isinstance(value, str)
-            else f"{cls.task_family}.{parameter.name}: cannot take {shown}{where}: {reason}; "
+            f"{cls.task_family}.{parameter.name}: cannot take {_value_shown(value)}{where}: {_reason(error)}; "
             f"{parameter.accepts} is accepted."
         )
+
+
+def _value_shown(value: Any) -> str:
+    if isinstance(value, str):
+        return repr(shortened(value))
+    try:
+        return shortened(repr(value))
+    except Exception:  # noqa: BLE001  a user's __repr__, or Python's own: it refuses integers of 4,300 digits
+        return f"a value of type {type(value).__name__}"
+
+
+def _reason(error: Exception) -> str:
+    """What a kind says of a value, in its own words; where they are Python's, with the kind of the error."""
+    text = str(error) if isinstance(error, (ValueError, TypeError)) else f"{type(error).__name__}: {error}"
+    return shortened(text, 200)
 
 
 class Config(Parametrized):
