@@ -1,6 +1,8 @@
 """`python -m etlctl` is `etlctl`."""
 
+import sys
+
 from etlctl.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
