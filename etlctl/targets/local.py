@@ -25,6 +25,9 @@ _LISTING_PAYS_FROM = 16
 _LISTING_ENTRIES_PER_TARGET = 20
 """A folder with more entries than this for each target asked about is not listed to its end."""
 
+_SURELY_SHORT_BYTES = 100
+"""Every file system takes names of this length, so a shorter one that is not listed is absent and nothing worse."""
+
 
 class LocalTarget(Target):
     """A path on this machine that a task makes.
@@ -206,11 +209,13 @@ class _Listing:
         self._folded: set[str] | None = None
 
     def holds(self, name: str) -> bool | None:
-        """Whether `name` is there; None where only stat() can tell: a link, or a name that differs in case or accents,
-        which some file systems hold to be the same.
+        """Whether `name` is there; None where only stat() can tell: a link, a name that may be too long to exist, or
+        one that differs in case or accents, which some file systems hold to be the same.
         """
         if name in self._names:
             return None if name in self._links else True
+        if len(os.fsencode(name)) > _SURELY_SHORT_BYTES:
+            return None
         if self._folded is None:
             self._folded = {_folded(one) for one in self._names}
         return None if _folded(name) in self._folded else False

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from etlctl.core import context
+from etlctl.db.connections import Databases
+from etlctl.settings import ConnectionSettings, Secret
 from etlctl.targets.mock import MockTarget
 
 CHILD = """
@@ -36,8 +38,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder.mkdir()
     monkeypatch.chdir(folder)
     MockTarget.clear_all()
-    with context.use(context.Context(project=Path(os.getcwd()))):
+    warehouse = Databases(
+        {"warehouse": ConnectionSettings("warehouse", Secret(f"sqlite:///{folder}/warehouse.db"))}, "warehouse", folder
+    )
+    with context.use(context.Context(project=Path(os.getcwd()), database=warehouse.get)):
         yield Path(os.getcwd())
+    warehouse.close()
     MockTarget.clear_all()
 
 

@@ -1,4 +1,4 @@
-"""F41 to F44: a process or a disk fails, or another writer comes, while a file is written. Whole, or as it was; never a part."""
+"""F41 to F44: a process or a disk fails, or another writer comes: the file is whole or as it was, never a part."""
 
 from __future__ import annotations
 
@@ -74,6 +74,19 @@ def test_write_passes_every_point_in_order(way: str, monkeypatch: pytest.MonkeyP
 
     assert tuple(passed) == faultpoints.FILE_POINTS
     assert set(synced) == {"file.written", "file.renamed"}
+
+
+@pytest.mark.parametrize("way", ["open", "folder"])
+def test_write_flushes_all_that_it_made(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power loss takes back nothing: contents, the folders made for them, and the names in those are on the disk."""
+    synced: set[int] = set()
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.add(os.fstat(fd).st_ino), fsync(fd)))
+
+    exec(AS_CHILD + WRITINGS[way].replace("'x.csv'", "'new/deep/x.csv'"), {"LocalTarget": LocalTarget, "Path": Path})
+
+    made = [".", "new", "new/deep", "new/deep/x.csv"] + (["new/deep/x.csv/part"] if way == "folder" else [])
+    assert {path for path in made if os.stat(path).st_ino not in synced} == set()
 
 
 def test_write_killed_by_the_system_at_the_rename(child: Child, strace: tuple[str, ...]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -110,7 +112,7 @@ def test_exists_below_a_file_is_false() -> None:
     assert LocalTarget("a.csv/b").exists() is False
 
 
-def test_exists_many_equals_exists_on_hard_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exists_many_equals_exists_on_hard_names() -> None:
     """Listing a folder and asking stat() agree: links, dangling links, folders, case, accents, odd names, errors."""
     Path("d/sub").mkdir(parents=True)
     for name in ("plain", "Upper", "caf\u00e9", "\udcff", " ", "new\nline", "*"):
@@ -133,7 +135,7 @@ def test_exists_many_equals_exists_on_hard_names(monkeypatch: pytest.MonkeyPatch
         "loop",
     ]
     hard += ["sub", "sub/", "sub/..", ".", "..", "absent", "absent/deeper", "plain/deeper", "x" * 256]
-    targets = [LocalTarget(f"d/{name}") for name in hard] + [LocalTarget(f"none/{number}") for number in range(40)]
+    targets = [LocalTarget(f"d/{name}") for name in hard * 2] + [LocalTarget(f"none/{number}") for number in range(40)]
 
     def alone(target: LocalTarget) -> bool | str:
         try:
@@ -160,6 +162,19 @@ def test_exists_many_lists_a_folder_once(monkeypatch: pytest.MonkeyPatch) -> Non
     answers = LocalTarget.exists_many([LocalTarget(f"d/{number}.csv") for number in range(100)])
 
     assert answers == [number % 2 == 0 for number in range(100)] and asked == []
+
+
+def test_exists_many_asks_the_system_about_names_that_may_mean_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some file systems hold names to be equal that differ in case or accents: only stat() can tell, and is asked."""
+    asked: list[str] = []
+    stat = os.stat
+    for name in ("Flights", "caf\u00e9", "other"):
+        Path(name).touch()
+    monkeypatch.setattr(os, "stat", lambda path, **kwargs: asked.append(path) or stat(path, **kwargs))
+
+    LocalTarget.exists_many([LocalTarget(name) for name in ["flights", "cafe\u0301", "other", *map(str, range(20))]])
+
+    assert asked == ["flights", "cafe\u0301"]
 
 
 def test_exists_many_does_not_list_a_crowded_folder_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,6 +269,21 @@ def test_remove_takes_a_folder_and_spares_what_a_link_points_to(names_in: Callab
     LocalTarget("link").remove()
 
     assert names_in() == ["kept"]
+
+
+def test_remove_of_a_folder_that_breaks_off_leaves_no_half_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a folder would pass for a result: it is gone from its name before the first file of it goes."""
+    _make("folder", "content", True)
+
+    def fail(path: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(shutil, "rmtree", fail)
+
+    with pytest.raises(TaskError, match=r"^folder: removing it failed"):
+        LocalTarget("folder").remove()
+
+    assert not LocalTarget("folder").exists()
 
 
 @pytest.mark.parametrize("is_folder", [False, True])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from etlctl.core.target import Target, exists_in_bulk
+from etlctl.db.table_target import TableTarget
 from etlctl.targets import formats
 from etlctl.targets.local import LocalTarget
 from etlctl.targets.mock import MockTarget
@@ -43,6 +44,10 @@ KINDS = {
     "local first wins": Kind(lambda name: LocalTarget(name, if_absent=True), _write_text),
     "local rooted": Kind(lambda name: LocalTarget(name, root="fenced"), _write_text),
     "mock": Kind(MockTarget, _write_text),
+    "marker": Kind(lambda name: TableTarget("flights", name), TableTarget.touch, is_file=False),
+    "marker elsewhere": Kind(
+        lambda name: TableTarget(name, "id", "sqlite:///two.db"), TableTarget.touch, is_file=False
+    ),
     "mock gzip": Kind(lambda name: MockTarget(f"{name}.gz"), _write_text),
 }
 

@@ -29,7 +29,7 @@ EMPTY = ["", ".", "./", "./.", ".//", "\x00", "x\x00", "x\x00/../..", "\x00/etc/
 LINKED = [
     "out/victim", "out/new", "out/deep/new", "out/", "out", "loop-out/victim", "file-out", "dangling-out",
     "dangling-out/x", "up/victim", "up/outside/victim", "in/../out/victim", "here/out/victim", "here/here/out/new",
-    "root-link/etc/new",
+    "root-link/etc/new", "sibling/new",
 ]  # fmt: skip
 HARMLESS = [
     "...", "..x", "x..", "....//x", "..\\..\\x", "C:\\x", "~", "~root/x", "%2e%2e/x", "..%2fx", "..;/x",
@@ -43,12 +43,13 @@ def fenced(project: Path) -> Iterator[Path]:
     """A root, and a folder outside it with a victim; links from inside to outside, and harmless ones."""
     root, outside = project / "fenced", project / "outside"
     root.mkdir()
+    (project / "fenced-sibling").mkdir()
     outside.mkdir()
     (outside / "victim").write_text("precious")
     (root / "in").mkdir()
     for name, to in {
         "out": outside, "up": project, "file-out": outside / "victim", "dangling-out": outside / "made", "here": ".",
-        "loop-out": "out", "root-link": "/",
+        "loop-out": "out", "sibling": "../fenced-sibling", "root-link": "/",
     }.items():  # fmt: skip
         (root / name).symlink_to(to)
     before = _everything_outside(project)
