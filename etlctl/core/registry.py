@@ -211,8 +211,9 @@ def _import_all(name: str) -> Iterator[BrokenModule]:
 
 def _broken(module: str, path: str, error: BaseException) -> BrokenModule:
     line = error.lineno if isinstance(error, SyntaxError) else None
+    own = module.replace(".", "/")
     for frame in traceback.extract_tb(error.__traceback__):
-        if Path(frame.filename).name == Path(path).name or module in frame.filename:
+        if frame.filename == path or frame.filename.endswith((f"/{own}.py", f"/{own}/__init__.py")):
             line = frame.lineno
     text = str(error.msg if isinstance(error, SyntaxError) else error)
     said = "its code called sys.exit()" if isinstance(error, SystemExit) else f"{type(error).__name__}: {text}"
