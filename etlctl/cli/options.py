@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from etlctl.cli.streams import STREAMS, of_process
+
 
 @dataclass
 class Common:
@@ -28,6 +30,13 @@ def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
     if value is not None and value is not False and parameter.name is not None:
         setattr(common(ctx), parameter.name, value)
     return value
+
+
+def _show_help(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    """click's own help goes to `sys.stdout`, which is not the command's result once pipelines are imported."""
+    if value and not ctx.resilient_parsing:
+        (ctx.meta.get(STREAMS) or of_process()).result(ctx.get_help())
+        ctx.exit()
 
 
 def common_options() -> list[click.Parameter]:
@@ -54,7 +63,15 @@ class Command(click.Command):
     """A command with the shared options last and its examples as they are written."""
 
     def __init__(self, name: str, *, examples: str, params: list[click.Parameter] | None = None, **more: Any) -> None:
-        super().__init__(name, params=[*(params or []), *common_options()], **more)
+        help_option = click.Option(
+            ["--help", "-h", "show_help"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_show_help,
+            help="Show this message and exit.",
+        )
+        super().__init__(name, params=[*(params or []), *common_options(), help_option], add_help_option=False, **more)
         self.examples = examples
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
