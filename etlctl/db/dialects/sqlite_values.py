@@ -31,7 +31,7 @@ _DDL = {
 
 
 def ddl(type_: ColumnType) -> str:
-    """The type's words in a CREATE TABLE; their affinity (sqlite.org/datatype3.html) changes nothing that `stored` gives."""
+    """The type's words in a CREATE TABLE; its affinity (sqlite.org/datatype3.html) changes nothing `stored` gives."""
     if type_.kind is Kind.INTEGER:
         return str(type_).upper()
     if type_.length is not None:
@@ -164,9 +164,14 @@ def _dates(_: ColumnType, text: str) -> list[tuple[str, str]]:
 
 
 def _timestamps(_: ColumnType, text: str) -> list[tuple[str, str]]:
+    """The forms are told apart by length first: a date function costs as much as all the rest of an expression."""
     moment = f"datetime({text})"
-    same = f"{moment} = replace(substr({text}, 1, 19), 'T', ' ') AND substr({text}, 20) IN ('', 'Z')"
-    return [(f"{same} AND {text} >= '0001'", moment)]
+    iso = f"strftime('%Y-%m-%dT%H:%M:%S', {text})"
+    return [
+        (f"length({text}) = 20 AND {iso} || 'Z' = {text} AND {text} >= '0001'", moment),
+        (f"length({text}) = 19 AND {moment} = {text} AND {text} >= '0001'", text),
+        (f"length({text}) = 19 AND {iso} = {text} AND {text} >= '0001'", moment),
+    ]
 
 
 _BY_SQLITE: dict[Kind, Callable[[ColumnType, str], list[tuple[str, str]]]] = {

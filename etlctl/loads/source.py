@@ -1,0 +1,323 @@
+"""A CSV or TSV file as a stream of records, read strictly; converts no value and knows no database.
+
+What is not certain is refused, naming file, line and column: a file is loaded whole and as it was meant, or not at all.
+The format is RFC 4180 with any line end, in UTF-8. The place of a fault is found by loads/faults.py.
+"""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
+from operator import itemgetter, length_hint
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from etlctl.core.text import printable, shortened
+from etlctl.errors import BadDataError, LoadError
+from etlctl.loads.faults import Fault, QuoteRules, Reader, field_place, line_ends
+from etlctl.suggest import did_you_mean
+
+LARGEST_FIELD = 64 * 1024 * 1024
+"""Characters; a quote that is left open would otherwise read the rest of the file into memory."""
+
+PROGRESS_EVERY = 8192
+"""Records between two calls of `progress`, about."""
+
+_BATCH = 64
+_BLOCK = 1 << 16
+
+
+class SourceFile:
+    """One file to load: iterating gives the fields of the wanted columns as text, a tuple for each record.
+
+    One pass, memory of a few records. By their suffixes, `.gz` and `.bz2` are unpacked, `.tsv`
+    and `.tab` are cut at tabs.
+    With `header`, the first record names the file's columns: those not wanted are passed over. Without, the wanted ones
+    are the file's columns in order. `shown` is the name for messages (default: the path). BadDataError for whatever is
+    wrong with the file, with its line and column.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        wanted: Sequence[str],
+        header: bool = True,
+        delimiter: str | None = None,
+        shown: str | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.shown = printable(shown if shown is not None else str(path))
+        self.rows = 0
+        """Records handed out: exact when the file has been read, in steps of some records until then."""
+        self._wanted = tuple(wanted)
+        self._has_header = header
+        self._delimiter = _delimiter_of(self.path) if delimiter is None else delimiter
+        if len(self._delimiter) != 1 or self._delimiter in '"\r\n\0':
+            raise LoadError(f"{self.shown}: the delimiter {delimiter!r} must be one character, no quote, no line end")
+        self._progress = progress
+        self._names: tuple[str, ...] = ()
+        self._batch: list[list[str]] = []
+        self._left: Iterator[list[str]] = iter(())
+        self._batch_line = 0
+        self._identity: tuple[int, ...] | None = None
+
+    @property
+    def line(self) -> int:
+        """The line, counted from 1, at which the record handed out last begins; fields may hold line ends."""
+        done = len(self._batch) - length_hint(self._left)
+        return self._batch_line + sum(1 + line_ends(record) for record in self._batch[: max(done - 1, 0)])
+
+    def place(self, column: str | None = None) -> str:
+        """Where the record handed out last is, for a message: `flights.csv.gz: line 17, column dep_delay`."""
+        return _place(self.shown, self.line, column)
+
+    def note(self) -> str | None:
+        """A sentence about a file that was read and held no records, else None."""
+        if self.rows:
+            return None
+        if self._has_header and self._names:
+            return f"{self.shown} holds a header alone: 0 rows"
+        return f"{self.shown} is empty: 0 rows"
+
+    def check_unchanged(self) -> None:
+        """BadDataError when the file is no longer the one that was read: replaced, or of another size or time."""
+        if self._identity is None:
+            return
+        try:
+            now = _identity(os.stat(self.path))
+        except OSError as error:
+            raise BadDataError(f"{self.shown}: was removed while it was being loaded") from error
+        if now != self._identity:
+            raise BadDataError(f"{self.shown}: changed while it was being loaded; load it again when it is complete")
+
+    def __iter__(self) -> Iterator[tuple[str, ...]]:
+        return chain.from_iterable(self._batches())
+
+    def _batches(self) -> Iterator[Iterator[tuple[str, ...]]]:
+        """Some records at a time, so that what is done for each of a million is done outside of Python."""
+        csv.field_size_limit(max(csv.field_size_limit(), LARGEST_FIELD))  # one for the process: only ever raised
+        with self._opened() as raw:
+            self._identity = _identity(os.fstat(raw.fileno()))
+            reader: Reader | None = None
+            try:
+                lines = _Lines(_CheckedBytes(_unpacked(raw, self.path)))
+                reader = csv.reader(lines.all(), delimiter=self._delimiter, strict=True)
+                yield from self._picked(reader, lines)
+            except (UnicodeDecodeError, _NulFoundError, csv.Error, EOFError, zlib.error, OSError) as error:
+                raise self._explained(error, reader.line_num if reader is not None else 0) from error
+
+    def _picked(self, reader: Reader, lines: _Lines) -> Iterator[Iterator[tuple[str, ...]]]:
+        first = next(reader, None) if self._has_header else list(self._wanted)
+        if first is None:
+            return
+        self._names = tuple(first)
+        if self._has_header:
+            self._check_header()
+        lines.kept.clear()
+        rules = QuoteRules(self._delimiter)
+        width = len(self._names)
+        pick = _picker([self._names.index(name) for name in self._wanted], width)
+        reported = 0
+        self._batch_line = reader.line_num + 1
+        while batch := list(islice(reader, _BATCH)):
+            next_line = reader.line_num + 1
+            if lines.kept:
+                if any('"' in "".join(record) for record in batch) and not rules.hold("".join(lines.kept)):
+                    raise csv.Error("a quote in a field without quotes")
+                lines.kept.clear()
+            wrong = None
+            if set(map(len, batch)) != {width}:
+                batch, wrong = _up_to_width(batch, width)
+            self._batch, self._left = batch, iter(batch)
+            yield map(pick, self._left)
+            if wrong is not None:
+                self._batch_line += sum(1 + line_ends(record) for record in batch)
+                raise self._miscounted(wrong, width)
+            self._batch_line = next_line
+            self.rows += len(batch)
+            if self._progress is not None and self.rows - reported >= PROGRESS_EVERY:
+                reported = self.rows
+                self._progress(reported)
+        self._batch = []
+
+    def _check_header(self) -> None:
+        for number, name in enumerate(self._names, start=1):
+            if not name.strip():
+                raise BadDataError(f"{self.shown}: line 1: field {number} of the header has no name")
+            first = self._names.index(name) + 1
+            if first != number:
+                place = _place(self.shown, 1, name)
+                raise BadDataError(f"{place}: twice in the header, as field {first} and as field {number}")
+        for name in self._wanted:
+            if name not in self._names:
+                there_are = ", ".join(shortened(found) for found in self._names)
+                raise BadDataError(
+                    f"{self.shown}: line 1: the header has no column {shortened(name)}; "
+                    f"it has: {shortened(there_are, 300)}."
+                    f"{did_you_mean(name, self._names)} For a file without a header say header = False."
+                )
+
+    def _miscounted(self, record: list[str], width: int) -> BadDataError:
+        place = _place(self.shown, self._batch_line)
+        if not record:
+            return BadDataError(f"{place}: is empty, where {width} fields are expected")
+        expected = f"{len(record)} field{'s' if len(record) != 1 else ''} instead of {width}"
+        if len(record) < width:
+            return BadDataError(f"{place}, column {shortened(self._names[len(record)])}: missing ({expected})")
+        return BadDataError(f"{place}: {expected}; the first too many is {shortened(repr(record[width]))}")
+
+    def _explained(self, error: Exception, last_line: int) -> BadDataError:
+        """The error as a sentence with its place, for which the file is read again."""
+        if isinstance(error, UnicodeDecodeError):
+            place = self._place_of(lambda field: _SURROGATE.search(field))
+            byte = error.object[error.start]
+            return BadDataError(f"{place}: byte 0x{byte:02x} is not UTF-8; convert the file, for example with iconv")
+        if isinstance(error, _NulFoundError):
+            return BadDataError(f"{self._place_of(lambda field: _NUL.search(field))}: holds a NUL character")
+        if isinstance(error, csv.Error):
+            with self._opened() as raw:
+                lines = iter(_as_text(_unpacked(raw, self.path), errors="surrogateescape"))
+                fault = QuoteRules(self._delimiter).first_fault(lines)
+            if fault is not None:
+                return BadDataError(f"{self._fault_place(fault)}: {fault.what}")
+            return BadDataError(f"{_place(self.shown, last_line)}: {error}")
+        said = getattr(error, "strerror", None) or error
+        return BadDataError(f"{self.shown}: cannot be read on after line {last_line}: {said}")
+
+    def _place_of(self, find: Callable[[str], re.Match[str] | None]) -> str:
+        with self._opened() as raw:
+            text = _as_text(_unpacked(raw, self.path), errors="surrogateescape")
+            reader = csv.reader(text, delimiter=self._delimiter)
+            found = field_place(reader, find)
+        return self.shown if found is None else self._fault_place(found)
+
+    def _fault_place(self, fault: Fault) -> str:
+        """The header is read again: the fault may have been met before it was, since bytes are looked at in blocks."""
+        names: Sequence[str] = self._wanted
+        if self._has_header:
+            with self._opened() as raw:
+                reader = csv.reader(
+                    _as_text(_unpacked(raw, self.path), errors="surrogateescape"), delimiter=self._delimiter
+                )
+                names = next(reader, [])
+                names = names if reader.line_num < fault.line else []
+        column = names[fault.field] if fault.field < len(names) else f"number {fault.field + 1}"
+        return _place(self.shown, fault.line, column)
+
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        try:
+            raw = open(self.path, "rb")  # noqa: SIM115  closed below, whatever happens while it is read
+        except OSError as error:
+            raise BadDataError(f"{self.shown}: cannot be read: {error.strerror}") from error
+        with raw:
+            yield raw
+
+
+_SURROGATE = re.compile("[\udc80-\udcff]")
+_NUL = re.compile("\0")
+
+
+class _NulFoundError(Exception):
+    """A NUL byte is in the file: csv would take it for text, and no text column of a database can hold it."""
+
+
+class _Lines:
+    """The lines of the text; from the first block with a quote in it on, `kept` has those since it was cleared."""
+
+    def __init__(self, source: _CheckedBytes) -> None:
+        self._source = source
+        self._text = _as_text(source)
+        self.kept: list[str] = []
+
+    def all(self) -> Iterator[str]:
+        return chain.from_iterable(self._blocks())
+
+    def _blocks(self) -> Iterator[Iterable[str]]:
+        while block := self._text.readlines(_BLOCK):
+            yield self._keeping(block) if self._source.has_quotes else block
+
+    def _keeping(self, block: list[str]) -> Iterator[str]:
+        for line in block:
+            self.kept.append(line)
+            yield line
+
+
+class _CheckedBytes(io.RawIOBase):
+    """Bytes on their way to the decoder; refuses NUL, and tells whether there was a quote yet."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self.has_quotes = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        chunk = self._source.read(len(buffer))
+        if b"\0" in chunk:
+            raise _NulFoundError
+        self.has_quotes = self.has_quotes or b'"' in chunk
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+
+def _unpacked(raw: BinaryIO, path: Path) -> BinaryIO:
+    suffix = path.suffix.lower()
+    if suffix not in (".gz", ".bz2"):
+        return raw
+    if os.fstat(raw.fileno()).st_size == 0:
+        raise EOFError(f"0 bytes are no {suffix[1:]} file")  # GzipFile takes it for an empty one, bz2 as well
+    return cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb") if suffix == ".gz" else bz2.BZ2File(raw))
+
+
+def _as_text(source: BinaryIO | io.RawIOBase, errors: str = "strict") -> io.TextIOWrapper:
+    """Lines with their own ends, without the byte order mark; a megabyte is read at a time."""
+    buffered = io.BufferedReader(cast(io.RawIOBase, source), buffer_size=1 << 20)
+    if buffered.peek(3).startswith(b"\xef\xbb\xbf"):
+        buffered.read(3)
+    return io.TextIOWrapper(buffered, encoding="utf-8", errors=errors, newline="")
+
+
+def _picker(indexes: list[int], width: int) -> Callable[[Sequence[str]], tuple[str, ...]]:
+    if indexes == list(range(width)):
+        return tuple
+    if not indexes:
+        return lambda _: ()
+    if len(indexes) == 1:
+        only = indexes[0]
+        return lambda record: (record[only],)
+    return itemgetter(*indexes)
+
+
+def _up_to_width(batch: list[list[str]], width: int) -> tuple[list[list[str]], list[str] | None]:
+    """The records before the first without `width` fields, and that one; an empty line is one empty field."""
+    good: list[list[str]] = []
+    for record in batch:
+        if len(record) != width and (record or width != 1):
+            return good, record
+        good.append(record or [""])
+    return good, None
+
+
+def _place(shown: str, line: int, column: str | None = None) -> str:
+    return f"{shown}: line {line}" + (f", column {shortened(column)}" if column is not None else "")
+
+
+def _identity(stat: os.stat_result) -> tuple[int, ...]:
+    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+def _delimiter_of(path: Path) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".bz2")]
+    return "\t" if suffixes[-1:] in ([".tsv"], [".tab"]) else ","
