@@ -10,9 +10,9 @@ import bz2
 import codecs
 import gzip
 import io
+import os
 from dataclasses import dataclass, replace
 from enum import Enum
-from pathlib import PurePath
 from typing import IO, Any, assert_never
 
 LEVEL_GZIP = 6
@@ -75,7 +75,7 @@ Bzip2 = Format(compression=Compression.BZIP2)
 
 def by_suffix(path: str) -> Format:
     """UTF-8 text, packed as the suffix says: `.gz` and `.bz2`, in any case."""
-    match PurePath(path).suffix.lower():
+    match os.path.splitext(path)[1].lower():
         case ".gz":
             return Text >> Gzip
         case ".bz2":

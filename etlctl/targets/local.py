@@ -233,6 +233,8 @@ def _list(folder: str, asked: int) -> _Listing | None:
                     links.add(entry.name)
                 if len(names) > asked * _LISTING_ENTRIES_PER_TARGET:
                     return None
+    except (FileNotFoundError, NotADirectoryError):
+        return _Listing(set(), set())
     except OSError:  # stat() then says of each target what is the matter
         return None
     return _Listing(names, links)
