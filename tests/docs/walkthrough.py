@@ -231,9 +231,9 @@ def copy_demo(folder: Path) -> None:
 
 def demo_command() -> str:
     """What `make demo` runs, as the Makefile says it."""
-    match = re.search(r"^DEMO := \$\(B\)/(.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    match = re.search(r'^DEMO := "?\$\(B\)/(\w+)"?(.*)$', (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert match is not None, "the Makefile says no DEMO"
-    return match[1]
+    return match[1] + match[2]
 
 
 def stand_ins() -> dict[str, str]:
