@@ -190,6 +190,8 @@ __all__ = [  # spelled out for type checkers, which a computed list tells nothin
 
 
 def __getattr__(name: str) -> Any:
+    if name == "format":  # Luigi's name for the formats of files: etlctl.format.Gzip; not in __all__, a builtin is named so
+        return import_module("etlctl.targets.formats")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'etlctl' has no attribute {name!r}")

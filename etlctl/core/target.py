@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
+
+from etlctl.errors import BrokenTaskError
 
 
 class Target(ABC):
@@ -24,7 +26,7 @@ class Target(ABC):
         """Whether the result is there, whole. Writes nothing and leaves no connection open."""
 
     @classmethod
-    def exists_many(cls, targets: Sequence[Self]) -> Sequence[bool | Exception]:
+    def exists_many(cls, targets: Sequence[Any]) -> Sequence[bool | Exception]:
         """`exists()` of each, in order. Override where one question answers for many.
 
         An answer may be an error: it then belongs to that target alone, so one database that is down says nothing
@@ -49,7 +51,7 @@ def exists_in_bulk(targets: Iterable[Any]) -> dict[int, bool | Exception]:
 
     answers: dict[int, bool | Exception] = {}
     for kind, group in by_class.items():
-        found = kind.exists_many(group) if _has_own_bulk(kind) else [_exists_or_error(target) for target in group]
+        found = _asked_in_bulk(kind, group) if _has_own_bulk(kind) else [_exists_or_error(target) for target in group]
         answers.update((id(target), answer) for target, answer in zip(group, found, strict=True))
     return answers
 
@@ -63,8 +65,28 @@ def _has_own_bulk(kind: type[Any]) -> bool:
     return False
 
 
+def _asked_in_bulk(kind: type[Any], group: list[Any]) -> Sequence[bool | Exception]:
+    """The bulk answers; a bulk question that fails as a whole is the error of each target of its class."""
+    try:
+        found = list(kind.exists_many(group))
+    except (Exception, SystemExit) as error:  # noqa: BLE001  user code, as below
+        return [_as_answer(error)] * len(group)
+    if len(found) != len(group):
+        said = f"{kind.__name__}.exists_many() gave {len(found)} answers for {len(group)} targets"
+        return [BrokenTaskError(f"{said}; it must give one for each.")] * len(group)
+    return found
+
+
 def _exists_or_error(target: Any) -> bool | Exception:
     try:
         return bool(target.exists())
-    except Exception as error:  # noqa: BLE001  user code: the graph gives the error to the one task it belongs to
+    except (Exception, SystemExit) as error:  # noqa: BLE001  user code: the graph gives it to the one task it belongs to
+        return _as_answer(error)
+
+
+def _as_answer(error: Exception | SystemExit) -> Exception:
+    if isinstance(error, Exception):
         return error
+    told = BrokenTaskError(f"its code called sys.exit({error.code!r}) when asked whether an output exists")
+    told.__cause__ = error
+    return told
