@@ -61,7 +61,12 @@ class TaskCommand(Command):
         super().__init__(
             name,
             params=[
-                click.Argument(["tasks"], nargs=-1, metavar="TASK...", shell_complete=_complete_task),
+                click.Argument(
+                    ["tasks"],
+                    nargs=-1,
+                    metavar="TASK..." if needs_task else "[TASK]...",
+                    shell_complete=_complete_task,
+                ),
                 *params,
                 click.Option(
                     ["-p", "--param", "by_name"],

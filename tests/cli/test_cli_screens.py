@@ -1,0 +1,172 @@
+"""Hostile names on every screen: nothing crashes, nothing is swallowed, no escape reaches the terminal."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cli.project import Project
+from etlctl.cli import documents, drawing, render
+from etlctl.cli.grouping import asked_for, groups_of
+from etlctl.cli.layout import Line, fold, text_of
+from etlctl.cli.progress import Progress, line_of, state_lines
+from etlctl.cli.render import LiveScreen
+from etlctl.cli.standing import split
+from etlctl.cli.states import SIGNS
+from etlctl.core.context import Attempt
+from etlctl.core.parameters import DateParameter, Parameter
+from etlctl.core.plan import Decision, Plan, PlannedTask
+from etlctl.core.results import Status, TaskResult
+from etlctl.core.task import Task
+
+OUR_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+HOSTILE = "\x1b]0;owned\x07[/red][bold]\r\nFAKE 🛫 日本 e\u0301 \u202eevil \x9b31m :smile:"
+NAMES = st.one_of(st.text(st.characters(), max_size=40), st.just(HOSTILE))
+
+
+class Named(Task):
+    name = Parameter()
+
+
+class Dated(Task):
+    name = Parameter()
+    date = DateParameter()
+
+
+def lines_of_all_views(name: str) -> list[Line]:
+    """The same hostile name on every screen that shows a task."""
+    task, child = Named(name), Dated(name, dt.date(2013, 1, 2))
+    plan = Plan(
+        (task,),
+        (
+            PlannedTask(child, Decision.BLOCKED, f"{child.label} is missing", ()),
+            PlannedTask(task, Decision.BROKEN, "requires() failed", (child,)),
+        ),
+    )
+    result = TaskResult(task, Status.OK, rows=3, duration_s=0.1)
+    progress = Progress(lambda one: None)
+    progress.task_started(task, Attempt(rows=5))
+    grid, undated = split(plan.tasks, [child])
+    return [
+        line_of(result, 1, 2, 30),
+        *state_lines(progress, asked_for([task, child]), is_stopping=True, now=progress.began + 2),
+        *drawing.tree(plan, SIGNS, 5),
+        *(render_group for group in groups_of(plan.tasks, plan.roots) for render_group in [_group_line(group.name)]),
+        *(_group_line(row.name) for row in grid.rows),
+        *(_group_line(one.task.label) for one in undated),
+    ]
+
+
+def _group_line(text: str) -> Line:
+    from etlctl.cli.layout import line
+
+    return line(text)
+
+
+def is_clean(text: str) -> bool:
+    """No control character besides line ends and our own colours."""
+    rest = OUR_COLOURS.sub("", text).replace("\n", "")
+    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in rest)
+
+
+@given(NAMES)
+@settings(max_examples=60, deadline=None)
+def test_no_name_reaches_the_terminal_as_an_escape(name: str) -> None:
+    """Every view, in colour, at 60 columns: clean, and the printable part of the name is there."""
+    lines = lines_of_all_views(name)
+    stream = io.StringIO()
+
+    render.write(stream, [piece for one in lines for piece in fold(one, 60)], 60)
+
+    assert is_clean(stream.getvalue())
+    shown = "".join(OUR_COLOURS.sub("", stream.getvalue()).split())
+    assert "".join(text_of(lines[0]).split()) in shown
+
+
+@given(NAMES)
+@settings(max_examples=60, deadline=None)
+def test_diagrams_quote_any_name(name: str) -> None:
+    """Mermaid and DOT have one line a node; labels cannot end their quotes or their line."""
+    plan = Plan((Named(name),), (PlannedTask(Named(name), Decision.RUN, "", ()),))
+
+    nodes_of_mermaid = [one for one in drawing.mermaid(plan) if one.startswith("    t0")]
+    nodes_of_dot = [one for one in drawing.dot(plan) if one.startswith("    t0")]
+
+    assert len(nodes_of_mermaid) == len(nodes_of_dot) == 1
+    assert re.fullmatch(r'    t0\["[\w .,:=()/+@#;-]*"\]:::missing', nodes_of_mermaid[0])
+    assert re.fullmatch(r'    t0 \[label="(?:[^"\\]|\\.)*", fillcolor="#ffffff"\];', nodes_of_dot[0])
+    assert is_clean("\n".join([*drawing.mermaid(plan), *drawing.dot(plan)]))
+
+
+@given(NAMES)
+@settings(max_examples=40, deadline=None)
+def test_documents_carry_any_name_as_ascii(name: str) -> None:
+    """JSON gives a name back exactly, and holds no character that a terminal obeys."""
+    text = documents.dump(documents.task_document(Named(name)))
+
+    assert json.loads(text)["params"]["name"] == name
+    assert is_clean(text)
+    assert text.isascii()
+
+
+def test_live_screen_shows_lines_of_the_run_and_of_print() -> None:
+    """What is said and what a task prints scrolls by; the state is drawn; nothing is obeyed."""
+    stream = io.StringIO()
+    progress = Progress(lambda one: None)
+    progress.run_started("r1", [], 3)
+
+    def state() -> Iterable[Line]:
+        return state_lines(progress, "Report", is_stopping=False, now=progress.began)
+
+    with LiveScreen(stream, state, colours=True) as screen:  # type: ignore[arg-type]  # a list is an Iterable here
+        screen.say(line_of(TaskResult(Named("x"), Status.OK), 1, 3))
+        print(HOSTILE)
+        print("no line end", end="")
+        until(lambda: "BUILD" in stream.getvalue())
+
+    text = OUR_COLOURS.sub("", stream.getvalue())
+    assert "OK       Named(x)" in text
+    assert "[/red][bold]" in text
+    assert "no line end" in text
+    assert "\x1b]0;owned" not in text
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Waits for the drawing thread, for two seconds at most."""
+    import time
+
+    for _ in range(200):
+        if true():
+            return
+        time.sleep(0.01)
+    pytest.fail("the live part was not drawn")
+
+
+def test_commands_show_hostile_values_as_text(empty_project: Project) -> None:
+    """plan, build, graph and status with an escape sequence in a parameter, and one in an error."""
+    empty_project.pipeline("""
+        from etlctl import Parameter, Task
+
+        class Odd(Task):
+            name = Parameter()
+
+            def run(self):
+                raise ValueError(self.name)
+    """)
+
+    for command in ("plan", "build", "graph", "status"):
+        ran = empty_project.run(command, "Odd", "--name", HOSTILE)
+
+        assert is_clean(ran.out + ran.err), command
+        assert "[/red][bold]" in ran.out
+    failed = empty_project.run("build", HOSTILE)
+    assert failed.code == 2
+    assert is_clean(failed.err)
