@@ -120,10 +120,12 @@ class Database:
 
         Raises LoadError inside an open load or `transaction()`.
         """
+        from etlctl.db.dialects.base import AUTOCOMMIT
+
         ambient.refuse_inside(self, doing)
         self.prepare_to_write(doing)
         with self.translating(doing), self.engine.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield connection.execution_options(**{AUTOCOMMIT: True})
 
     def prepare_to_write(self, doing: str) -> None:
         """Makes what a first write needs, such as the folder `.etlctl/`. Raises UnavailableError."""

@@ -82,10 +82,10 @@ class Marker:
         """Why this row does not answer for `key`, or None."""
         if self.state == LOADING:
             return TornLoadError(
-                f"{key.doing(database)}: the marker {shortened(key.update_id, 120)!r} says that it is loading, and that "
-                "was committed: something ended the load's transaction in the middle, so its rows are there in part, "
-                "whole, or not at all. Look at them, then say which it is in the row of "
-                f"{database.marker_table}: state = 'done' keeps them, deleting the row loads them again."
+                f"{key.doing(database)}: the marker {shortened(key.update_id, 120)!r} says that it is loading, and "
+                "that was committed: something ended the load's transaction in the middle, so its rows are there "
+                f"whole, in part, or not at all. Look at them, then mend the row in {database.marker_table}: state = 'done' "
+                "keeps them; once they are deleted, deleting the row too loads them again."
             )
         if key.update_key is not None and self.update_key is not None and key.update_key != self.update_key:
             return LoadError(

@@ -103,7 +103,8 @@ def check_merge_input(connection: sa.Connection, staged: Staged, keys: Sequence[
     if found:
         shown = "; ".join(f"({', '.join(shortened(str(part), 40) for part in row[:-1])}) ×{row[-1]}" for row in found)
         raise BadDataError(
-            f"{doing}: the input holds rows with the same key {', '.join(keys)}: {shown}. merge_on() needs each key once."
+            f"{doing}: the input holds rows with the same key {', '.join(keys)}: {shown}. merge_on() needs each "
+            "key once."
         )
 
 
@@ -114,8 +115,8 @@ def check_unique_key(
     wanted = frozenset(name.lower() for name in keys)
     if not any(unique <= wanted for unique in database.dialect.unique_keys(connection, table)):
         raise LoadError(
-            f"{doing}: merge_on({', '.join(keys)}) needs a unique index on these columns of {table}, and there is none. "
-            f"CREATE UNIQUE INDEX … ON {table} ({', '.join(keys)}) makes one."
+            f"{doing}: merge_on({', '.join(keys)}) needs a unique index on these columns of {table}, and there is "
+            f"none. CREATE UNIQUE INDEX … ON {table} ({', '.join(keys)}) makes one."
         )
 
 

@@ -34,7 +34,7 @@ def create(
         connection.execute(CreateTable(table_of(table, columns, database.dialect.type_ddl, unique=unique)))
 
 
-def drop(connection: sa.Connection, database: Database, table: str) -> None:
+def drop(connection: sa.Connection, table: str) -> None:
     """Drops the table; its indexes and rights go with it."""
     quote = connection.dialect.identifier_preparer.quote_identifier
     connection.exec_driver_sql(f"DROP TABLE {quote(checked_name(table, 'a table'))}")

@@ -197,7 +197,8 @@ class TableLoad(MarkedLoad):
             return wanted
         missing = tables.missing_columns(found, wanted)
         if not self.evolve:
-            tables.refuse_missing([column for column in missing if column.name != LINEAGE_COLUMN], self.table, self.doing)
+            declared = [column for column in missing if column.name != LINEAGE_COLUMN]
+            tables.refuse_missing(declared, self.table, self.doing)
         else:
             tables.refuse_narrowing(found, wanted, self.table, self.doing)
         if missing:
@@ -233,7 +234,7 @@ class TableLoad(MarkedLoad):
                 load.rows = rows.merge(connection, database, self.table, staged, mode.columns, self.doing)
             else:
                 if isinstance(mode, modes.Replace) and mode.recreate:
-                    tables.drop(connection, database, self.table)
+                    tables.drop(connection, self.table)
                     tables.create(connection, database, self.table, columns)
                 elif isinstance(mode, modes.Replace):
                     rows.delete_all(connection, self.table)

@@ -117,6 +117,6 @@ class Sequence(MarkedLoad):
                 )
             if not step.complete():
                 missing = ", ".join(str(target) for target in outputs_of(step) if not target.exists())
-                raise MissingOutputError(f"{self.label}: the step {step.label} ran, but its output {missing} is missing.")
+                raise MissingOutputError(f"the step {step.label} ran, but its output {missing} is missing")
         around.notes.extend(attempt.notes)
         return attempt.rows or 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,9 +99,7 @@ class LoadTable(TableLoad):
         rows = self.rows()
         return self._from_file(carried, constants) if rows is None else self._from_rows(rows, carried, constants)
 
-    def _from_rows(
-        self, rows: Iterable[Any], carried: Sequence[Column], constants: Mapping[Column, Any]
-    ) -> _Input:
+    def _from_rows(self, rows: Iterable[Any], carried: Sequence[Column], constants: Mapping[Column, Any]) -> _Input:
         from etlctl.db.dialects.base import Records
 
         reader = RowReader(rows, carried, stored=self.database.dialect.stored, null_values=self.null_values)
@@ -134,8 +132,8 @@ class LoadTable(TableLoad):
             return Path(paths[0]), shortened(str(targets[0]), 200)
         found = ", ".join(shortened(str(target)) for target in targets) or "nothing"
         raise LoadError(
-            f"{type(self).__name__} has no rows(), so it loads the file of its requirement; that must be one local file, "
-            f"and it is: {found}. Give it rows() to read anything else."
+            f"{type(self).__name__} has no rows(), so it loads the file of its requirement; that must be one local "
+            f"file, and it is: {found}. Give it rows() to read anything else."
         )
 
 
@@ -150,6 +148,3 @@ def _described(path: Path, shown: str) -> dict[str, Any]:
         raise BadDataError(f"{shown}: cannot be read: {error.strerror}") from error
     modified = datetime.fromtimestamp(status.st_mtime, UTC)
     return {"path": str(path), "size": status.st_size, "mtime": modified.isoformat()}
-
-
-_Rows = Iterator[Sequence[Any]]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 WRITE = "etlctl_write"
 """Execution option of a Connection whose next transaction is going to write (SQLite: BEGIN IMMEDIATE)."""
+AUTOCOMMIT = "etlctl_autocommit"
+"""Execution option of a Connection on which every statement commits by itself."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Dialect(Protocol):
     # -- opening
 
     def make_engine(self, url: str) -> sa.Engine:
-        """An engine with `hide_parameters`, whose "begin" event obeys `WRITE`; no connection is opened."""
+        """An engine with `hide_parameters` that obeys `WRITE` and `AUTOCOMMIT`; no connection is opened."""
 
     def is_absent(self, url: str) -> bool:
         """True where there is no database yet (a SQLite file), so that reading finds nothing and must not make it."""

@@ -28,7 +28,7 @@ from sqlalchemy.schema import CreateTable
 
 from etlctl.db.columns import Column, ColumnType
 from etlctl.db.dialects import sqlite_catalog, sqlite_errors, sqlite_guard, sqlite_values
-from etlctl.db.dialects.base import WRITE, Records, Staged, TableColumn
+from etlctl.db.dialects.base import AUTOCOMMIT, WRITE, Records, Staged, TableColumn
 from etlctl.db.words import table_of
 from etlctl.errors import EtlctlError, UnavailableError
 from etlctl.settings.urls import sqlite_file
@@ -72,8 +72,9 @@ class SQLiteDialect:
 
         @sa.event.listens_for(engine, "begin")
         def _begun(connection: sa.Connection) -> None:
-            is_write = connection.get_execution_options().get(WRITE)
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
+            options = connection.get_execution_options()
+            if not options.get(AUTOCOMMIT):
+                connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITE) else "BEGIN")
 
         sqlite_guard.listen(engine)
         return engine
@@ -137,10 +138,8 @@ class SQLiteDialect:
         constants = dict(records.constants or {})
         names = [column.name for column in (*records.columns, *constants)]
         rest = [f"?{len(records.columns) + index}" for index in range(1, len(constants) + 1)]
-        statement = (
-            f"INSERT INTO {STAGING}.{quote(staged.name)} ({', '.join(map(quote, names))}) "
-            f"VALUES ({', '.join([*expressions, *rest])})"
-        )
+        into = f"{STAGING}.{quote(staged.name)} ({', '.join(map(quote, names))})"
+        statement = f"INSERT INTO {into} VALUES ({', '.join([*expressions, *rest])})"  # noqa: S608  names are quoted
         rows = _with_constants(records.rows, tuple(constants.values()))
         total = 0
         while True:
@@ -187,9 +186,9 @@ class SQLiteDialect:
         source = f"{STAGING}.{quote(staged.table.name)}"
         names = ", ".join(map(quote, staged.columns))
         if target == [name.lower() for name in staged.columns]:
-            statement = f"INSERT INTO main.{quote(table)} SELECT * FROM {source}"
+            statement = f"INSERT INTO main.{quote(table)} SELECT * FROM {source}"  # noqa: S608  names are quoted
         else:
-            statement = f"INSERT INTO main.{quote(table)} ({names}) SELECT {names} FROM {source}"
+            statement = f"INSERT INTO main.{quote(table)} ({names}) SELECT {names} FROM {source}"  # noqa: S608  as above
         return connection.exec_driver_sql(statement).rowcount
 
     def insert_marker(self, connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> bool:

@@ -23,7 +23,9 @@ def table_columns(connection: sa.Connection, table: str, schema: str = "main") -
     rows = connection.exec_driver_sql(
         'SELECT name, type, "notnull", pk FROM pragma_table_info(?, ?) ORDER BY cid', (table, schema)
     ).all()
-    return [TableColumn(name, _parsed(words), words, not (not_null or pk)) for name, words, not_null, pk in rows] or None
+    return [
+        TableColumn(name, _parsed(words), words, not (not_null or pk)) for name, words, not_null, pk in rows
+    ] or None
 
 
 def unique_keys(connection: sa.Connection, table: str) -> list[frozenset[str]]:
@@ -33,7 +35,7 @@ def unique_keys(connection: sa.Connection, table: str) -> list[frozenset[str]]:
     if primary:
         found.append(frozenset(name.lower() for (name,) in primary))
     indexes = connection.exec_driver_sql(
-        'SELECT name FROM pragma_index_list(?, \'main\') WHERE "unique" AND NOT partial', (table,)
+        "SELECT name FROM pragma_index_list(?, 'main') WHERE \"unique\" AND NOT partial", (table,)
     ).all()
     for (index,) in indexes:
         names = connection.exec_driver_sql("SELECT name FROM pragma_index_info(?, 'main')", (index,)).scalars().all()
@@ -74,7 +76,7 @@ def adopt_markers(connection: sa.Connection, table: sa.Table) -> None:
         .all()
     )
 
-    connection.exec_driver_sql(f"CREATE TEMP TABLE {_OLD_ROWS} AS SELECT * FROM main.{name}")
+    connection.exec_driver_sql(f"CREATE TEMP TABLE {_OLD_ROWS} AS SELECT * FROM main.{name}")  # noqa: S608  quoted
     connection.exec_driver_sql(f"DROP TABLE main.{name}")
     table.create(connection)
     for column in surplus:
@@ -82,7 +84,8 @@ def adopt_markers(connection: sa.Connection, table: sa.Table) -> None:
     names = ", ".join(map(quote, kept))
     # Luigi lets target_table be NULL, a key does not
     values = ", ".join(f"coalesce({quote(n)}, '')" if n.lower() == "target_table" else quote(n) for n in kept)
-    connection.exec_driver_sql(f"INSERT INTO main.{name} ({names}) SELECT {values} FROM temp.{_OLD_ROWS} ORDER BY rowid")
+    copy = f"INSERT INTO main.{name} ({names}) SELECT {values} FROM temp.{_OLD_ROWS}"  # noqa: S608  names are quoted
+    connection.exec_driver_sql(copy)
     connection.exec_driver_sql(f"DROP TABLE temp.{_OLD_ROWS}")
     for statement in attached:
         connection.exec_driver_sql(statement)

@@ -54,8 +54,8 @@ def _of_driver(error: sqlite3.Error, doing: str, shown_url: str) -> EtlctlError:
         return UnavailableError(f"{doing}: {shown_url} {_UNAVAILABLE[primary]} (SQLite: {said}).")
     if primary == sqlite3.SQLITE_AUTH:
         return CommitInsideError(
-            f"{doing}: a COMMIT, ROLLBACK or BEGIN was tried inside the load's transaction. The load commits by itself, "
-            "rows and marker together: take it out (a part that may fail goes into connection.begin_nested())."
+            f"{doing}: a COMMIT, ROLLBACK or BEGIN was tried inside the load's transaction, which commits by itself, "
+            "rows and marker together. Take it out (a part that may fail goes into connection.begin_nested())."
         )
     if primary in _DATA:
         return BadDataError(f"{doing}: the database refused a row: {said}.")
