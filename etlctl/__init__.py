@@ -190,7 +190,7 @@ __all__ = [  # spelled out for type checkers, which a computed list tells nothin
 
 
 def __getattr__(name: str) -> Any:
-    if name == "format":  # Luigi's name for the formats of files: etlctl.format.Gzip; not in __all__, a builtin is named so
+    if name == "format":  # Luigi's `luigi.format.Gzip`; not in __all__, since a builtin has this name
         return import_module("etlctl.targets.formats")
     home = _HOMES.get(name)
     if home is None:
