@@ -55,7 +55,7 @@ def run(
     project: Path | None = None,
 ) -> RunSummary:
     """Builds `tasks` in this process, as an app does, without settings or history."""
-    folder = project or Path.cwd()
+    folder = project or context.current().project
     with context.use(context.Context(project=folder)):
         graph = Graph(deep=deep, forced=force)
         roots = graph.add(tasks)
@@ -65,7 +65,7 @@ def run(
 
 def plan(*tasks: Task, force: Collection[Task] = ()) -> Plan:
     """The plan of `tasks`, as an app makes it."""
-    with context.use(context.Context(project=Path.cwd())):
+    with context.use(context.Context(project=context.current().project)):
         graph = Graph(deep=True, forced=force)
         return make_plan(graph, graph.add(tasks))
 

@@ -55,8 +55,8 @@ class EventSource:
         if event not in EventSource._listened:
             return
         for base in type(self).__mro__:
-            for callback in vars(base).get("_event_handlers", {}).get(str(event), ()):
+            for callback in tuple(vars(base).get("_event_handlers", {}).get(str(event), ())):
                 try:
                     callback(*arguments)
-                except Exception:
+                except (Exception, SystemExit):
                     _logger.exception("a handler of %s raised; the task goes on", event)
