@@ -124,8 +124,8 @@ class Graph:
         found: list[Node] = []
         for node in level:
             node.expanded = True
-            if node.error is not None or (node.complete and not self._deep):
-                continue
+            if node.error is not None or (node.complete and not self._deep) or node.task.is_external:
+                continue  # an external task is waited for: nothing behind it is made for it
             try:
                 requirements = requirements_of(node.task)
             except USER_ERRORS as error:
@@ -143,7 +143,7 @@ class Graph:
 
     def _break(self, node: Node, error: BaseException) -> None:
         if not isinstance(error, EtlctlError):
-            _logger.debug("%r cannot be asked", node.task, exc_info=error)
+            _logger.debug("%s cannot be asked", node.task.label, exc_info=error)
         if isinstance(error, SystemExit):
             wrapped = BrokenTaskError(f"{node.task.label}: its code called sys.exit({error.code!r}) when asked")
             wrapped.__cause__ = error
@@ -180,7 +180,7 @@ class Graph:
             self._force(node)
 
     def _force(self, node: Node) -> None:
-        if node.complete and node.task in self._forced:
+        if node.complete and node.task in self._forced and not node.task.is_external:
             node.complete, node.forced = False, True
 
 

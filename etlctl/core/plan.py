@@ -60,13 +60,13 @@ def make_plan(graph: Graph, roots: Iterable[Node]) -> Plan:
     """Decides for each node reachable from `roots`; `graph` was resolved with them."""
     roots = list(roots)
     needed = _needed(roots)
-    decided: dict[Node, Decision] = {}
+    decided: dict[Node, tuple[Decision, Node]] = {}
     tasks: list[PlannedTask] = []
     for node in graph.walk(roots):
-        decision, reason = _decide(node, decided)
+        decision, reason, cause = _decide(node, decided)
+        decided[node] = decision, cause
         if decision is not Decision.DONE and node not in needed:
             decision, reason = Decision.UNNEEDED, "nothing that is to run needs it"
-        decided[node] = decision
         requires = None if node.error is not None else tuple(one.task for one in node.requires)
         tasks.append(PlannedTask(node.task, decision, reason, requires, node.error))
     return Plan(tuple(node.task for node in roots), tuple(tasks))
@@ -85,23 +85,24 @@ def _needed(roots: list[Node]) -> set[Node]:
     return reached
 
 
-def _decide(node: Node, decided: dict[Node, Decision]) -> tuple[Decision, str]:
-    if node.error is not None:
-        # a complete task whose requires() fails is done all the same: a build would not ask it
-        return (Decision.DONE, "") if node.complete else (Decision.BROKEN, error_line(node.error))
+def _decide(node: Node, decided: dict[Node, tuple[Decision, Node]]) -> tuple[Decision, str, Node]:
+    """Decision, reason, and the node at the root of it: what is broken or missing further up, else `node` itself."""
     if node.complete:
-        return Decision.DONE, ""
+        # also when its requires() fails: a build would not ask it
+        return Decision.DONE, "", node
+    if node.error is not None:
+        return Decision.BROKEN, error_line(node.error), node
     if node.task.is_external:
-        return Decision.BLOCKED, missing_line(node)
+        return Decision.BLOCKED, missing_line(node), node
+    found: dict[Decision, Node] = {}
     for requirement in node.requires:
-        if decided[requirement] is Decision.BROKEN:
-            return Decision.BROKEN, f"{requirement.task.label} cannot be asked"
-    for requirement in node.requires:
-        if decided[requirement] is Decision.BLOCKED:
-            return Decision.BLOCKED, f"blocked by {requirement.task.label}"
-    if any(decided[requirement] is Decision.RUN for requirement in node.requires):
-        return Decision.RUN, "upstream will run"
-    return Decision.RUN, _absence(node)
+        decision, cause = decided[requirement]
+        found.setdefault(decision, cause)
+    if Decision.BROKEN in found:
+        return Decision.BROKEN, f"{found[Decision.BROKEN].task.label} cannot be asked", found[Decision.BROKEN]
+    if Decision.BLOCKED in found:
+        return Decision.BLOCKED, f"blocked by {found[Decision.BLOCKED].task.label}", found[Decision.BLOCKED]
+    return Decision.RUN, "upstream will run" if Decision.RUN in found else _absence(node), node
 
 
 def missing_line(node: Node) -> str:
