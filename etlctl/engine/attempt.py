@@ -71,7 +71,10 @@ def _driven(task: Task, running: Generator[Any, Any, Any], attempt: Attempt) -> 
                 structure, custom_complete = wanted.requirements, wanted.custom_complete
             structure = materialized(structure)
             tasks = tasks_in(structure, task, "run() yielded")
-            if custom_complete is None or not custom_complete(lambda one: one.complete()):
+            if custom_complete is None:
+                yield tasks
+                _check_fulfilled(task, tasks)
+            elif not custom_complete(lambda one: one.complete()):
                 yield tasks
             reply = outputs_like(structure)
     finally:

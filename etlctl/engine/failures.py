@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sysconfig
 from pathlib import Path
 
@@ -11,14 +12,14 @@ from etlctl.core.task import Task
 from etlctl.core.text import shortened
 from etlctl.errors import EtlctlError, ExitCode
 
-_OURS = str(Path(etlctl.__file__).parent)
-_LIBRARIES = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+_OURS = f"{Path(etlctl.__file__).parent}{os.sep}"
+_LIBRARIES = tuple({f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "purelib", "platlib")})
 _MOST_LINES = 20
 
 
 def lines_of(error: BaseException) -> tuple[str, ...]:
     """The error's text as printable lines, the first of them the reason; the kind's name where it helps."""
-    text = str(error).strip()
+    text = _text_of(error)
     if isinstance(error, SystemExit):
         text = f"its code called sys.exit({error.code!r})"
     elif isinstance(error, KeyboardInterrupt):
@@ -29,6 +30,13 @@ def lines_of(error: BaseException) -> tuple[str, ...]:
     if len(lines) > _MOST_LINES:
         lines = [*lines[:_MOST_LINES], f"… {len(lines) - _MOST_LINES} more lines"]
     return tuple(lines) or (type(error).__name__,)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error).strip()
+    except Exception:  # noqa: BLE001  a user's exception class: its name is told then
+        return ""
 
 
 def exit_code_of(error: BaseException) -> ExitCode:

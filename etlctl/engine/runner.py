@@ -16,6 +16,7 @@ from __future__ import annotations
 import heapq
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -89,7 +90,7 @@ class Runner:
         self._running: dict[Task, _Entry] = {}
         self._results: list[TaskResult] = []
         self._up_to_date: list[TaskResult] = []
-        self._settled: list[tuple[_Entry, TaskResult]] = []
+        self._settled: deque[tuple[_Entry, TaskResult]] = deque()
         self._total = 0
         self._interrupted: ExitCode | None = None
 
@@ -126,6 +127,10 @@ class Runner:
         self._total += sum(not node.complete for node in fresh)
         for node in fresh:
             self._place(self._entries[node])
+        if rank is _Rank.YIELDED:
+            for node in fresh:
+                for requirement in node.requires:
+                    self._put_forward(self._entries[requirement])
 
     def _place(self, entry: _Entry) -> None:
         node = entry.node
@@ -138,14 +143,22 @@ class Runner:
         elif node.task.is_external:
             self._end(entry, Status.BLOCKED, missing_line(node), exit_code=ExitCode.BLOCKED)
         else:
-            entry.waiting = sum(self._entries[one].status not in _ENDED_WELL for one in node.requires)
+            # a requirement may have ended long ago: one that a run() yielded now can require what failed before
+            requirements = [self._entries[one] for one in node.requires]
+            ended_badly = [one for one in requirements if one.status is not None and one.status not in _ENDED_WELL]
+            if ended_badly:
+                self._give_up(entry, min(ended_badly, key=lambda one: one.status is Status.BLOCKED))
+                return
+            entry.waiting = sum(one.status is None for one in requirements)
             if not entry.waiting:
                 self._push(entry)
 
     def _push(self, entry: _Entry) -> None:
         try:
             priority = float(entry.node.task.priority)
-        except Exception as error:  # noqa: BLE001  a user's property: it fails its own task
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a user's property: it fails its own task
+            if entry.attempt is not None:
+                self._executor.abandon(entry.node.task)
             self._fail(entry, error)
             return
         heapq.heappush(self._ready, (entry.rank, -priority, entry.node.order, entry))
@@ -158,8 +171,8 @@ class Runner:
             self._interrupted = self._interrupted or self._stop()
             if self._interrupted:
                 break
-            entry = heapq.heappop(self._ready)[-1]
-            if entry.status is None:
+            rank, *_, entry = heapq.heappop(self._ready)
+            if entry.status is None and rank == entry.rank:  # else it has been put forward and stands there twice
                 self._submit(entry)
                 self._settle()
         return bool(self._running)
@@ -195,9 +208,9 @@ class Runner:
         """The attempt waits for tasks: those it requires (usually all done) or yielded (perhaps new to the graph)."""
         try:
             nodes = self._graph.add(needs)
-            for node in nodes:
-                if not node.complete and (way := path_to([node], entry.node)) is not None:
-                    raise CycleError(cycle_sentence([entry.node, *way]))
+            way = path_to([node for node in nodes if not node.complete], entry.node)
+            if way is not None:
+                raise CycleError(cycle_sentence([entry.node, *way]))
         except CycleError as error:
             self._executor.abandon(entry.node.task)
             self._fail(entry, error)
@@ -207,6 +220,7 @@ class Runner:
         for node in nodes:
             needed = self._entries[node]
             if needed.status is None:
+                self._put_forward(needed)
                 entry.waiting += 1
                 entry.node.requires.append(node)
                 node.dependents.append(entry.node)
@@ -214,7 +228,18 @@ class Runner:
                 self._give_up(entry, needed)
                 return
         if not entry.waiting:
-            self._resume(entry)
+            self._submit(entry)  # it goes on at once: it is running, and `stop` is about what is not
+
+    def _put_forward(self, entry: _Entry) -> None:
+        """Somebody waits for `entry`: it and what it still needs go before what nobody waits for yet."""
+        stack = [entry]
+        while stack:
+            one = stack.pop()
+            if one.status is None and one.rank is _Rank.PLANNED:
+                one.rank = _Rank.YIELDED
+                if not one.waiting and one.attempt is None:
+                    self._push(one)
+                stack.extend(self._entries[requirement] for requirement in one.node.requires)
 
     def _resume(self, entry: _Entry) -> None:
         entry.rank = _Rank.RESUMED
@@ -223,13 +248,15 @@ class Runner:
     # -- ends
 
     def _succeed(self, entry: _Entry) -> None:
+        """Its outputs are there; what on_success() raises fails it all the same, as in Luigi."""
         task = entry.node.task
+        task.trigger_event(Event.PROCESSING_TIME, task, entry.active_s)
         try:
             task.on_success()
-        except Exception:
-            _logger.exception("%s.on_success() raised; the task stays done", task.label)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  user code: it fails its own task
+            self._fail(entry, error)
+            return
         task.trigger_event(Event.SUCCESS, task)
-        task.trigger_event(Event.PROCESSING_TIME, task, entry.active_s)
         entry.node.complete = True
         self._end(entry, Status.OK)
 
@@ -237,14 +264,14 @@ class Runner:
         task = entry.node.task
         reason, *details = lines_of(error)
         _logger.debug("%s failed", task.label, exc_info=error)
+        task.trigger_event(Event.FAILURE, task, error)
         try:
             said = task.on_failure(error)
-        except Exception:
+        except (Exception, SystemExit):
             _logger.exception("%s.on_failure() raised", task.label)
             said = None
         if isinstance(said, str):
             details.extend(printable(line) for line in said.splitlines())
-        task.trigger_event(Event.FAILURE, task, error)
         self._end(
             entry,
             Status.FAIL,
@@ -284,10 +311,8 @@ class Runner:
 
     def _settle(self) -> None:
         """Tells the observers of each end, in order, and carries it on: a loop, since a chain of skips may be long."""
-        index = 0
-        while index < len(self._settled):
-            entry, result = self._settled[index]
-            index += 1
+        while self._settled:
+            entry, result = self._settled.popleft()
             self._results.append(result)
             self._tell("task_finished", result, len(self._results), self._total)
             for node in entry.node.dependents:
@@ -300,7 +325,6 @@ class Runner:
                 dependent.waiting -= 1
                 if not dependent.waiting:
                     self._push(dependent) if dependent.attempt is None else self._resume(dependent)
-        self._settled.clear()
 
     def _end_early(self) -> None:
         """Accounts for what was not reached; only an interrupt leaves any."""
@@ -311,10 +335,10 @@ class Runner:
                     self._executor.abandon(task)
                 begun = "stopped" if entry.attempt is not None else "not started"
                 self._end(entry, Status.SKIP, f"{begun}: the run was interrupted")
-        for _, result in self._settled:
+        while self._settled:
+            _, result = self._settled.popleft()
             self._results.append(result)
             self._tell("task_finished", result, len(self._results), self._total)
-        self._settled.clear()
 
     def _tell(self, call: str, *arguments: Any) -> None:
         """An observer that raises is dropped: the work does not depend on who watches."""

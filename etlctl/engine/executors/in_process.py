@@ -35,12 +35,14 @@ class InProcessExecutor:
 
     def abandon(self, task: Task) -> None:
         """Closes a waiting attempt: its generator's `finally` blocks run now."""
+        if task not in self._under_way:
+            return  # ended already; an interrupt came between its end and what the runner makes of it
         under_way, attempt = self._under_way.pop(task)
         try:
             with context.attempting(attempt):
                 under_way.close()
-        except Exception:
-            _logger.exception("%r raised while it was ended early", task)
+        except (Exception, SystemExit):
+            _logger.exception("%s raised while it was ended early", task.label)
 
     def wait(self) -> Outcome:
         """Runs one step of the attempt that is due longest."""
@@ -55,8 +57,16 @@ class InProcessExecutor:
         except StopIteration:
             pass  # the attempt has ended well
         except BaseException as error:  # noqa: BLE001  the one place that catches what a task raises, SystemExit included
-            failed = error
+            failed = _told(error)
         if needs is None:
             del self._under_way[task]
         active_s = time.perf_counter() - began
         return Outcome(task, needs, failed, active_s, interrupted=isinstance(failed, KeyboardInterrupt))
+
+
+def _told(error: BaseException) -> BaseException:
+    """The task's own error: a StopIteration that escapes a run() reaches us wrapped by the generator around it."""
+    cause = error.__cause__
+    if type(error) is RuntimeError and isinstance(cause, StopIteration) and "raised StopIteration" in str(error):
+        return cause
+    return error
