@@ -1,4 +1,4 @@
-"""The columns that a task declares, and its rows() in their order; db/values.py says what a value becomes"""
+"""The columns that a task declares, and its rows() in their order; db/values.py says what a value becomes."""
 
 from __future__ import annotations
 
@@ -113,8 +113,8 @@ class RowReader:
     """The rows of a task's rows(), in the order of the columns and in the form the database stores.
 
     Iterating once gives a tuple for each row. A row is a mapping, in which further keys are passed over, or a sequence
-    in the columns' order. BadValueError, knowing its column, for a value that the column refuses; BadDataError for a row
-    that is none. `place()` says which row it was.
+    in the columns' order. BadValueError, knowing its column, for a value that the column refuses; BadDataError for a
+    row that is none. `place()` says which row it was.
     """
 
     def __init__(

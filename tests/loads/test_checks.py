@@ -1,0 +1,226 @@
+"""Checks on the rows of a load: what each finds, how it says it, and whose rows it looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from etlctl.core.context import Attempt, attempting
+from etlctl.db.dialects.sqlite_values import bound
+from etlctl.errors import CheckFailedError, LoadError, QueryError
+from etlctl.loads.checks import (
+    Check,
+    accepted_values,
+    no_rows,
+    not_null,
+    relationship,
+    row_count,
+    run_checks,
+    unique,
+)
+
+COLUMNS = ("id", "carrier", "day", "delay")
+OLD = [(1, "AA", "2013-01-01", 5), (2, "ZZ", "2013-01-01", None)]
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[sa.Connection]:
+    """A table with two old rows, an empty staging table, and the carriers AA and UA."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'w.db'}")
+    with engine.begin() as connection:
+        for table in ("flights", "staged"):
+            connection.exec_driver_sql(f"CREATE TABLE {table} (id INTEGER, carrier TEXT, day DATE, delay NUMERIC)")
+        connection.exec_driver_sql('CREATE TABLE "air lines" ("co""de" TEXT)')
+        connection.exec_driver_sql("INSERT INTO \"air lines\" VALUES ('AA'), ('UA'), (NULL)")
+        _insert(connection, "flights", OLD)
+        yield connection
+    engine.dispose()
+
+
+def _insert(connection: sa.Connection, table: str, rows: Sequence[Any]) -> None:
+    for row in rows:
+        connection.exec_driver_sql(f"INSERT INTO {table} VALUES (?, ?, ?, ?)", tuple(row))
+
+
+def run(connection: sa.Connection, rows: Sequence[Any], *checks: Any, params: dict[str, Any] | None = None) -> None:
+    """Stores `rows` as a load does, staged and in the table, and runs the checks."""
+    _insert(connection, "staged", rows)
+    _insert(connection, "flights", rows)
+    staged = sa.table("staged", *map(sa.column, COLUMNS))
+    run_checks(
+        connection, checks, table="flights", load_rows=staged, params=params or {}, label="flights on wh", adapt=bound
+    )
+
+
+GOOD = [(3, "UA", "2013-01-02", 1.5), (4, "AA", "2013-01-02", 0), (5, None, "2013-01-03", None)]
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        not_null("id", "day"),
+        unique("id"),
+        unique("carrier"),
+        unique("carrier", "day"),
+        row_count(min=3, max=3),
+        row_count(min=0),
+        row_count(min=5, max=5, scope="table"),
+        accepted_values("carrier", ["UA", "AA"]),
+        accepted_values("day", [date(2013, 1, 2), date(2013, 1, 3)]),
+        accepted_values("delay", [Decimal("1.5"), 0]),
+        relationship("carrier", to='air lines.co"de'),
+        no_rows("SELECT * FROM flights WHERE delay > :most AND day = :day"),
+        no_rows("SELECT 1 FROM flights WHERE delay LIKE '%:nothing%';"),
+    ],
+)
+def test_check_that_holds_says_nothing(connection: sa.Connection, check: Check) -> None:
+    """Rows that are right pass, NULLs included where the check lets them."""
+    with attempting(Attempt()) as attempt:
+        run(connection, GOOD, check, params={"most": 100, "day": date(2013, 1, 2)})
+
+    assert attempt.notes == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "check", "sentence"),
+    [
+        ([(3, None, None, 1), (4, None, "2013-01-01", 2)], not_null("carrier", "day", "id"),
+         ("check not_null(carrier, day, id): 2 rows without carrier, 1 row without day: "
+          "id=3, carrier=NULL, day=NULL, delay=1; id=4, carrier=NULL, day=2013-01-01, delay=2")),
+        ([(n, c, None, None) for n, c in enumerate(["UA", "AA", "UA", "AA", "B6", None, None])], unique("carrier"),
+         "check unique(carrier): 2 duplicate keys: AA ×2, UA ×2"),
+        ([(1, "UA", "2013-01-01", n) for n in range(3)], unique("carrier", "day"),
+         "check unique(carrier, day): 1 duplicate key: (UA, 2013-01-01) ×3"),
+        ([(n % 9, None, None, None) for n in range(18)], unique("id"),
+         "check unique(id): 9 duplicate keys: 0 ×2, 1 ×2, 2 ×2, 3 ×2, 4 ×2, and 4 more"),
+        ([], row_count(min=1), "check row_count(min=1): 0 rows"),
+        ([(1, None, None, None)], row_count(max=0), "check row_count(max=0): 1 row"),
+        ([(1, "UA", None, None)], row_count(min=4, max=5, scope="table"), "check row_count(min=4, max=5): 3 rows"),
+        ([(1, "UA", None, None), (2, "XX", None, None), (3, "XX", None, None)], accepted_values("carrier", ["UA"]),
+         "check accepted_values(carrier, UA): 1 other value in 2 rows: XX ×2"),
+        ([(1, None, "2013-01-05", None)], accepted_values("day", [date(2013, 1, 2)]),
+         "check accepted_values(day, 2013-01-02): 1 other value in 1 row: 2013-01-05 ×1"),
+        ([(1, "XX", None, None), (2, "UA", None, None), (3, "YY", None, None)],
+         relationship("carrier", to='air lines.co"de'),
+         'check relationship(carrier, to=air lines.co"de): 2 missing values in 2 rows: XX ×1, YY ×1'),
+        ([(7, "UA", None, 9)], no_rows("SELECT id,\n  delay FROM flights WHERE delay >= :d"),
+         "check no_rows(SELECT id, delay FROM flights WHERE delay >= :d): 1 row: id=7, delay=9"),
+        ([(n, "UA", None, 9) for n in range(9)], no_rows("SELECT id FROM flights WHERE delay = 9"),
+         "check no_rows(SELECT id FROM flights WHERE delay = 9): more than 5 rows: id=0; id=1"),
+    ],
+)  # fmt: skip
+def test_check_that_fails_shows_what(connection: sa.Connection, rows: Any, check: Check, sentence: str) -> None:
+    """The message names the check, counts what is wrong and shows some of it."""
+    with pytest.raises(CheckFailedError) as caught:
+        run(connection, rows, check, params={"d": 9})
+
+    assert str(caught.value) == sentence
+
+
+def test_check_looks_at_this_loads_rows_unless_told(connection: sa.Connection) -> None:
+    """Old rows are no matter of a load's checks; scope="table" takes them in."""
+    rows = [(1, "UA", None, None)]  # id 1 is there already, and ZZ is in an old row
+
+    run(connection, rows, unique("id"), accepted_values("carrier", ["UA"]))
+    with pytest.raises(CheckFailedError) as caught:
+        run(connection, [], unique("id", scope="table"), accepted_values("carrier", ["UA", "AA"], scope="table"))
+
+    assert str(caught.value) == (
+        "check unique(id): 1 duplicate key: 1 ×2\ncheck accepted_values(carrier, UA, AA): 1 other value in 1 row: ZZ ×1"
+    )
+
+
+def test_check_of_severity_warn_becomes_a_note(connection: sa.Connection) -> None:
+    """A warning lets the load go on and is told with its result."""
+    with attempting(Attempt()) as attempt:
+        run(connection, [], row_count(min=1, severity="warn"), row_count(min=0))
+
+    assert attempt.notes == ["warning: check row_count(min=1): 0 rows"]
+
+
+def test_check_finds_columns_without_case(connection: sa.Connection) -> None:
+    """Databases take column names without case, and so do checks."""
+    run(connection, GOOD, not_null("ID"), unique("Id", "CARRIER"))
+
+
+@pytest.mark.parametrize("check", [not_null("carier"), unique("id", "carier"), accepted_values("carier", [])])
+def test_check_of_an_unknown_column_suggests(connection: sa.Connection, check: Check) -> None:
+    """A column that the rows have not is an error that names the check and the nearest column."""
+    with pytest.raises(LoadError, match=r"flights on wh: check .*carier.*Did you mean 'carrier'") as caught:
+        run(connection, GOOD, check)
+
+    assert not isinstance(caught.value, CheckFailedError)
+
+
+def test_no_rows_refuses_an_unknown_parameter(connection: sa.Connection) -> None:
+    """A :name that the task has not is an error before the query runs."""
+    with pytest.raises(QueryError, match="no_rows:1: :dy is no parameter"):
+        run(connection, [], no_rows("SELECT 1 WHERE 1 = :dy"), params={"day": 1})
+
+
+def test_no_rows_refuses_a_statement_that_is_no_query(connection: sa.Connection) -> None:
+    """What returns no rows by its nature proves nothing."""
+    with pytest.raises(LoadError, match="write a SELECT"):
+        run(connection, [], no_rows("DELETE FROM staged"))
+
+
+@pytest.mark.parametrize("check", ["not_null(carrier)", not_null, None])
+def test_run_checks_refuses_what_is_no_check(connection: sa.Connection, check: Any) -> None:
+    """A text, or a check's function that was not called, is told with what to write."""
+    with pytest.raises(LoadError, match="is no check; write for example"):
+        run(connection, [], check)
+
+
+def test_check_of_ones_own_is_a_subclass(connection: sa.Connection) -> None:
+    """failure() is all that a check needs."""
+
+    class EvenIds(Check):
+        def __str__(self) -> str:
+            return "even_ids"
+
+        def failure(self, checked: Any) -> str | None:
+            odd = sa.select(sa.func.count()).select_from(checked.rows).where(checked.column("id") % 2 == 1)
+            count = checked.connection.execute(odd).scalar_one()
+            return f"{count} odd" if count else None
+
+    with pytest.raises(CheckFailedError, match="check even_ids: 2 odd"):
+        run(connection, GOOD, EvenIds())
+
+
+def test_check_shows_no_escape_sequences(connection: sa.Connection) -> None:
+    """Values of rows reach no terminal with what it would obey."""
+    with pytest.raises(CheckFailedError) as caught:
+        run(connection, [(1, "\x1b[31m\n", None, None)] * 2, unique("carrier"))
+
+    assert str(caught.value) == "check unique(carrier): 1 duplicate key: \\x1b[31m\\n ×2"
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: not_null(), "not_null takes names of columns"),
+        (lambda: unique(["a", "b"]), "unique takes names of columns"),
+        (lambda: row_count(), "row_count takes min="),
+        (lambda: row_count(min=2, max=1), "min is not above max"),
+        (lambda: accepted_values("a", "EWR"), "accepted_values takes a list"),
+        (lambda: relationship("a", to="airlines"), 'relationship takes to="table.column"'),
+        (lambda: no_rows(" "), "no_rows takes a query"),
+        (
+            lambda: not_null("a", severity="warning"),
+            'check not_null(a): severity is "error" or "warn", not \'warning\'',
+        ),
+        (lambda: row_count(min=1, scope="all"), 'scope is "load" or "table"'),
+    ],
+)
+def test_check_refuses_a_wrong_declaration(make: Any, sentence: str) -> None:
+    """What cannot be meant is refused where the class is written."""
+    with pytest.raises(LoadError) as caught:
+        make()
+
+    assert sentence in str(caught.value)
