@@ -73,7 +73,8 @@ def json_page() -> str:
     parts = [_JSON_INTRO]
     inner: dict[str, Any] = {}
     for schema, shape in documents.SCHEMAS.items():
-        parts += [f"## {schema}", "", f"{_doc(shape)} Version {documents.VERSION}.", "", _fields_table(shape, inner), ""]
+        said = f"{_doc(shape)} Version {documents.VERSION}."
+        parts += [f"## {schema}", "", said, "", _fields_table(shape, inner), ""]
     written: set[str] = set()
     while missing := [name for name in inner if name not in written]:
         for name in missing:

@@ -50,7 +50,8 @@ class LiveScreen:
         self._said: SimpleQueue[Line] = SimpleQueue()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._draw, name="etlctl-screen", daemon=True)
-        self._console = _console(terminal, None, colours=colours)
+        self._colours = colours
+        self._console = _console(terminal, None)
         self._live = Live(
             console=self._console,
             auto_refresh=False,
@@ -88,12 +89,15 @@ class LiveScreen:
         self._print_said()
         self._live.stop()
 
+    def _text(self, lines: Iterable[Line]) -> Text:
+        return _text(lines, colours=self._colours)
+
     def _draw(self) -> None:
         while not self._over.wait(_TICK_S):
             self._print_said()
             width = columns_of(self._terminal)
             lines = [piece for one in self._state() for piece in fold(one, width - 1)]
-            self._live.update(Group(*(_text([one]) for one in lines)), refresh=True)
+            self._live.update(Group(*(self._text([one]) for one in lines)), refresh=True)
 
     def _print_said(self) -> None:
         """All that was said since the last time, in one go: many quick tasks cost no more than their text."""
@@ -105,7 +109,7 @@ class LiveScreen:
             except Empty:
                 break
         if lines:
-            self._console.print(_text(lines), soft_wrap=True)
+            self._console.print(self._text(lines), soft_wrap=True)
 
 
 class _LineCatcher(io.TextIOBase):
@@ -133,18 +137,16 @@ class _LineCatcher(io.TextIOBase):
             self._begun = ""
 
 
-def _console(stream: TextIO, width: int | None, *, colours: bool = True) -> Console:
-    return Console(
-        file=stream, width=width, force_terminal=True, no_color=not colours, markup=False, emoji=False, highlight=False
-    )
+def _console(stream: TextIO, width: int | None) -> Console:
+    return Console(file=stream, width=width, force_terminal=True, markup=False, emoji=False, highlight=False)
 
 
-def _text(lines: Iterable[Line]) -> Text:
+def _text(lines: Iterable[Line], *, colours: bool = True) -> Text:
     text = Text(no_wrap=True, overflow="ignore", end="")
     for index, one in enumerate(lines):
         if index:
             text.append("\n")
         for part in one:
-            text.append(part.text, _STYLES[part.style])
+            text.append(part.text, _STYLES[part.style] if colours else "")
     text.end = "\n"
     return text

@@ -106,6 +106,8 @@ class TaskCommand(Command):
 
     def _classes(self, ctx: click.Context, args: list[str]) -> list[type[Task]]:
         """The tasks named among words whose options are not all known yet."""
+        if ctx.resilient_parsing and args and args[-1].startswith("-"):
+            args = args[:-1]  # completion: its value is being typed, and click would stop at an option without one
         parser = self.make_parser(ctx)
         parser.ignore_unknown_options = True
         found, _, _ = parser.parse_args(list(args))

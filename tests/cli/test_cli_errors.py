@@ -84,7 +84,9 @@ def test_cycle_is_named_and_nothing_runs(empty_project: Project) -> None:
 
 def test_broken_module_is_reported_with_its_place_and_the_others_work(project: Project) -> None:
     """Asking for a task of the broken module is exit 2 with file and line; other tasks build."""
-    project.pipeline("from etlctl import Task\n\n\nclass Lost(Task):\n    pass\n\n\nraise RuntimeError('boom')\n", "broken")
+    project.pipeline(
+        "from etlctl import Task\n\n\nclass Lost(Task):\n    pass\n\n\nraise RuntimeError('boom')\n", "broken"
+    )
 
     lost = project.run("build", "Lost")
     fine = project.run("build", "Seats")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from cli.project import Project
 from etlctl.cli import documents, drawing, render
 from etlctl.cli.grouping import asked_for, groups_of
-from etlctl.cli.layout import Line, fold, text_of
+from etlctl.cli.layout import Line, fold, line, text_of
 from etlctl.cli.progress import Progress, line_of, state_lines
 from etlctl.cli.render import LiveScreen
 from etlctl.cli.standing import split
@@ -59,16 +59,10 @@ def lines_of_all_views(name: str) -> list[Line]:
         line_of(result, 1, 2, 30),
         *state_lines(progress, asked_for([task, child]), is_stopping=True, now=progress.began + 2),
         *drawing.tree(plan, SIGNS, 5),
-        *(render_group for group in groups_of(plan.tasks, plan.roots) for render_group in [_group_line(group.name)]),
-        *(_group_line(row.name) for row in grid.rows),
-        *(_group_line(one.task.label) for one in undated),
+        *(line(group.name, group.values, group.reason) for group in groups_of(plan.tasks, plan.roots)),
+        *(line(row.name) for row in grid.rows),
+        *(line(one.task.label) for one in undated),
     ]
-
-
-def _group_line(text: str) -> Line:
-    from etlctl.cli.layout import line
-
-    return line(text)
 
 
 def is_clean(text: str) -> bool:

@@ -1,0 +1,199 @@
+"""`etlctl build` and `etlctl plan`: what a pipe gets, and what they say next."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from cli.project import Project
+
+
+def shape(text: str) -> list[str]:
+    """Lines with durations and runs of blanks made alike."""
+    return [re.sub(r"\s{2,}", "  ", re.sub(r"\d+\.\d s", "S", one)) for one in text.splitlines()]
+
+
+def test_build_tells_each_end_and_the_counts(project: Project) -> None:
+    """Finished lines and summary on stdout; what tasks print goes to stderr."""
+    project.weather("2013-01-02")
+
+    ran = project.run("build", "Report", "--date", "2013-01-02")
+
+    assert ran.code == 0
+    assert shape(ran.out) == [
+        " 1/3  OK  Flights(2013-01-02)  S",
+        " 2/3  OK  Delays(2013-01-02)  S",
+        " 3/3  OK  Report(2013-01-02)  S",
+        "",
+        "OK=3 FAIL=0 SKIP=0 BLOCKED=0 HELD=0 UPTODATE=1 TOTAL=4  S  exit 0",
+    ]
+    assert ran.err == "counting at the gate\n"
+
+
+def test_build_again_says_that_there_is_nothing_to_do(project: Project) -> None:
+    """Done is done: exit 0, and it says so."""
+    project.run("build", "Seats")
+
+    ran = project.run("build", "Seats")
+
+    assert ran.code == 0
+    assert ran.out.splitlines()[0] == "nothing to do: Seats is complete"
+
+
+def test_build_repeats_failures_last_with_what_shows_more(project: Project) -> None:
+    """The error, all its lines, its place, and the command for the traceback; siblings run."""
+    project.weather("2013-01-12", "2013-01-13")
+
+    ran = project.run("build", "Report", "--date", "2013-01-12..13")
+
+    assert ran.code == 1
+    failure = ran.out.split("\nFAIL", 1)[1].splitlines()
+    assert failure[0].startswith(f"  Report(2013-01-13)   {project.package}/flows.py:")
+    assert failure[1:4] == [
+        "  ValueError: the 13th is unlucky",
+        "  and always was",
+        "  more  etlctl build Report --date 2013-01-13 --debug",
+    ]
+    assert ran.out.splitlines()[-1].startswith("OK=5 FAIL=1 SKIP=0")
+    assert "Traceback" not in ran.out + ran.err
+
+
+def test_build_debug_shows_the_traceback_on_stderr(project: Project) -> None:
+    """`--debug` is where the traceback is, with the user's own line; stdout stays the result."""
+    project.weather("2013-01-13")
+
+    ran = project.run("build", "Report", "--date", "2013-01-13", "--debug")
+
+    assert ran.code == 1
+    assert 'raise ValueError("the 13th is unlucky' in ran.err
+    assert "Traceback" not in ran.out
+
+
+def test_build_blocked_names_the_missing_input_and_what_to_do(project: Project) -> None:
+    """Exit 3; what is not behind the missing file ran."""
+    ran = project.run("build", "Report", "--date", "2013-01-02")
+
+    assert ran.code == 3
+    assert "data/2013-01-02.csv is missing" in ran.out
+    assert "next  bring the missing input, then again  etlctl build Report --date 2013-01-02" in ran.out
+    assert (project.folder / "out/flights/2013-01-02.txt").exists()
+
+
+def test_build_deep_looks_behind_what_is_done(project: Project) -> None:
+    """A complete task hides what is missing behind it, except with --deep."""
+    project.weather("2013-01-02")
+    project.run("build", "Report", "--date", "2013-01-02")
+    (project.folder / "out/flights/2013-01-02.txt").unlink()
+
+    shallow = project.run("build", "Report", "--date", "2013-01-02", "--json")
+    deep = project.run("build", "Report", "--date", "2013-01-02", "--deep", "--json")
+
+    assert shallow.json["counts"]["OK"] == 0
+    assert [one["family"] for one in deep.json["tasks"] if one["status"] == "OK"] == ["Flights"]
+
+
+def test_notes_of_a_task_stand_on_its_line(empty_project: Project) -> None:
+    """Rows and notes of the attempt are on the task's line."""
+    empty_project.pipeline("""
+        from etlctl import Task
+        from etlctl.core import context
+
+        class Counted(Task):
+            def run(self):
+                context.attempt().rows = 1234
+                context.attempt().notes.append("flights.csv holds a header alone")
+    """)
+
+    ran = empty_project.run("build", "Counted")
+
+    assert re.search(r"OK +Counted\(\) +1,234 rows +0\.\d s  flights.csv holds a header alone\n", ran.out)
+
+
+def test_plan_groups_days_and_gives_reasons(project: Project) -> None:
+    """One line a family, decision and reason, its dates collapsed; ends with counts and the command."""
+    project.weather("2013-01-01", "2013-01-02")
+    project.run("build", "Report", "--date", "2013-01-01")
+
+    ran = project.run("plan", "Report", "--date", "2013-01-01..03")
+
+    assert ran.code == 0
+    assert shape(ran.out)[0].startswith("PLAN  Report  2013-01-01..03")
+    assert shape(ran.out)[1:] == [
+        " +  Flights  02..03  output is missing",
+        " +  Delays  02  upstream will run",
+        " +  Report  02  upstream will run",
+        " !  WeatherFile  03  data/2013-01-03.csv is missing",
+        " !  Delays  03  blocked by WeatherFile(2013-01-03)",
+        " !  Report  03  blocked by WeatherFile(2013-01-03)",
+        "4 to run · 3 blocked · 5 done (--all shows them)",
+        "run it: etlctl build Report --date 2013-01-01..03",
+    ]
+    assert not (project.folder / "out/report/2013-01-02.txt").exists()
+
+
+def test_plan_reasons_that_differ_in_their_date_are_one_line(project: Project) -> None:
+    """`data/{date}.csv is missing` for a week, not seven lines."""
+    ran = project.run("plan", "WeatherFile", "--date", "2013-01-01..07")
+
+    assert " !  WeatherFile  01..07  data/{date}.csv is missing" in shape(ran.out)
+
+
+def test_plan_all_shows_what_is_done(project: Project) -> None:
+    """Without --all done tasks are counted, with it they are listed."""
+    project.run("build", "Seats")
+
+    assert "Seats" not in project.run("plan", "Seats").out.splitlines()[1]
+    assert project.run("plan", "Seats", "--all").out.splitlines()[1].split() == ["Seats"]
+    assert project.run("plan", "Seats").out.splitlines()[-1] == "nothing to do"
+
+
+@pytest.mark.parametrize(
+    ("weather", "built", "code"), [([], False, 3), (["2013-01-02"], False, 10), (["2013-01-02"], True, 0)]
+)
+def test_detailed_exitcode_tells_how_things_stand(project: Project, weather: list[str], built: bool, code: int) -> None:
+    """0 up to date, 10 work pending, 3 something blocked; 0 whatever it finds without the option."""
+    project.weather(*weather)
+    if built:
+        project.run("build", "Report", "--date", "2013-01-02")
+
+    assert project.run("plan", "Report", "--date", "2013-01-02", "--detailed-exitcode").code == code
+    assert project.run("status", "Report", "--date", "2013-01-02", "--exit-code").code == code
+    assert project.run("plan", "Report", "--date", "2013-01-02").code == 0
+    assert project.run("plan", "Report", "--date", "2013-01-02", "--detailed-exitcode", "--json").code == code
+
+
+def test_broken_task_is_x_in_the_plan_and_fails_alone(empty_project: Project) -> None:
+    """requires() that returns a class, output() that raises: siblings run, exit 1, the sentence says how to mend it."""
+    empty_project.pipeline("""
+        from etlctl import LocalTarget, Task, WrapperTask
+
+        class Fine(Task):
+            def output(self):
+                return LocalTarget("fine.txt")
+
+            def run(self):
+                with self.output().open("w") as file:
+                    file.write("x")
+
+        class Classy(Task):
+            def requires(self):
+                return Fine
+
+        class Loud(Task):
+            def output(self):
+                raise RuntimeError("no place")
+
+        class Everything(WrapperTask):
+            def requires(self):
+                return [Fine(), Classy(), Loud()]
+    """)
+
+    planned = empty_project.run("plan", "Everything", "--detailed-exitcode")
+    built = empty_project.run("build", "Everything")
+
+    assert planned.code == built.code == 1
+    assert re.search(r" x  Classy +Classy\(\)\.requires\(\) returned the class Fine", planned.out)
+    assert re.search(r" x  Loud +RuntimeError: no place", planned.out)
+    assert (empty_project.folder / "fine.txt").exists()
+    assert "OK=1 FAIL=2" in built.out

@@ -1,0 +1,126 @@
+"""Every `--json` document has exactly the fields of its schema, on success, failure and when blocked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import types
+import typing
+from typing import Any, get_args, get_origin
+
+import pytest
+
+from cli.project import Project
+from etlctl.cli import documents
+
+
+def check(value: Any, kind: Any, where: str = "document") -> None:
+    """`value` is of the type: fields, lists and texts all the way down."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if typing.is_typeddict(kind):
+        hints = typing.get_type_hints(kind)
+        assert isinstance(value, dict) and set(value) == set(hints), where
+        for name, inner in hints.items():
+            check(value[name], inner, f"{where}.{name}")
+    elif origin in (types.UnionType, typing.Union):
+        assert any(_fits(value, one, where) for one in arguments), f"{where} is {value!r}"
+    elif origin is list:
+        assert isinstance(value, list), where
+        for index, one in enumerate(value):
+            check(one, arguments[0], f"{where}[{index}]")
+    elif origin is dict:
+        assert isinstance(value, dict), where
+        for name, one in value.items():
+            check(one, arguments[1], f"{where}.{name}")
+    else:
+        assert isinstance(value, kind) or (kind is float and isinstance(value, int)), f"{where} is {value!r}"
+        assert kind is not int or not isinstance(value, bool), where
+
+
+def _fits(value: Any, kind: Any, where: str) -> bool:
+    try:
+        check(value, kind, where)
+    except AssertionError:
+        return False
+    return True
+
+
+CALLS: list[tuple[list[str], str, int]] = [
+    (["build", "Report", "--date", "2013-01-02"], "etlctl/build", 0),
+    (["build", "Report", "--date", "2013-01-13"], "etlctl/build", 1),
+    (["build", "Report", "--date", "2013-01-20"], "etlctl/build", 3),
+    (["build", "Reprot"], "etlctl/error", 2),
+    (["plan", "Report", "--date", "2013-01-02..03"], "etlctl/plan", 0),
+    (["status", "Report", "--date", "2013-01-02"], "etlctl/status", 0),
+    (["status"], "etlctl/status", 0),
+    (["list"], "etlctl/list", 0),
+    (["show", "Flights"], "etlctl/show", 0),
+    (["show", "Report", "--date", "2013-01-02"], "etlctl/show", 0),
+    (["graph", "Report", "--date", "2013-01-02"], "etlctl/graph", 0),
+    (["completion"], "etlctl/completion", 0),
+    (["completion", "bash"], "etlctl/completion", 0),
+]
+
+
+@pytest.mark.parametrize(("words", "schema", "code"), CALLS, ids=[" ".join(words) for words, _, _ in CALLS])
+def test_document_has_exactly_the_fields_of_its_schema(
+    project: Project, words: list[str], schema: str, code: int
+) -> None:
+    """One document, its schema named in it, its exit code the process's own."""
+    project.weather("2013-01-02", "2013-01-13")
+    project.pipeline("raise RuntimeError('boom')", "broken")
+
+    ran = project.run(*words, "--json")
+
+    assert ran.code == code, ran.err
+    assert ran.json["schema"] == schema
+    assert ran.json["version"] == documents.VERSION
+    assert ran.json["exit_code"] == code
+    check(ran.json, documents.SCHEMAS[schema])
+
+
+def test_every_schema_is_tested() -> None:
+    """A document that is added gets a call above; the one of tables needs loads and has its test with show."""
+    assert {schema for _, schema, _ in CALLS} | {"etlctl/table"} == set(documents.SCHEMAS)
+
+
+def test_build_document_tells_the_failure(project: Project) -> None:
+    """Status, reason, details, place and error of the failed task; private values nowhere."""
+    project.weather("2013-01-13")
+
+    ran = project.run("build", "Report", "Flights", "--date", "2013-01-13", "-p", "password=S3cr3t", "--json")
+
+    failed = next(one for one in ran.json["tasks"] if one["status"] == "FAIL")
+    assert failed["reason"] == "ValueError: the 13th is unlucky"
+    assert failed["details"] == ["and always was"]
+    assert failed["where"].startswith(f"{project.package}/flows.py:")
+    assert failed["error"] == {"type": "ValueError", "message": "ValueError: the 13th is unlucky"}
+    assert "S3cr3t" not in ran.out + ran.err
+
+
+def test_listing_of_broken_modules(project: Project) -> None:
+    """The document names module, file, line and error."""
+    place = project.pipeline("x = 1\nraise RuntimeError('boom')\n", "broken")
+
+    assert project.run("list", "--json").json["broken"] == [
+        {"module": f"{project.package}.broken", "path": str(place), "line": 2, "message": "RuntimeError: boom"}
+    ]
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+@pytest.mark.parametrize(("day", "code"), [("2013-01-02", 0), ("2013-01-13", 1), ("2013-01-20", 3)])
+def test_jq_reads_the_build_document_as_a_process_prints_it(project: Project, day: str, code: int) -> None:
+    """Success, failure and blocked: `etlctl build X --json | jq .` although tasks print and start programs."""
+    project.weather("2013-01-02", "2013-01-13")
+    project.pipeline("import os\nos.system('echo from a program')\nprint('from the module')\n", "loud")
+
+    ran = project.spawn("build", "Report", "--date", day, "--json")
+    read = subprocess.run(["jq", ".exit_code"], input=ran.out, capture_output=True, text=True)
+
+    assert ran.code == code
+    assert (read.returncode, read.stdout.strip()) == (0, str(code))
+    assert json.loads(ran.out)["exit_code"] == code
+    assert "from a program" in ran.err
+    assert "from the module" in ran.err
+    assert "counting at the gate" in ran.err

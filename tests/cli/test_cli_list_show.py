@@ -1,0 +1,76 @@
+"""`etlctl list` and `etlctl show`: what tasks there are, and everything about one."""
+
+from __future__ import annotations
+
+from cli.project import Project
+
+
+def test_list_names_tasks_by_module_with_parameters_and_purpose(project: Project) -> None:
+    """Name, parameters (those with defaults in brackets), first line of the docstring, tags."""
+    ran = project.run("list")
+
+    lines = [" ".join(line.split()) for line in ran.out.splitlines()]
+    assert ran.code == 0
+    assert lines[0] == f"{project.package}.flows"
+    assert "Delays date Delays by the weather." in lines
+    assert "Flights date [batch] [dry_run] [kind] […  One day of flights. #daily #gate".replace("  ", " ") in lines
+    assert "Seats A small table without a date." in lines
+
+
+def test_list_is_narrowed_down_by_words(project: Project) -> None:
+    """Words are looked for in name, module, tags and docstring, whatever their case."""
+    assert [line.split()[0] for line in project.run("list", "GATE").out.splitlines()[1:]] == ["Flights"]
+    nothing = project.run("list", "zeppelin")
+    assert (nothing.code, nothing.out) == (0, "")
+    assert "no task has zeppelin" in nothing.err
+
+
+def test_list_reports_broken_modules_last_and_exits_0(project: Project) -> None:
+    """The others are listed; the broken one is on stderr with file and line."""
+    project.pipeline("import not_there_at_all\n", "broken")
+
+    ran = project.run("list")
+
+    assert ran.code == 0
+    assert "Flights" in ran.out
+    assert f"broken: {project.package}/broken.py:1: ModuleNotFoundError" in ran.err
+
+
+def test_list_of_an_empty_project_says_what_to_write(empty_project: Project) -> None:
+    """No tasks: no error, and what comes next."""
+    ran = empty_project.run("list")
+
+    assert (ran.code, ran.out) == (0, "")
+    assert "write a class derived from etlctl.Task" in ran.err
+
+
+def test_show_tells_everything_about_a_task(project: Project) -> None:
+    """Place, docstring, parameters, what it requires and makes once its parameters are given."""
+    unknown = project.run("show", "Delays")
+    known = project.run("show", "Delays", "--date", "2013-01-02")
+    flights = project.run("show", "Flights")
+
+    assert known.code == 0
+    assert known.out.splitlines()[0].startswith(f"Delays   {project.package}/flows.py:")
+    assert known.out.splitlines()[1] == "  Delays by the weather."
+    assert "  requires  Flights, WeatherFile" in known.out
+    assert "  makes     out/delays/2013-01-02.txt" in known.out
+    assert "  requires  told when its parameters are given" in unknown.out
+    assert "They are counted at the gate." in flights.out
+    assert "hunter2" not in flights.out
+
+
+def test_show_survives_requires_that_raises(empty_project: Project) -> None:
+    """What cannot be told says why."""
+    empty_project.pipeline("""
+        from etlctl import Task
+
+        class Sick(Task):
+            def requires(self):
+                raise RuntimeError("not today")
+    """)
+
+    ran = empty_project.run("show", "Sick")
+
+    assert ran.code == 0
+    assert "requires  cannot be told: RuntimeError: not today" in ran.out
