@@ -16,9 +16,8 @@ shelf = Shelf()
 
 
 @pytest.fixture(autouse=True)
-def emptied() -> Iterator[None]:
+def emptied() -> None:
     shelf.names.clear()
-    yield
 
 
 class Base(Task):
