@@ -12,6 +12,7 @@ from typing import Any
 
 from etlctl.core.registry import place_of_class
 from etlctl.core.task import Task, outputs_of, requirements_of
+from etlctl.core.text import snake_case
 
 _OURS = "etlctl."
 
@@ -85,15 +86,6 @@ def tables_read(query: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(find(query)))
     except Exception:  # noqa: BLE001  a text that is no SQL: the load itself says so, with its place
         return ()
-
-
-def snake_case(name: str) -> str:
-    """`CarrierDelays` as `carrier_delays`."""
-    letters = []
-    for index, letter in enumerate(name):
-        begins = letter.isupper() and index > 0 and (name[index - 1].islower() or name[index + 1 : index + 2].islower())
-        letters.append(("_" if begins else "") + letter.lower())
-    return "".join(letters)
 
 
 def _from_file(cls: type[Task], name: str) -> tuple[str | None, str | None]:

@@ -1,9 +1,11 @@
-"""Text that is safe to show: a user's text may hold escape sequences and newlines that a terminal would obey."""
+"""Text that is safe to show: a user's may hold escape sequences and newlines that a terminal would obey; words of names."""
 
 from __future__ import annotations
 
 import re
 
+_WORD = re.compile(r"(.)([A-Z][a-z]+)")
+_CAPITAL = re.compile(r"([a-z0-9])([A-Z])")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -16,6 +18,11 @@ def shortened(text: str, length: int = 60) -> str:
     """`printable(text)`, cut to `length` characters with an ellipsis."""
     shown = printable(text)
     return shown if len(shown) <= length else shown[: length - 1] + "…"
+
+
+def snake_case(name: str) -> str:
+    """`CarrierDelays` as `carrier_delays`: what a class's table, and the `.sql` file beside it, are called."""
+    return _CAPITAL.sub(r"\1_\2", _WORD.sub(r"\1_\2", name)).lower()
 
 
 def _written_out(match: re.Match[str]) -> str:

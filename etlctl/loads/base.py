@@ -14,13 +14,12 @@ Imports SQLAlchemy inside functions only: pipelines that are merely listed must 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from etlctl.core import context
 from etlctl.core.task import Task
-from etlctl.core.text import shortened
+from etlctl.core.text import shortened, snake_case
 from etlctl.db.columns import Column, ColumnType, Kind
 from etlctl.db.table_target import TableTarget
 from etlctl.db.values import BadValueError
@@ -41,8 +40,7 @@ class _ClassName:
     """The default of `table`: the class name in snake case (`CarrierDelays`: carrier_delays)."""
 
     def __get__(self, instance: object, owner: type) -> str:
-        words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", owner.__name__)
-        return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", words).lower()
+        return snake_case(owner.__name__)
 
 
 class MarkedLoad(Task):
