@@ -1,4 +1,4 @@
-"""Text that is safe to show: a user's may hold escape sequences and newlines that a terminal would obey; words of names."""
+"""Text that is safe to show, since a user's may hold escape sequences that a terminal would obey; words of names."""
 
 from __future__ import annotations
 
