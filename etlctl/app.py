@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import os
-import secrets
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -25,8 +24,6 @@ from etlctl.core.plan import Plan, make_plan
 from etlctl.core.registry import Registry
 from etlctl.core.results import Observer, RunSummary
 from etlctl.core.task import Task
-from etlctl.engine.executors.in_process import InProcessExecutor
-from etlctl.engine.runner import Runner
 from etlctl.errors import ExitCode, UsageError
 from etlctl.settings import Settings
 
@@ -89,6 +86,9 @@ class App:
         `deep` asks behind complete tasks too; `force` names tasks that run although they are complete; `stop` is
         asked before each task and ends the run gently with the exit code it returns.
         """
+        from etlctl.engine.executors.in_process import InProcessExecutor  # `list` and `show` run nothing
+        from etlctl.engine.runner import Runner
+
         with context.use(self.context):
             graph = Graph(deep=deep, forced=force)
             roots = graph.add(tasks)
@@ -152,4 +152,6 @@ def _settings_here() -> Settings:
 
 
 def _new_run_id() -> str:
+    import secrets  # draws in random, hmac and more, which only a run needs
+
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
