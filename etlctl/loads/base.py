@@ -288,14 +288,16 @@ class TableLoad(MarkedLoad):
         if not self.checks:
             return
         from etlctl.loads.checks import run_checks
+        from etlctl.loads.parameters import query_values
 
         run_checks(
             load.connection,
             self.checks,
             table=self.table,
             load_rows=staged.table,
-            params=self.param_kwargs,
+            params=query_values(self),
             label=self.doing,
+            adapt=load.database.dialect.bound,
         )
 
     def _value_of(self, column: str, source: Any) -> Any:

@@ -9,7 +9,7 @@ Structure").
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -107,11 +107,15 @@ class BoundSQL:
         return BoundSQL(f"{wrap(before)}\n{self.statement}\n{wrap(after)}", self.values, self.paramstyle)
 
 
-def tokens(sql: str, *, flavour: Flavour = SQLITE, place: str = "query") -> tuple[Token, ...]:
-    """The text cut into tokens, nothing left out; QueryError names the `place:line` of an open quote or comment."""
+def tokens(sql: str, *, flavour: Flavour = SQLITE, place: str = "query", line: int = 1) -> tuple[Token, ...]:
+    """The text cut into tokens, nothing left out; QueryError names the `place:line` of an open quote or comment.
+
+    `line` is the one at which the text begins in its place.
+    """
     if "\0" in sql:
-        raise QueryError(f"{place}:{_line(sql, sql.index(chr(0)))}: the SQL text holds a NUL character")
-    return _tokens(sql, flavour, place)
+        at = line + sql.count("\n", 0, sql.index("\0"))
+        raise QueryError(f"{place}:{at}: the SQL text holds a NUL character")
+    return _tokens(sql, flavour, place, line)
 
 
 def parameters(sql: str, *, flavour: Flavour = SQLITE, place: str = "query") -> tuple[str, ...]:
@@ -121,20 +125,27 @@ def parameters(sql: str, *, flavour: Flavour = SQLITE, place: str = "query") -> 
 
 
 def check_parameters(
-    sql: str, known: Sequence[str], *, flavour: Flavour = SQLITE, place: str = "query", owner: str = "the task"
+    sql: str,
+    known: Collection[str],
+    *,
+    flavour: Flavour = SQLITE,
+    place: str = "query",
+    owner: str = "the task",
+    line: int = 1,
 ) -> None:
-    """QueryError when the text names a parameter that is not `known`, or holds a placeholder of the driver's.
+    """QueryError when the text names a parameter that is not in `known`, or holds a placeholder of the driver's.
 
-    `owner` is whose parameters they are, for the sentence. Needs no database.
+    The sentence lists what iterating `known` gives; `owner` is whose parameters they are, `line` where the text begins
+    in its place. Needs no database.
     """
-    for token in tokens(sql, flavour=flavour, place=place):
+    for token in tokens(sql, flavour=flavour, place=place, line=line):
         if token.kind is Kind.PLACEHOLDER:
             raise QueryError(
                 f"{place}:{token.line}: {token.text} cannot be given a value; "
                 f"write :name with the name of a parameter of {owner}"
             )
         if token.kind is Kind.PARAMETER and token.name not in known:
-            there_are = ", ".join(f":{name}" for name in known) if known else "none"
+            there_are = ", ".join(f":{name}" for name in known) or "none"
             raise QueryError(
                 f"{place}:{token.line}: :{token.name} is no parameter of {owner}; there are: {there_are}."
                 f"{did_you_mean(token.name, known)}"
@@ -148,6 +159,7 @@ def bind(
     flavour: Flavour = SQLITE,
     place: str = "query",
     owner: str = "the task",
+    line: int = 1,
     adapt: Callable[[Any], Any] = lambda value: value,
 ) -> BoundSQL:
     """The statement with its parameters in the driver's form and the values it names, each passed through `adapt`.
@@ -156,8 +168,8 @@ def bind(
     spread, for `IN :names` and `IN (:names)` alike; an empty one matches nothing. A single `;` at the end is dropped.
     QueryError for names that `values` does not have.
     """
-    check_parameters(sql, list(values), flavour=flavour, place=place, owner=owner)
-    pieces = _without_end(tokens(sql, flavour=flavour, place=place))
+    check_parameters(sql, values, flavour=flavour, place=place, owner=owner, line=line)
+    pieces = _without_end(tokens(sql, flavour=flavour, place=place, line=line))
     taken = {token.name for token in pieces if token.kind is Kind.PARAMETER}
     safe = _percent_safe(flavour.paramstyle)
     bound: dict[str, Any] = {}
@@ -191,12 +203,12 @@ _OPENERS = {"'": "quote", '"': "quote", "`": "quote", "[": "bracket", "/*": "com
 
 
 @lru_cache(maxsize=256)
-def _tokens(sql: str, flavour: Flavour, place: str) -> tuple[Token, ...]:
-    return tuple(_slices_marked(list(_cut(sql, flavour, place)), flavour))
+def _tokens(sql: str, flavour: Flavour, place: str, line: int) -> tuple[Token, ...]:
+    return tuple(_slices_marked(list(_cut(sql, flavour, place, line)), flavour))
 
 
-def _cut(sql: str, flavour: Flavour, place: str) -> Iterator[Token]:
-    pattern, position, line = _pattern(flavour), 0, 1
+def _cut(sql: str, flavour: Flavour, place: str, line: int) -> Iterator[Token]:
+    pattern, position = _pattern(flavour), 0
     while position < len(sql):
         match = pattern.match(sql, position)
         if match is None or match.lastgroup is None:  # the last alternative takes any character
@@ -345,7 +357,3 @@ def _percent_safe(paramstyle: str) -> Callable[[str], str]:
     if paramstyle == "pyformat":
         return lambda text: text.replace("%", "%%")
     return lambda text: text
-
-
-def _line(sql: str, position: int) -> int:
-    return sql.count("\n", 0, position) + 1

@@ -153,6 +153,9 @@ class Dialect(Protocol):
     def stored(self, column_type: ColumnType, value: object) -> Any:
         """A value of Python in the form this database stores for the type. Raises BadValueError."""
 
+    def bound(self, value: object) -> Any:
+        """A value of Python for a statement, in the form in which it compares with what `stored` gives."""
+
     def adopt_markers(self, connection: sa.Connection, table: sa.Table) -> None:
         """Gives an older marker table (Luigi's, or a former version of ours) our columns and the key of the pair.
 

@@ -220,6 +220,10 @@ class SQLiteDialect:
         """See `Dialect.stored`."""
         return sqlite_values.stored(column_type, value)
 
+    def bound(self, value: object) -> Any:
+        """See `Dialect.bound`."""
+        return sqlite_values.bound(value)
+
     def adopt_markers(self, connection: sa.Connection, table: sa.Table) -> None:
         """See `Dialect.adopt_markers`."""
         sqlite_catalog.adopt_markers(connection, table)
