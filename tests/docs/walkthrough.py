@@ -9,7 +9,8 @@ What the fenced blocks of a page mean:
   is written there. `(continued)` behind the name: it is added at the end of that file.
 * `console`: a line that begins with `$ ` is a command (`> ` goes on with it), and what follows is what it prints,
   stdout and stderr as they come. A command exits with what it says last (`exit 3`), else with 0; `$ echo $?` shows it.
-* `sh`: commands alone. `python` without a file name: a script, run in the project folder.
+* `sh`: commands alone. `python` without a file name: a script, run in the folder at hand.
+* `cd FOLDER` holds for all that follows, files included.
 * Everything else (`text`, `json`, `toml` without a file name) is for reading.
 
 Two outputs are the same when they differ in nothing but blanks at the end of lines, the length of runs of blanks, times
@@ -39,7 +40,7 @@ _VOLATILE = (
     (re.compile(r"\b[0-9]{8}T[0-9]{6}-[0-9a-f]{4}\b"), "RUN"),
     (re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9:]+)?"), "INSTANT"),
     (re.compile(r"\b[0-9]{2}:[0-9]{2}:[0-9]{2}\b"), "CLOCK"),
-    (re.compile(r"\b[0-9]+\.[0-9]+ s\b"), "TIME"),
+    (re.compile(r"\b[0-9]+\.[0-9]+ ?s\b"), "TIME"),
     (re.compile(r" {2,}"), "  "),
 )
 
@@ -138,8 +139,9 @@ class Walk:
 
     def __init__(self, folder: Path, *, stands_for: Mapping[str, str] | None = None) -> None:
         """`stands_for`: commands that set a machine up, and what is run here in their place (nothing, if empty)."""
-        self.folder = folder
+        self.folder = folder.resolve()
         self._stands_for = dict(stands_for or {})
+        self._top = self.folder
         self._code = 0
         self._environment = {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
@@ -179,6 +181,9 @@ class Walk:
                 text = instead
         if not text:
             return Printed("", 0)
+        if text.startswith("cd "):
+            self.folder = (self.folder / text[3:]).resolve(strict=True)
+            return Printed("", 0)
         return self._finished(["bash", "-c", text])
 
     def _script(self, block: Block) -> Printed:
@@ -200,7 +205,7 @@ class Walk:
             timeout=LONGEST_S,
             check=False,
         )
-        text = done.stdout.decode().replace(str(self.folder), "/home/you/shop")
+        text = done.stdout.decode().replace(str(self._top), "/home/you")
         self._code = done.returncode if done.returncode >= 0 else 128 - done.returncode
         return Printed(text + "Killed\n" if self._code == 137 else text, self._code)
 
@@ -240,7 +245,6 @@ def stand_ins() -> dict[str, str]:
     """Commands that set a machine up: what they do is tested elsewhere (tests/test_setup.py)."""
     return {
         "git clone": "",
-        "cd ": "",
         "python3 -m venv": "",
         ".venv/bin/": "",
         "source ": "",
