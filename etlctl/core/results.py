@@ -154,19 +154,26 @@ def command_words(task: Task) -> str:
     """The task as words of a command line: `LoadFlights --date 2013-01-02`; private values are left out."""
     words = [task.task_family]
     for name, text in task.to_str_params(only_public=True).items():
-        parameter = task._parameters[name]
-        if not parameter.has_default or parameter.default_value() != getattr(task, name):
+        if not _is_default(task, name):
             words.extend([f"--{name.replace('_', '-')}", _quoted(printable(text))])
     return " ".join(words)
 
 
 def seconds(duration_s: float) -> str:
     """`0.8 s`, `31.4 s`, then `2:14` and `1:02:14`."""
-    if duration_s < 60:
+    if round(duration_s, 1) < 60:
         return f"{duration_s:.1f} s"
     minutes, rest = divmod(round(duration_s), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _is_default(task: Task, name: str) -> bool:
+    parameter = task._parameters[name]
+    try:
+        return parameter.has_default and bool(parameter.default_value() == getattr(task, name))
+    except Exception:  # noqa: BLE001  a callable default of the user's, asked once more only to shorten a line
+        return False
 
 
 def _quoted(text: str) -> str:
