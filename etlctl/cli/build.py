@@ -99,7 +99,9 @@ def _ending(summary: RunSummary, request: Request, call: Session, not_started: i
     counts = summary.counts
     if counts[Status.UPTODATE] == len(summary.results) and summary.results:
         roots = asked_for([result.task for result in summary.results])
-        lines = [line(f"nothing to do: {roots} {'is' if len(summary.results) == 1 else 'are'} complete")]
+        lines = [
+            line(f"nothing to do: {' '.join(roots.split())} {'is' if len(summary.results) == 1 else 'are'} complete")
+        ]
     style = Style.GOOD if summary.exit_code is ExitCode.DONE else Style.BAD
     lines.append((span(total_line(summary), style),))
     return lines

@@ -5,13 +5,13 @@ Read off the class, and off a task of it where one could be made; nothing is ask
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from etlctl.core.registry import place_of_class
 from etlctl.core.task import Task, outputs_of, requirements_of
+from etlctl.errors import QueryError
 from etlctl.core.text import snake_case
 
 _OURS = "etlctl."
@@ -31,7 +31,8 @@ class Declared:
     mode: str | None
     columns: Mapping[str, str]
     query: str | None
-    query_file: str | None
+    query_place: str | None
+    """`pipelines/carrier_delays.sql`, or the class it stands in."""
     reads: tuple[str, ...]
     requires: tuple[str, ...] | None
     """Families; None where only a task could tell and none could be made."""
@@ -44,56 +45,47 @@ def declared(cls: type[Task], task: Task | None, default_connection: str) -> Dec
     """What `cls` declares; `task` is one of it, when its parameters are known."""
     of: Any = cls if task is None else task
     table = _text(of, "table")
-    query, query_file = query_of(cls)
+    query, place = _query(cls, task)
     requires, outputs, trouble = _asked(task)
     loads = table is not None or query is not None
     return Declared(
         cls=cls,
         place=place_of_class(cls),
         docstring=_docstring(cls),
-        bases=tuple(base.__name__ for base in cls.__mro__[1:] if issubclass(base, Task)),
+        bases=_bases(cls),
         table=table,
         connection=(_text(of, "connection") or default_connection) if loads else None,
         mode=_mode(of) if table is not None else None,
         columns=_columns(of),
         query=query,
-        query_file=query_file,
-        reads=tables_read(query) if query is not None else (),
+        query_place=place,
+        reads=_reads(query),
         requires=requires,
         outputs=outputs,
         trouble=trouble,
     )
 
 
-def query_of(cls: type[Task]) -> tuple[str | None, str | None]:
-    """The text of the class's query and its file; None twice for a class without one."""
-    query = getattr(cls, "query", None)
-    if isinstance(query, str):
-        return _from_file(cls, query) if query.endswith(".sql") else (query, None)
+def _query(cls: type[Task], task: Task | None) -> tuple[str | None, str | None]:
+    """The text of the class's query and its place; None twice for a class without one."""
     if not hasattr(cls, "query"):
         return None, None
-    return _from_file(cls, f"{snake_case(cls.__name__)}.sql")
+    from etlctl.loads.queryfile import query_of
 
-
-def tables_read(query: str) -> tuple[str, ...]:
-    """Names of the tables that a query reads; empty for a text that cannot be read as SQL."""
-    from etlctl.loads import sqltext
-
-    find: Callable[[str], Iterable[str]] | None = getattr(sqltext, "table_names", None)
-    if find is None:
-        return ()
     try:
-        return tuple(dict.fromkeys(find(query)))
-    except Exception:  # noqa: BLE001  a text that is no SQL: the load itself says so, with its place
-        return ()
-
-
-def _from_file(cls: type[Task], name: str) -> tuple[str | None, str | None]:
-    place = Path(place_of_class(cls).rpartition(":")[0]).parent / name
-    try:
-        return place.read_text(encoding="utf-8"), str(place)
-    except (OSError, UnicodeDecodeError):
+        found = query_of(cls.__new__(cls) if task is None else task)  # it looks at the class; no parameter is read
+    except Exception:  # noqa: BLE001  no file, or a property that needs parameters: the load itself says so
         return None, None
+    return found.text, found.place
+
+
+def _reads(query: str | None) -> tuple[str, ...]:
+    from etlctl.loads.tablenames import tables_read
+
+    try:
+        return tables_read(query) if query is not None else ()
+    except QueryError:  # a text that is no SQL: the load itself says so, with its place
+        return ()
 
 
 def _asked(task: Task | None) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None, str]:
@@ -108,6 +100,15 @@ def _asked(task: Task | None) -> tuple[tuple[str, ...] | None, tuple[str, ...] |
     except Exception as error:  # noqa: BLE001  users' code; what was told before it raised is shown
         trouble = f"{type(error).__name__}: {error}"
     return requires, outputs, trouble
+
+
+def _bases(cls: type[Task]) -> tuple[str, ...]:
+    """The task classes it comes from that a user can name: the user's own and those of `from etlctl import …`."""
+    import etlctl
+
+    ours = set(etlctl.__all__)
+    bases = [base for base in cls.__mro__[1:] if issubclass(base, Task)]
+    return tuple(base.__name__ for base in bases if not base.__module__.startswith(_OURS) or base.__name__ in ours)
 
 
 def _docstring(cls: type[Task]) -> str:
@@ -126,12 +127,20 @@ def _text(of: Any, name: str) -> str | None:
 
 
 def _mode(of: Any) -> str | None:
+    """`replace_where('date')`; the default one where the class has modes and names none."""
     mode = getattr(of, "mode", None)
-    return None if mode is None else str(getattr(mode, "__name__", None) or mode)
+    if mode is None and hasattr(of, "load_mode"):
+        from etlctl.loads import modes
+
+        mode = modes.default_mode(of.values)
+    return None if mode is None else str(mode)
 
 
 def _columns(of: Any) -> Mapping[str, str]:
     columns = getattr(of, "columns", None)
     if isinstance(columns, Mapping):
         return {str(name): str(kind) for name, kind in columns.items()}
+    if isinstance(columns, (list, tuple)):  # SQLAlchemy columns, or Luigi's pairs of a name and a type
+        pairs = (one if isinstance(one, (list, tuple)) else (one.name, one.type) for one in columns)
+        return {str(pair[0]): str(pair[1]) for pair in pairs}
     return {}

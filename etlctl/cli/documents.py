@@ -172,7 +172,7 @@ class ShownDocument(ClassDocument):
     mode: Annotated[str | None, "how it writes: append, replace(), …; null when it loads no table"]
     columns: Annotated[dict[str, str], "the columns it declares, with their types"]
     query: Annotated[str | None, "the text of its query; null when it has none"]
-    query_file: Annotated[str | None, "the file of the query; null when it stands in the class"]
+    query_place: Annotated[str | None, "the file of the query, or the class it stands in; null without one"]
     reads: Annotated[list[str], "tables that its query reads"]
     requires: Annotated[list[str] | None, "families it requires; null when that cannot be told without parameters"]
     outputs: Annotated[list[str] | None, "what it makes; null when that cannot be told without parameters"]
@@ -337,7 +337,7 @@ def show_document(told: Declared, taken: Collection[str]) -> ShowDocument:
             mode=told.mode,
             columns=dict(told.columns),
             query=told.query,
-            query_file=told.query_file,
+            query_place=told.query_place,
             reads=list(told.reads),
             requires=None if told.requires is None else list(told.requires),
             outputs=None if told.outputs is None else list(told.outputs),

@@ -65,8 +65,7 @@ def _lines(call: Session, told: Declared, taken: set[str]) -> list[Line]:
     columns = [[span(name), span(kind)] for name, kind in told.columns.items()]
     lines.extend(_section("columns", table(columns, indent=4)))
     if told.query is not None:
-        place = f"query   {call.shown_path(told.query_file)}" if told.query_file else "query"
-        lines.extend(_section(place, [line(f"    {text}") for text in _dedented(told.query)]))
+        lines.extend(_section(f"query   {told.query_place}", [line(f"    {text}") for text in _dedented(told.query)]))
     return lines
 
 
