@@ -3,6 +3,8 @@
 App.open(settings) -> .registry          pipelines are imported when first asked for
                       .plan(tasks)       graph -> plan; writes nothing
                       .build(tasks)      graph -> runner -> summary
+
+What only a plan or a build needs is imported there: `etlctl list` opens an app too, and is to be instant.
 """
 
 from __future__ import annotations
@@ -14,18 +16,19 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from etlctl import settings as settings_module
 from etlctl.core import context
 from etlctl.core.context import Context
-from etlctl.core.graph import Graph
-from etlctl.core.plan import Plan, make_plan
 from etlctl.core.registry import Registry
-from etlctl.core.results import Observer, RunSummary
 from etlctl.core.task import Task
 from etlctl.errors import ExitCode, UsageError
 from etlctl.settings import Settings
+
+if TYPE_CHECKING:
+    from etlctl.core.plan import Plan
+    from etlctl.core.results import Observer, RunSummary
 
 
 class App:
@@ -68,6 +71,9 @@ class App:
 
     def plan(self, tasks: Sequence[Task], *, force: Collection[Task] = ()) -> Plan:
         """What `build` would do and why; walks the whole graph, complete tasks too, and writes nothing."""
+        from etlctl.core.graph import Graph
+        from etlctl.core.plan import make_plan
+
         with context.use(self.context):
             graph = Graph(deep=True, forced=force)
             return make_plan(graph, graph.add(tasks))
@@ -86,6 +92,7 @@ class App:
         `deep` asks behind complete tasks too; `force` names tasks that run although they are complete; `stop` is
         asked before each task and ends the run gently with the exit code it returns.
         """
+        from etlctl.core.graph import Graph
         from etlctl.engine.executors.in_process import InProcessExecutor  # `list` and `show` run nothing
         from etlctl.engine.runner import Runner
 

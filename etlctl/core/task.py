@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import logging
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,7 +17,6 @@ from etlctl.core.parametrized import Parametrized
 from etlctl.core.text import printable, shortened
 from etlctl.errors import BrokenTaskError
 
-_logger = logging.getLogger("etlctl")
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_]")
 
 T = TypeVar("T", bound="Task")
@@ -124,6 +121,8 @@ class Task(Parametrized, EventSource):
     @property
     def update_key(self) -> str:
         """SHA-256 (hex) of family and significant public parameters: the whole of what `task_id` keeps 40 bits of."""
+        import hashlib  # 4 ms that a list of tasks need not wait for
+
         values = self.to_str_params(only_significant=True, only_public=True)
         text = json.dumps([self.task_family, values], separators=(",", ":"), sort_keys=True)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -277,6 +276,8 @@ def externalize(task: Any) -> Any:
 
 def task_id_str(family: str, params: Mapping[str, str]) -> str:
     """Luigi's id for a family and serialised parameters; see `Task.task_id`."""
+    import hashlib  # as above
+
     text = json.dumps(params, separators=(",", ":"), sort_keys=True)
     digest = hashlib.md5(text.encode("utf-8"), usedforsecurity=False).hexdigest()
     summary = "_".join(params[name][:16] for name in sorted(params)[:3])

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from etlctl.core import context
 from etlctl.core.text import printable, shortened
 from etlctl.errors import CheckFailedError, LoadError
-from etlctl.loads.sqltext import bind, flavour_of
 from etlctl.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class CheckedRows:
 
     def column(self, name: str) -> sa.ColumnElement[Any]:
         """The rows' column, by its name without case; LoadError when there is none."""
-        by_name = {column.name.lower(): column for column in self.rows.c}
+        by_name = {str(column.name).lower(): column for column in self.rows.c}  # a quoted_name keeps its case
         found = by_name.get(name.lower())
         if found is None:
             names = [column.name for column in self.rows.c]
@@ -193,6 +192,8 @@ class NoRows(Check):
         return f"no_rows({shortened(' '.join(self.query.split()))})"
 
     def failure(self, checked: CheckedRows) -> str | None:
+        from etlctl.loads.sqltext import bind, flavour_of
+
         flavour = flavour_of(checked.connection.dialect.name)
         bound = bind(self.query, checked.params, flavour=flavour, place="no_rows", adapt=checked.adapt)
         result = checked.connection.exec_driver_sql(bound.statement, dict(bound.values))

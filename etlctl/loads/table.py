@@ -18,7 +18,6 @@ from etlctl.errors import BadDataError, LoadError
 from etlctl.loads import modes
 from etlctl.loads.base import LINEAGE_COLUMN, TableLoad
 from etlctl.loads.columns import RowReader
-from etlctl.loads.source import SourceFile
 
 if TYPE_CHECKING:
     from etlctl.db.dialects.base import Records, Staged
@@ -108,6 +107,7 @@ class LoadTable(TableLoad):
 
     def _from_file(self, carried: Sequence[Column], constants: Mapping[Column, Any]) -> _Input:
         from etlctl.db.dialects.base import Records
+        from etlctl.loads.source import SourceFile
 
         path, shown = self._file()
         source = SourceFile(

@@ -6,14 +6,16 @@ from what the program writes to what the disk holds: `Text >> Gzip`. As in Luigi
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import gzip
 import io
 import os
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import IO, Any, assert_never
+from typing import IO, TYPE_CHECKING, Any, assert_never
+
+if TYPE_CHECKING:
+    import bz2
+    import gzip
 
 LEVEL_GZIP = 6
 """The gzip program's own default: half the time of zlib's best, for a percent of the size."""
@@ -116,8 +118,12 @@ def open_reader(source: str | IO[bytes], form: Format) -> IO[Any]:
         case Compression.NONE:
             plain = open(source, "rb") if isinstance(source, str) else source  # noqa: SIM115  the caller closes it
         case Compression.GZIP:
+            import gzip  # a pipeline that is merely listed opens nothing
+
             plain = gzip.open(source, "rb")  # noqa: SIM115  as above
         case Compression.BZIP2:
+            import bz2  # as above
+
             plain = bz2.open(source, "rb")  # noqa: SIM115  as above
         case _:
             assert_never(form.compression)
@@ -136,8 +142,12 @@ def packed(sink: io.BufferedWriter, compression: Compression) -> gzip.GzipFile |
         case Compression.NONE:
             return None
         case Compression.GZIP:
+            import gzip
+
             return gzip.GzipFile(filename="", mode="wb", fileobj=sink, mtime=0, compresslevel=LEVEL_GZIP)
         case Compression.BZIP2:
+            import bz2
+
             return bz2.BZ2File(sink, "wb")
         case _:
             assert_never(compression)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-import tempfile
 import unicodedata
 import weakref
 from collections import defaultdict
@@ -56,6 +54,8 @@ class LocalTarget(Target):
         if path is None:
             if not is_tmp:
                 raise TaskError("a LocalTarget needs a path, or is_tmp=True for a temporary file")
+            import tempfile  # heavy, and temporary targets are rare
+
             path = os.path.join(tempfile.gettempdir(), f"etlctl-{temporaries.random_token()}")
         self._path = paths.as_text(path)
         self._root = None if root is None else paths.as_text(root)
@@ -166,6 +166,8 @@ class LocalTarget(Target):
     def copy(self, new_path: str | os.PathLike[str], raise_if_exists: bool = False) -> None:
         """Copies to `new_path`, whole or not at all; `raise_if_exists`: TaskError when something is there."""
         source, other = self._usable_path().rstrip("/"), LocalTarget(new_path).path
+        import shutil  # heavy, and copies are rare
+
         with publish.staged(other, if_absent=raise_if_exists) as stage, publish.naming(source, "copying it"):
             if os.path.isdir(source):
                 shutil.copytree(source, stage.path, symlinks=True)

@@ -16,7 +16,6 @@ import contextlib
 import errno
 import io
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -144,6 +143,8 @@ def remove_any(path: str) -> None:
     """Removes a file, link or folder; nothing there is no error."""
     try:
         if os.path.isdir(path) and not os.path.islink(path):
+            import shutil  # heavy, and folders are rare
+
             shutil.rmtree(path)
         else:
             os.unlink(path)

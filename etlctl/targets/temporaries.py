@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,11 +37,15 @@ def parse_temporary(name: str) -> TemporaryName | None:
 
 def this_host() -> str:
     """This machine's name as temporary names carry it."""
+    import socket  # heavy; needed when something is written
+
     return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:63] or "-"
 
 
 def random_token() -> str:
     """64 bits that nobody can guess, so nobody can plant a link at the name beforehand."""
+    import secrets  # as socket
+
     return secrets.token_hex(8)
 
 
