@@ -159,14 +159,17 @@ def _booleans(_: ColumnType, text: str) -> list[tuple[str, str]]:
     return [(f"{text} IN ('true', 't', '1')", "1"), (f"{text} IN ('false', 'f', '0')", "0")]
 
 
+_NORMAL = "'+0 days'"  # without a modifier, SQLite before 3.42 gives the 30th of February back as it is
+
+
 def _dates(_: ColumnType, text: str) -> list[tuple[str, str]]:
-    return [(f"date({text}) = {text} AND length({text}) = 10 AND {text} >= '0001'", text)]
+    return [(f"date({text}, {_NORMAL}) = {text} AND {text} >= '0001'", text)]
 
 
 def _timestamps(_: ColumnType, text: str) -> list[tuple[str, str]]:
     """The forms are told apart by length first: a date function costs as much as all the rest of an expression."""
-    moment = f"datetime({text})"
-    iso = f"strftime('%Y-%m-%dT%H:%M:%S', {text})"
+    moment = f"datetime({text}, {_NORMAL})"
+    iso = f"strftime('%Y-%m-%dT%H:%M:%S', {text}, {_NORMAL})"
     return [
         (f"length({text}) = 20 AND {iso} || 'Z' = {text} AND {text} >= '0001'", moment),
         (f"length({text}) = 19 AND {moment} = {text} AND {text} >= '0001'", text),
