@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from etlctl.core.text import shortened
+from etlctl.db.words import named_table, quoted
 from etlctl.errors import EtlctlError, LoadError, TornLoadError
 
 if TYPE_CHECKING:
@@ -84,8 +85,9 @@ class Marker:
             return TornLoadError(
                 f"{key.doing(database)}: the marker {shortened(key.update_id, 120)!r} says that it is loading, and "
                 "that was committed: something ended the load's transaction in the middle, so its rows are there "
-                f"whole, in part, or not at all. Look at them, then mend the row in {database.marker_table}: state = 'done' "
-                "keeps them; once they are deleted, deleting the row too loads them again."
+                "whole, in part, or not at all. Look at them, then mend the row in "
+                f"{database.marker_table}: state = 'done' keeps them; once they are deleted, deleting the row too "
+                "loads them again."
             )
         if key.update_key is not None and self.update_key is not None and key.update_key != self.update_key:
             return LoadError(
@@ -99,7 +101,7 @@ class Marker:
 def marker_table(name: str) -> sa.Table:
     """The marker table as we make it: Luigi's columns first, then ours. Its rows are written through it."""
     return sa.Table(
-        name,
+        quoted(name),
         sa.MetaData(),
         sa.Column("update_id", sa.String(255), nullable=False, primary_key=True),
         sa.Column("target_table", sa.String(255), nullable=False, primary_key=True),
@@ -124,7 +126,7 @@ def read(connection: sa.Connection, database: Database, ids: Collection[str]) ->
     existing = _columns(connection, database)
     if not {"update_id", "target_table"} <= existing:
         return found
-    table = sa.table(database.marker_table, *(sa.column(name) for name in _READ if name in existing))
+    table = named_table(database.marker_table, (name for name in _READ if name in existing))
     for chunk in _chunks(ids, database.dialect.ids_per_query):
         query = sa.select(table).where(table.c.update_id.in_(chunk))
         for row in connection.execute(query).mappings():

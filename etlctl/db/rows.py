@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from etlctl import faultpoints
 from etlctl.core.text import shortened
+from etlctl.db.words import named_table
 from etlctl.errors import BadDataError, LoadError
 
 if TYPE_CHECKING:
@@ -23,19 +24,19 @@ _SHOWN = 3  # examples in a message
 
 def delete_all(connection: sa.Connection, table: str) -> int:
     """Empties the table by DELETE, which rolls back and which no reader sees; how many rows went."""
-    return connection.execute(sa.delete(sa.table(table))).rowcount
+    return connection.execute(sa.delete(named_table(table, ()))).rowcount
 
 
 def delete_where(connection: sa.Connection, table: str, values: Mapping[str, Any]) -> int:
     """Deletes the rows that have all of `values` (None: NULL), in the form the database stores."""
-    target = sa.table(table, *map(sa.column, values))
+    target = named_table(table, values)
     return connection.execute(sa.delete(target).where(*_equal(target, values))).rowcount
 
 
 def delete_partitions_of(connection: sa.Connection, table: str, staged: Staged, columns: Sequence[str]) -> int:
     """Deletes the rows whose `columns` equal those of any staged row."""
     _refuse_nulls(connection, staged, columns, "decides which rows are replaced")
-    target = sa.table(table, *map(sa.column, columns))
+    target = named_table(table, columns)
     kept = sa.select(*(staged.table.c[name] for name in columns)).distinct()
     if len(columns) == 1:
         condition = target.c[columns[0]].in_(kept)
@@ -77,7 +78,7 @@ def merge(
     check_unique_key(connection, database, table, keys, doing)
     check_merge_input(connection, staged, keys, doing)
     source = staged.table
-    target = sa.table(table, *map(sa.column, staged.columns))
+    target = named_table(table, staged.columns)
     same = sa.and_(*(target.c[name] == source.c[name] for name in keys))
     rest = [name for name in staged.columns if name not in keys]
     is_there = sa.exists(sa.select(sa.literal(1)).select_from(target).where(same))

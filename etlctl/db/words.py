@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.sql.elements import quoted_name
 from sqlalchemy.types import UserDefinedType
 
 from etlctl.db.columns import Column, ColumnType
@@ -37,7 +38,7 @@ def table_of(
     checked_name(name, "a table")
     parts: list[Any] = [
         sa.Column(
-            checked_name(column.name, f"a column of {name}"),
+            quoted(checked_name(column.name, f"a column of {name}")),
             TypeWords(type_ddl(column.type)),
             nullable=column.nullable and not column.primary_key,
             primary_key=column.primary_key,
@@ -47,7 +48,17 @@ def table_of(
     ]
     if unique:
         parts.append(sa.UniqueConstraint(*unique))
-    return sa.Table(name, sa.MetaData(), *parts, schema=schema)
+    return sa.Table(quoted(name), sa.MetaData(), *parts, schema=schema)
+
+
+def named_table(name: str, columns: Iterable[str], *, schema: str | None = None) -> sa.TableClause:
+    """A table for statements, with columns of these names."""
+    return sa.table(quoted(name), *(sa.column(quoted(column)) for column in columns), schema=schema)
+
+
+def quoted(name: str) -> quoted_name:
+    """`name`, always in quotes: SQLAlchemy's own list of reserved words lacks some of SQLite's (`nothing`)."""
+    return quoted_name(name, quote=True)
 
 
 def checked_name(name: str, what: str) -> str:

@@ -287,13 +287,14 @@ class TableLoad(MarkedLoad):
     def _run_checks(self, load: OpenLoad, staged: Staged) -> None:
         if not self.checks:
             return
+        from etlctl.db.words import quoted
         from etlctl.loads.checks import run_checks
         from etlctl.loads.parameters import query_values
 
         run_checks(
             load.connection,
             self.checks,
-            table=self.table,
+            table=quoted(self.table),
             load_rows=staged.table,
             params=query_values(self),
             label=self.doing,

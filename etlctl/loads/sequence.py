@@ -77,7 +77,7 @@ class Sequence(MarkedLoad):
         load.rows = total
 
     def _steps(self) -> list[Task]:
-        return tasks_in(self.steps(), f"{self.label}.steps() returned")
+        return tasks_in(self.steps(), self, "steps() returned")
 
     def _check_step(self, step: Task) -> None:
         targets = outputs_of(step)

@@ -29,7 +29,7 @@ from sqlalchemy.schema import CreateTable
 from etlctl.db.columns import Column, ColumnType
 from etlctl.db.dialects import sqlite_catalog, sqlite_errors, sqlite_guard, sqlite_values
 from etlctl.db.dialects.base import AUTOCOMMIT, WRITE, Records, Staged, TableColumn
-from etlctl.db.words import table_of
+from etlctl.db.words import named_table, table_of
 from etlctl.errors import EtlctlError, UnavailableError
 from etlctl.settings.urls import sqlite_file
 
@@ -238,7 +238,7 @@ class SQLiteDialect:
 
 
 def _staging_table(name: str, columns: Sequence[Column]) -> sa.TableClause:
-    return sa.table(name, *(sa.column(column.name) for column in columns), schema=STAGING)
+    return named_table(name, (column.name for column in columns), schema=STAGING)
 
 
 def _with_constants(rows: Iterable[Sequence[Any]], constants: tuple[Any, ...]) -> Any:
