@@ -12,7 +12,6 @@ from typing import Any
 from etlctl.core.registry import place_of_class
 from etlctl.core.task import Task, outputs_of, requirements_of
 from etlctl.errors import QueryError
-from etlctl.core.text import snake_case
 
 _OURS = "etlctl."
 

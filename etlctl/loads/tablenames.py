@@ -11,10 +11,9 @@ from etlctl.loads.sqltext import SQLITE, Flavour, Kind, Token, significant, toke
 
 _NAMES = (Kind.WORD, Kind.QUOTED)
 _BEGIN_QUERY = ("SELECT", "WITH", "VALUES")
-_NO_ALIAS = frozenset(
-    "CROSS EXCEPT FETCH FOR FULL GROUP HAVING INNER INTERSECT JOIN LEFT LIMIT NATURAL OFFSET ON ORDER RIGHT UNION USING "
-    "WHERE WINDOW".split()
-)
+_JOINS = ("CROSS", "FULL", "INNER", "JOIN", "LEFT", "NATURAL", "RIGHT")
+_CLAUSES = ("EXCEPT", "FETCH", "FOR", "GROUP", "HAVING", "INTERSECT", "LIMIT", "OFFSET", "ON", "ORDER", "UNION")
+_NO_ALIAS = (*_JOINS, *_CLAUSES, "USING", "WHERE", "WINDOW")
 
 
 def tables_read(sql: str, *, flavour: Flavour = SQLITE) -> tuple[str, ...]:
@@ -56,9 +55,7 @@ class _Reader:
             if self._word(index) in ("LATERAL", "ONLY"):
                 index += 1
             name, index = self._name_at(index)
-            if name is None:
-                index = self._after_parenthesis(index)
-            elif self._text(index) == "(":  # a function
+            if name is None or self._text(index) == "(":  # a query of its own, or a function
                 index = self._after_parenthesis(index)
             else:
                 found.append(name)

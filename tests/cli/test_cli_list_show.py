@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from cli.documents import check
 from cli.project import Project
+from etlctl.cli import documents
 
 
 def test_list_names_tasks_by_module_with_parameters_and_purpose(project: Project) -> None:
@@ -74,3 +76,67 @@ def test_show_survives_requires_that_raises(empty_project: Project) -> None:
 
     assert ran.code == 0
     assert "requires  cannot be told: RuntimeError: not today" in ran.out
+
+
+LOADS = """
+    from etlctl import DateParameter, LoadTable, Task, replace_where
+
+
+    class LoadFlights(LoadTable):
+        date = DateParameter()
+        table = "flights"
+        columns = {"date": "date", "carrier": "varchar(2)"}
+        values = {"date": "date"}
+
+
+    class Airlines(LoadTable):
+        columns = {"carrier": "varchar(2)"}
+
+
+    class Delays(Task):
+        query = '''
+            SELECT carrier, count(*)
+            FROM flights JOIN airlines USING (carrier)
+            GROUP BY carrier
+        '''
+
+
+    class Filed(Task):
+        query = None
+"""
+
+
+def test_show_tells_what_a_load_declares(empty_project: Project) -> None:
+    """Table and connection, mode (the one in force), columns, query with its place, tables it reads."""
+    empty_project.pipeline(LOADS)
+    empty_project.write(f"{empty_project.package}/filed.sql", "SELECT 1 FROM elsewhere\n")
+
+    load = empty_project.run("show", "LoadFlights", "--json").json["task"]
+    query = empty_project.run("show", "Delays", "--json").json["task"]
+    filed = empty_project.run("show", "Filed").out
+
+    assert (load["table"], load["connection"], load["mode"]) == ("flights", "warehouse", "replace_where('date')")
+    assert load["columns"] == {"date": "date", "carrier": "varchar(2)"}
+    assert load["bases"] == ["LoadTable", "Task"]
+    assert query["reads"] == ["flights", "airlines"]
+    assert query["query_place"].endswith("flows.py, Delays.query")
+    assert f"query   {empty_project.package}/filed.sql\n    SELECT 1 FROM elsewhere" in filed
+
+
+def test_show_table_names_writers_and_readers(empty_project: Project) -> None:
+    """Who writes a table and whose query reads it; a table nobody knows suggests the nearest."""
+    empty_project.pipeline(LOADS)
+
+    shown = empty_project.run("show", "--table", "flights")
+    document = empty_project.run("show", "--table", "airlines", "--json").json
+    unknown = empty_project.run("show", "--table", "flihgts")
+
+    assert [" ".join(line.split()[:3]) for line in shown.out.splitlines()] == [
+        "flights",
+        "written by LoadFlights",
+        "read by Delays",
+    ]
+    assert (document["writers"], document["readers"]) == (["Airlines"], ["Delays"])
+    assert unknown.code == 2
+    assert "Did you mean 'flights'?" in unknown.err
+    check(document, documents.SCHEMAS["etlctl/table"])

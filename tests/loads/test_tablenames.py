@@ -17,8 +17,8 @@ from etlctl.loads.tablenames import tables_read
          ("flights", "weather", "airlines")),
         ("SELECT * FROM a, b AS x, c y, d WHERE 1", ("a", "b", "c", "d")),
         ('SELECT * FROM staging."My Flights", [other one]', ("staging.My Flights", "other one")),
-        ("WITH late AS (SELECT * FROM flights), worst (n) AS MATERIALIZED (SELECT 1 FROM late) "
-         "SELECT * FROM worst, late, airports", ("flights", "airports")),
+        ("WITH x AS (SELECT * FROM flights), y (n) AS MATERIALIZED (SELECT 1 FROM x) SELECT * FROM y, x, airports",
+         ("flights", "airports")),
         ("WITH RECURSIVE n AS (SELECT 1 UNION ALL SELECT x FROM n) SELECT * FROM n", ()),
         ("SELECT extract(year FROM date), trim(both FROM name) FROM t WHERE a IS DISTINCT FROM b", ("t",)),
         ("SELECT * FROM (SELECT * FROM inner_one) AS s, outer_one", ("outer_one", "inner_one")),
