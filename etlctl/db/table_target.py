@@ -27,6 +27,8 @@ class TableTarget(Target):
     first needed, through the settings in place. `update_key` is compared where it is given: see `Task.update_key`.
     """
 
+    absent = "not loaded"
+
     def __init__(
         self, table: str, update_id: str, connection: str | None = None, *, update_key: str | None = None
     ) -> None:

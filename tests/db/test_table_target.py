@@ -28,6 +28,11 @@ def test_exists_makes_no_file_and_no_folder(warehouse: Warehouse) -> None:
     assert list(warehouse.project.iterdir()) == []
 
 
+def test_a_plan_says_not_loaded_of_a_missing_marker() -> None:
+    """A load is not told as a file is: its marker is missing, and "output" is not what its author wrote."""
+    assert TableTarget("flights", "a").absent == "not loaded"
+
+
 def test_exists_makes_no_marker_table(warehouse: Warehouse) -> None:
     """Asking a database without marker table finds nothing and changes nothing."""
     warehouse.write("CREATE TABLE other (x)")
