@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from contextlib import ExitStack
 from datetime import datetime
@@ -32,6 +31,7 @@ class Session:
         self.asked = asked
         self.streams = streams
         self._stack = stack
+        self._logs = False
         self.now = datetime.now().astimezone()
         """What `today` and `-3d` are counted from: the user's own time."""
 
@@ -47,7 +47,8 @@ class Session:
     def app(self) -> App:
         """The opened application, its context in place until the command ends. Raises UsageError."""
         self._stack.enter_context(self.streams.claimed())
-        self._log()
+        if self.asked.debug:
+            self.log()
         from etlctl.app import App
 
         for warning in self.settings.warnings:
@@ -78,36 +79,14 @@ class Session:
     def _short(self, url: str) -> str:
         return url.replace(f"sqlite:///{self.settings.project}{os.sep}", "sqlite:///")
 
-    def _log(self) -> None:
-        handler = _StoryHandler(self.streams)
-        handler.setFormatter(_PrintableFormatter("%(levelname)s %(name)s: %(message)s"))
-        root = logging.getLogger()
-        before = root.level
-        root.addHandler(handler)
-        root.setLevel(logging.DEBUG if self.asked.debug else logging.WARNING)
-        self._stack.callback(root.setLevel, before)
-        self._stack.callback(root.removeHandler, handler)
+    def log(self) -> None:
+        """Log records are part of the story from here on. Called by what runs or asks tasks: merely to list them,
+        `logging` is not even imported."""
+        if not self._logs:
+            from etlctl.cli.story_log import installed
 
-
-class _StoryHandler(logging.Handler):
-    """Log records as part of the story, so that they do not run into a live display."""
-
-    def __init__(self, streams: Streams) -> None:
-        super().__init__()
-        self._streams = streams
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._streams.story(self.format(record))
-        except Exception:  # noqa: BLE001  what the logging module asks of every handler
-            self.handleError(record)
-
-
-class _PrintableFormatter(logging.Formatter):
-    """Log lines whose control characters are written out; line ends stay."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return "\n".join(printable(one) for one in super().format(record).split("\n"))
+            self._logs = True
+            self._stack.enter_context(installed(self.streams, debug=self.asked.debug))
 
 
 def session(ctx: click.Context) -> Session:

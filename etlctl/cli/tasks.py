@@ -183,6 +183,7 @@ def _with_underscores(name: str, classes: Iterable[type[Task]]) -> str:
 
 def make_tasks(request: Request, of: Session) -> list[Task]:
     """The tasks asked for: for each class the product of what its parameters' texts mean. Raises UsageError."""
+    of.log()
     made: dict[Task, None] = {}
     for cls in request.classes:
         values = {

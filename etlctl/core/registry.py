@@ -12,13 +12,13 @@ import ast
 import importlib
 import inspect
 import keyword
+import os
 import pkgutil
 import sys
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -30,6 +30,8 @@ from etlctl.errors import AmbiguousTaskError, PipelineImportError, SettingsError
 from etlctl.suggest import did_you_mean
 
 _OURS = "etlctl"
+_MACHINERY = ("<", __file__, str(Path(importlib.__file__ or "").parent))
+"""Beginnings of the file names that stand in a traceback between an import and what it imports."""
 C = TypeVar("C", bound=Parametrized)
 
 
@@ -157,6 +159,7 @@ def install_package(path: Path) -> ModuleType:
             f"The pipelines folder {path} cannot be the package {name!r}: a module of this name is already imported "
             f"from {getattr(existing, '__file__', None) or 'elsewhere'}. Rename the folder."
         )
+    _check_not_installed(name, path)
     initial = path / "__init__.py"
     spec = ModuleSpec(name, None, is_package=True)
     spec.submodule_search_locations = [str(path)]
@@ -192,40 +195,72 @@ def _check_folder(path: Path) -> None:
         raise PipelineImportError(f"The pipelines folder {path} has the name of a standard module. Rename it.")
 
 
+def _check_not_installed(name: str, path: Path) -> None:
+    """A folder `pandas` would stand before the installed package wherever a pipeline or a library imports it."""
+    found = find_spec(name)
+    origin = Path(found.origin) if found is not None and found.origin else path
+    if {"site-packages", "dist-packages"} & set(origin.parts) and origin.parent != path:
+        raise PipelineImportError(
+            f"The pipelines folder {path} has the name of an installed package ({origin}). Rename the folder, or name "
+            "the package under [pipelines] modules if it is what holds your tasks."
+        )
+
+
 def _import_all(name: str) -> Iterator[BrokenModule]:
     """Imports the module and, if it is a package, everything below it; yields what fails."""
     try:
         module = importlib.import_module(name)
     except (Exception, SystemExit) as error:  # noqa: BLE001  any module-level code of the user
-        yield _broken(name, name, error)
+        yield _broken(name, _file_of(name), error)
         return
     for place in getattr(module, "__path__", ()):
-        for found in pkgutil.iter_modules([place]):
-            path = Path(place) / found.name / "__init__.py" if found.ispkg else Path(place) / f"{found.name}.py"
-            broken = list(_import_all(f"{name}.{found.name}"))
-            yield from (
-                BrokenModule(one.module, str(path), one.line, one.message) if one.path == one.module else one
-                for one in broken
-            )
+        for found in _modules_in(Path(place)):
+            yield from _import_all(f"{name}.{found}")
+
+
+def _modules_in(folder: Path) -> list[str]:
+    """Modules and packages of a folder, folders without `__init__.py` that hold modules among them."""
+    names = {found.name for found in pkgutil.iter_modules([str(folder)])}
+    for path in folder.iterdir() if os.access(folder, os.R_OK) else ():
+        if path.name.isidentifier() and path.is_dir() and any(path.glob("*.py")):
+            names.add(path.name)
+    return sorted(names - {"__main__", "__pycache__"})  # importing a __main__ would run its program
+
+
+def _file_of(module: str) -> str:
+    """The file that a module would be loaded from; its name where that cannot be told."""
+    try:
+        spec = find_spec(module)
+    except (Exception, SystemExit):  # noqa: BLE001  the package around it may be what is broken
+        return module
+    return spec.origin if spec is not None and spec.origin else module
 
 
 def _broken(module: str, path: str, error: BaseException) -> BrokenModule:
-    line = error.lineno if isinstance(error, SyntaxError) else None
-    own = module.replace(".", "/")
-    for frame in traceback.extract_tb(error.__traceback__):
-        if frame.filename == path or frame.filename.endswith((f"/{own}.py", f"/{own}/__init__.py")):
-            line = frame.lineno
+    """The module with the last line of it that ran, and in the message where the error was raised if elsewhere."""
+    import traceback  # only a broken module needs it
+
+    frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename:
+        frames.append((error.filename, error.lineno))
+    frames = [place for place in frames if not place[0].startswith(_MACHINERY)]
+    line = next((number for file, number in reversed(frames) if file == path), None)
     text = str(error.msg if isinstance(error, SyntaxError) else error)
     said = "its code called sys.exit()" if isinstance(error, SystemExit) else f"{type(error).__name__}: {text}"
-    return BrokenModule(module, path, line, shortened(said, 300))
+    raised_in, raised_at = frames[-1] if frames else (path, line)
+    place = "" if raised_in == path else f" ({raised_in}:{raised_at})"
+    return BrokenModule(module, path, line, shortened(said, 300) + shortened(place, 200))
 
 
 def _all_classes() -> list[type[Task]]:
-    """Every subclass of Task outside etlctl itself; of a class defined twice at one place, the later one."""
+    """Every subclass of Task outside etlctl itself; of a class defined twice at one place, what the name means now."""
     found: dict[tuple[str, str], type[Task]] = {}
     for cls in _below(Task):
-        if cls.__module__.partition(".")[0] != _OURS:
-            found[(cls.__module__, cls.__qualname__)] = cls
+        if cls.__module__.partition(".")[0] == _OURS or vars(cls).get("is_twin"):
+            continue
+        key = (cls.__module__, cls.__qualname__)
+        if key not in found or getattr(sys.modules.get(cls.__module__), cls.__qualname__, cls) is cls:
+            found[key] = cls
     return list(found.values())
 
 

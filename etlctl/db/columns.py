@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 
+from etlctl.core.text import shortened
 from etlctl.suggest import did_you_mean
 
 
@@ -151,3 +152,20 @@ def _sized(known: ColumnType, inside: str, words: str) -> ColumnType:
             )
         return replace(known, precision=first, scale=scale)
     raise ValueError(f"{words!r}: {known} has no size here; write {known}")
+
+
+class BadValueError(ValueError):
+    """A value that a column's type refuses; whoever knows the file and the line turns it into a BadDataError.
+
+    `str()` says what is wrong with which value, without a place.
+    """
+
+    def __init__(self, value: object, reason: str, column: Column | None = None) -> None:
+        self.value = value
+        self.reason = reason
+        self.column = column
+        super().__init__(f"{shortened(repr(value))} {reason}")
+
+    def in_column(self, column: Column) -> BadValueError:
+        """The same, knowing its column."""
+        return BadValueError(self.value, self.reason, column)

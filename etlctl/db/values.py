@@ -16,29 +16,12 @@ from math import isfinite
 from typing import Any, TypeVar
 
 from etlctl.core.text import shortened
-from etlctl.db.columns import Column, ColumnType, Kind
+from etlctl.db.columns import BadValueError, ColumnType, Kind
 
 Value = int | float | Decimal | str | bytes | bool | date | datetime | time
 """What a conversion gives, besides None."""
 
 _T = TypeVar("_T")
-
-
-class BadValueError(ValueError):
-    """A value that a column's type refuses; whoever knows the file and the line turns it into a BadDataError.
-
-    `str()` says what is wrong with which value, without a place.
-    """
-
-    def __init__(self, value: object, reason: str, column: Column | None = None) -> None:
-        self.value = value
-        self.reason = reason
-        self.column = column
-        super().__init__(f"{shortened(repr(value))} {reason}")
-
-    def in_column(self, column: Column) -> BadValueError:
-        """The same, knowing its column."""
-        return BadValueError(self.value, self.reason, column)
 
 
 def to_value(type_: ColumnType, value: Any) -> Value | None:

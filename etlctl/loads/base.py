@@ -20,16 +20,15 @@ from typing import TYPE_CHECKING, Any, cast
 from etlctl.core import context
 from etlctl.core.task import Task
 from etlctl.core.text import shortened, snake_case
-from etlctl.db.columns import Column, ColumnType, Kind
+from etlctl.db.columns import BadValueError, Column, ColumnType, Kind
 from etlctl.db.table_target import TableTarget
-from etlctl.db.values import BadValueError
 from etlctl.errors import AlreadyLoaded, LoadError
 from etlctl.loads import columns as columns_module
 from etlctl.loads import modes
 
 if TYPE_CHECKING:
     from etlctl.db.connections import Database
-    from etlctl.db.dialects.base import Staged
+    from etlctl.db.dialects.base import Staged, TableColumn
     from etlctl.db.sessions import OpenLoad, Session
 
 LINEAGE_COLUMN = "etlctl_update_id"
@@ -179,8 +178,7 @@ class TableLoad(MarkedLoad):
         """
         from etlctl.db import tables
 
-        with session.asking() as connection:
-            found = tables.existing(connection, self.database, self.table)
+        found = self._existing(session)
         if columns is None:
             if found is None:
                 raise LoadError(
@@ -192,6 +190,8 @@ class TableLoad(MarkedLoad):
         wanted = self._with_lineage(columns)
         if found is None:
             self._create(wanted)
+            found = self._existing(session) or []  # another process may have made it, a moment before, in another shape
+        if isinstance(self.load_mode, modes.Replace) and self.load_mode.recreate:
             return wanted
         missing = tables.missing_columns(found, wanted)
         if not self.evolve:
@@ -203,6 +203,12 @@ class TableLoad(MarkedLoad):
             with self.database.writing(f"{self.doing}: adding columns") as connection:
                 tables.add_columns(connection, self.database, self.table, missing)
         return _in_order_of(found, wanted)
+
+    def _existing(self, session: Session) -> list[TableColumn] | None:
+        from etlctl.db import tables
+
+        with session.asking() as connection:
+            return tables.existing(connection, self.database, self.table)
 
     def _create(self, columns: tuple[Column, ...]) -> None:
         from etlctl.db import tables

@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from etlctl.core.text import shortened
-from etlctl.db.columns import Column, ColumnType, Kind, parse_type
-from etlctl.db.values import BadValueError
+from etlctl.db.columns import BadValueError, Column, ColumnType, Kind, parse_type
 from etlctl.errors import BadDataError, LoadError
 from etlctl.suggest import did_you_mean
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from etlctl.core import context
 from etlctl.core.task import flatten
 from etlctl.core.text import shortened
-from etlctl.db.columns import Column
-from etlctl.db.values import BadValueError
+from etlctl.db.columns import BadValueError, Column
 from etlctl.errors import BadDataError, LoadError
 from etlctl.loads import modes
 from etlctl.loads.base import LINEAGE_COLUMN, TableLoad

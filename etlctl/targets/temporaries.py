@@ -8,19 +8,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
-_TEMPORARY = re.compile(
-    r"\.(?P<name>.*)\.etlctl-tmp\.(?P<host>[A-Za-z0-9_-]+)\.(?P<pid>[0-9]+)\.(?P<random>[0-9a-f]{16})(?P<suffix>\..*)?",
-    re.DOTALL,
+# patterns as text: re compiles and keeps them at their first use
+_TEMPORARY = (
+    r"\.(?P<name>.*)\.etlctl-tmp\.(?P<host>[A-Za-z0-9_-]+)\.(?P<pid>[0-9]+)\.(?P<random>[0-9a-f]{16})(?P<suffix>\..*)?"
 )
-_SUFFIX = re.compile(r"(\.[A-Za-z0-9]{1,10}){1,2}\Z")
+_SUFFIX = r"(\.[A-Za-z0-9]{1,10}){1,2}\Z"
 _NAME_BYTES = 100
 """What a temporary name keeps of the final one, so that the whole stays under the 255 bytes of a file name."""
 
 
-@dataclass(frozen=True)
-class TemporaryName:
+class TemporaryName(NamedTuple):
     """What the name of a temporary file tells: whose it is; its age is the file's own."""
 
     of: str
@@ -31,7 +30,7 @@ class TemporaryName:
 
 def parse_temporary(name: str) -> TemporaryName | None:
     """Reads a file name of ours; None for any other name."""
-    found = _TEMPORARY.fullmatch(name)
+    found = re.fullmatch(_TEMPORARY, name, re.DOTALL)
     return TemporaryName(found["name"], found["host"], int(found["pid"])) if found else None
 
 
@@ -53,6 +52,6 @@ def temporary_beside(final: str, *, keep_suffix: bool, token: Callable[[], str] 
     """A name in the folder of `final`; with its suffix at the end for tools that go by it (`to_csv` packs a `.gz`)."""
     folder, name = os.path.split(final)
     start = os.fsencode(name)[:_NAME_BYTES].decode("utf-8", "ignore")
-    suffix = _SUFFIX.search(name) if keep_suffix else None
+    suffix = re.search(_SUFFIX, name) if keep_suffix else None
     hidden = f".{start}.etlctl-tmp.{this_host()}.{os.getpid()}.{token()}{suffix[0] if suffix else ''}"
     return os.path.join(folder, hidden)

@@ -12,9 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from etlctl.db.columns import Column, parse_type
+from etlctl.db.columns import BadValueError, Column, parse_type
 from etlctl.db.dialects.sqlite_values import TextConverter, bound, ddl, stored
-from etlctl.db.values import BadValueError
 
 WORDS = [
     "smallint", "integer", "bigint", "numeric", "numeric(7,2)", "double precision", "text", "varchar(3)", "boolean",

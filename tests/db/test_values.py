@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etlctl.db.columns import parse_type
-from etlctl.db.values import BadValueError, to_value
+from etlctl.db.columns import BadValueError, parse_type
+from etlctl.db.values import to_value
 
 BERLIN = timezone(timedelta(hours=1))
 

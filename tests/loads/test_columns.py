@@ -10,9 +10,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from etlctl.db.columns import Column, ColumnType, Kind, parse_type
+from etlctl.db.columns import BadValueError, Column, ColumnType, Kind, parse_type
 from etlctl.db.dialects.sqlite_values import stored
-from etlctl.db.values import BadValueError
 from etlctl.errors import BadDataError, LoadError
 from etlctl.loads.columns import RowReader, declared
 

@@ -11,15 +11,14 @@ from etlctl.core.date_interval import DateInterval, DateRange
 from etlctl.core.parameters.base import Parameter, named_type
 from etlctl.core.parameters.dates import as_date
 
-_WORDS = re.compile(
+# patterns as text: re compiles and keeps them at their first use, which most programs never come to
+_WORDS = (
     r"(?:(?P<weeks>-?\d+) ?w(?:eeks?)? ?)?(?:(?P<days>\d+) ?d(?:ays?)? ?)?(?:(?P<hours>\d+) ?h(?:(?:ou)?rs?)? ?)?"
-    r"(?:(?P<minutes>\d+) ?m(?:in(?:ute)?s?)? ?)?(?:(?P<seconds>\d+)(?:\.(?P<micro>\d{1,6}))? ?s(?:ec(?:ond)?s?)?)?",
-    re.ASCII,
+    r"(?:(?P<minutes>\d+) ?m(?:in(?:ute)?s?)? ?)?(?:(?P<seconds>\d+)(?:\.(?P<micro>\d{1,6}))? ?s(?:ec(?:ond)?s?)?)?"
 )
-_ISO = re.compile(
+_ISO = (
     r"P(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
-    r"(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)(?:\.(?P<micro>\d{1,6}))?S)?)?",
-    re.ASCII,
+    r"(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)(?:\.(?P<micro>\d{1,6}))?S)?)?"
 )
 
 
@@ -104,7 +103,7 @@ def _seconds(text: str) -> dt.timedelta:
         if number != number:  # noqa: PLR0124  NaN
             raise ValueError("NaN is no duration")
         return dt.timedelta(seconds=number)
-    match = _ISO.fullmatch(text) or _WORDS.fullmatch(text.strip())
+    match = re.fullmatch(_ISO, text, re.ASCII) or re.fullmatch(_WORDS, text.strip(), re.ASCII)
     if match is None or not any(match.groups()):
         raise ValueError("it is not a duration (units go from the longest to the shortest; no months or years)")
     parts = {unit: int(digits) for unit, digits in match.groupdict("0").items() if unit != "micro"}

@@ -13,8 +13,8 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from etlctl.db.columns import Column, ColumnType, Kind
-from etlctl.db.values import BadValueError, to_value
+from etlctl.db.columns import BadValueError, Column, ColumnType, Kind
+from etlctl.db.values import to_value
 
 _DDL = {
     Kind.NUMERIC: "NUMERIC",
