@@ -1,4 +1,4 @@
-"""Text that is safe to show."""
+"""Text that is safe to show, and names of classes as names of tables and files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etlctl.core.text import printable, shortened
+from etlctl.core.text import printable, shortened, snake_case
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
@@ -52,3 +52,18 @@ def test_shortened_keeps_to_its_length(text: str, length: int) -> None:
     assert len(shown) <= length
     assert shown == printable(text) or shown.endswith("…")
     assert not re.search("[\x00-\x1f]", shown)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("CarrierDelays", "carrier_delays"),
+        ("LoadS3Files", "load_s3_files"),
+        ("HTTPServerLog", "http_server_log"),
+        ("Day", "day"),
+        ("already_snake", "already_snake"),
+    ],
+)
+def test_snake_case_parts_the_words_of_a_class_name(name: str, expected: str) -> None:
+    """A class name's words, and runs of capitals, are parted by underscores."""
+    assert snake_case(name) == expected
