@@ -93,7 +93,7 @@ class MonthlyReport(DumpTable):
     month = MonthParameter(description="month of departure")
     query = """
         SELECT carrier, airline, sum(flights) AS flights, sum(cancelled) AS cancelled,
-               round(sum(flights * mean_dep_delay) / sum(flights), 1) AS mean_dep_delay
+               round(sum((flights - cancelled) * mean_dep_delay) / sum(flights - cancelled), 1) AS mean_dep_delay
         FROM carrier_delays
         WHERE date BETWEEN :month AND :last_day
         GROUP BY carrier, airline
