@@ -69,6 +69,14 @@ def query_of(task: Task) -> Query:
     return Query(given, f"{_shown_class(task)}.query")
 
 
+def place_of(task: Task) -> str:
+    """`pipelines/flights.py:41`, where the class stands; its module's name where it has no file."""
+    from etlctl.core.registry import place_of_class  # only an error needs it
+
+    file, colon, line = place_of_class(type(task)).rpartition(":")
+    return f"{_shown(Path(file))}:{line}" if colon else line
+
+
 def _file_by_name(task: Task) -> Path:
     classes = [cls for cls in type(task).__mro__ if issubclass(cls, Task) and not cls.__module__.startswith(_OURS)]
     files = [_folder(task, cls) / f"{snake_case(cls.__name__)}.sql" for cls in classes]

@@ -124,6 +124,15 @@ class Dialect(Protocol):
         `without_parameters` is the same query with NULL for each parameter: some databases tell types only of such.
         """
 
+    def result_types(
+        self, connection: sa.Connection, query: str, parameters: Any, *, without_parameters: str
+    ) -> list[ColumnType | None]:
+        """The types of what `query` returns, asked without running it; None for each the database does not tell.
+
+        `without_parameters` as for `query_columns`. Raises what the database says of a query that it refuses, or that
+        is none: a statement that writes.
+        """
+
     def drop_staged(self, connection: sa.Connection, staged: Staged) -> None:
         """Inside the transaction that goes on: a staging table that is needed no more."""
 

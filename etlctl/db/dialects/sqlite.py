@@ -173,6 +173,12 @@ class SQLiteDialect:
         """See `Dialect.query_columns`."""
         return sqlite_catalog.query_columns(connection, query, parameters, without_parameters=without_parameters)
 
+    def result_types(
+        self, connection: sa.Connection, query: str, parameters: Any, *, without_parameters: str
+    ) -> list[ColumnType | None]:
+        """See `Dialect.result_types`; an expression has none."""
+        return [column.type for column in sqlite_catalog.declared_columns(connection, without_parameters)]
+
     def drop_staged(self, connection: sa.Connection, staged: Staged) -> None:
         """See `Dialect.drop_staged`."""
         quote = connection.dialect.identifier_preparer.quote_identifier

@@ -46,16 +46,24 @@ def unique_keys(connection: sa.Connection, table: str) -> list[frozenset[str]]:
 
 def query_columns(connection: sa.Connection, query: str, parameters: Any, *, without_parameters: str) -> list[Column]:
     """A view tells the declared type of a column that is taken as it is; an expression's type is seen in its values."""
-    connection.exec_driver_sql(f"CREATE TEMP VIEW {_PROBE} AS\n{without_parameters}")
-    try:
-        declared = table_columns(connection, _PROBE, "temp") or []
-    finally:
-        connection.exec_driver_sql(f"DROP VIEW temp.{_PROBE}")
+    declared = declared_columns(connection, without_parameters)
     seen: list[ColumnType] = []
     if any(column.type is None for column in declared):
         rows = connection.exec_driver_sql(query, parameters).fetchmany(_SAMPLE)
         seen = [_type_of({type(row[index]) for row in rows}) for index in range(len(declared))]
     return [Column(column.name, column.type or seen[index]) for index, column in enumerate(declared)]
+
+
+def declared_columns(connection: sa.Connection, without_parameters: str) -> list[TableColumn]:
+    """What a query returns, as a view of it tells; the type of an expression is None.
+
+    Needs no right to write, since the view is in the connection's own temporary database.
+    """
+    connection.exec_driver_sql(f"CREATE TEMP VIEW {_PROBE} AS\n{without_parameters}")
+    try:
+        return table_columns(connection, _PROBE, "temp") or []
+    finally:
+        connection.exec_driver_sql(f"DROP VIEW temp.{_PROBE}")
 
 
 def adopt_markers(connection: sa.Connection, table: sa.Table) -> None:

@@ -1,0 +1,256 @@
+"""DumpTable: a table, or the rows of a query, into a file; how a row is written is loads/writers.py's matter.
+
+DumpTable.run()
+  output()                       one target that can be opened for writing
+  database.reading()             one read transaction: the file holds one state of the database
+    statement run                an error of the query comes before anything is written
+    target.open("w")             a temporary file, or its like
+    rows, some at a time         attempt().rows counts them
+  transaction ended
+file published                   or, after an error, discarded
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from etlctl.core import context
+from etlctl.core.task import Task, flatten
+from etlctl.core.text import shortened
+from etlctl.db import ambient
+from etlctl.errors import BadDataError, LoadError, QueryError
+from etlctl.loads.parameters import query_values
+from etlctl.loads.queryfile import place_of, query_of
+from etlctl.loads.sqltext import bind, flavour_of
+from etlctl.loads.writers import DelimitedWriter, JsonLinesWriter, RowWriter
+from etlctl.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from etlctl.db.columns import ColumnType
+    from etlctl.db.connections import Database
+
+_BATCH = 500
+"""Rows turned into text at a time: enough to do it by columns, few enough to stay in the processor's cache."""
+_SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_PACKED = (".gz", ".bz2")
+
+
+class DumpTable(Task):
+    """Writes a table, or what a query gives, into the file that `output()` names; the file appears when it is whole.
+
+    Give `table` or `query`; with neither, the query is the `.sql` file beside the class's module named after the class.
+    `:name` in it takes a parameter, or another public attribute or property. Rows come in the order of the
+    database: a query with ORDER BY makes the same file of the same rows. How values are written: docs of the writers.
+    There is no marker: the task is complete when its file is there. Nothing is published after an error.
+
+    Raises QueryError for a query, table or column that the database does not know; UnavailableError where there is no
+    database; BadDataError for a value that the file cannot hold.
+    """
+
+    table: Any = None
+    """The table or view to write, instead of a query."""
+    query: Any = None
+    """A SELECT, or the name of a .sql file beside the class's module."""
+    connection: Any = None
+    """A connection's name in the settings, or a URL; None is the default connection."""
+    columns: Any = None
+    """Which columns of `table`, in this order; None takes all."""
+    format: Any = None
+    """csv, tsv or jsonl (one JSON object a line); None goes by the file's suffix, before .gz or .bz2."""
+    header: bool = True
+    """Whether the first line of CSV and TSV names the columns."""
+    null: str = ""
+    """What stands for NULL in CSV and TSV; a text like it is quoted. LoadTable does not look at quotes: where empty
+    texts must stay apart from NULL, use a word that is no text of the data, here and in its `null_values`."""
+    escape_formulas: bool = False
+    """Puts `'` before a text in CSV and TSV that a spreadsheet would run (it begins with = + - @, tab or CR). For files
+    that people open, with texts that others wrote; it changes what a program reads, a text such as -5 or +49 too."""
+
+    @property
+    def database(self) -> Database:
+        """Where the rows come from."""
+        found: Database = context.current().database(self.connection)
+        return found
+
+    def run(self) -> Any:
+        """Writes the file anew."""
+        target = self._target()
+        make_writer = self._writer_of(target)
+        attempt, doing, database = context.attempt(), self._doing, self.database
+        if ambient.session_of(database) is not None:
+            raise LoadError(
+                f"{doing}: inside an open transaction() or Sequence its file would hold rows that may yet be rolled "
+                "back. Run it afterwards."
+            )
+        attempt.rows = 0
+        with ExitStack() as until_published, self._result() as (names, types, batches):
+            writer = make_writer(names, types)
+            out = until_published.enter_context(target.open("w"))
+            write = _writing(out, doing)
+            write(writer.head())
+            for batch in batches:
+                try:
+                    write(writer.lines(batch))
+                except BadDataError as error:
+                    raise BadDataError(f"{doing}: {error}.") from error
+                attempt.rows = writer.rows
+        if not writer.rows:
+            attempt.notes.append(f"{shortened(str(target), 200)} {_said_of_no_rows(writer)}: 0 rows")
+
+    @property
+    def _doing(self) -> str:
+        return f"{self.label} on {self.database.name}"
+
+    # -- what is written
+
+    @contextmanager
+    def _result(self) -> Iterator[tuple[list[str], Sequence[ColumnType | None], Iterable[Sequence[Any]]]]:
+        """Names and types of the columns, and the rows in batches, inside the read transaction."""
+        if self.table is not None and self.query is not None:
+            raise LoadError(f"{type(self).__name__} has both a table and a query; give one of them.")
+        with self._of_table() if self.table is not None else self._of_query() as found:
+            yield found
+
+    @contextmanager
+    def _of_table(self) -> Iterator[tuple[list[str], Sequence[ColumnType | None], Iterable[Sequence[Any]]]]:
+        import sqlalchemy as sa
+
+        from etlctl.db import tables
+
+        with self.database.reading(self._doing) as connection:
+            there = tables.existing(connection, self.database, self.table)
+            if there is None:
+                inspector = sa.inspect(connection)
+                near = did_you_mean(self.table, [*inspector.get_table_names(), *inspector.get_view_names()])
+                raise QueryError(f"{place_of(self)}: {self._doing}: there is no table {shortened(self.table)}.{near}")
+            types = {column.name: column.type for column in there}
+            names = self._columns_among(list(types))
+            statement: sa.Select[Any] = sa.select(*map(sa.column, names)).select_from(sa.table(self.table))
+            with closing(_streaming(connection).execute(statement)) as result:
+                yield names, [types[name] for name in names], result.partitions(_BATCH)
+
+    @contextmanager
+    def _of_query(self) -> Iterator[tuple[list[str], Sequence[ColumnType | None], Iterable[Sequence[Any]]]]:
+        if self.columns is not None:
+            raise LoadError(f"{type(self).__name__}: columns are of a table; a query names its own.")
+        query, dialect = query_of(self), self.database.dialect
+        flavour, values = flavour_of(dialect.name), query_values(self)
+        owner = self.task_family
+        bound = bind(query.text, values, flavour=flavour, place=query.place, owner=owner, adapt=dialect.bound)
+        bare = query.without_values(values, flavour)
+        with query.locating(flavour), self.database.reading(self._doing) as connection:
+            types = dialect.result_types(connection, bound.statement, bound.values, without_parameters=bare)
+            with closing(_streaming(connection).exec_driver_sql(bound.statement, dict(bound.values))) as result:
+                yield _names(result), types, result.partitions(_BATCH)
+
+    def _columns_among(self, there: Sequence[str]) -> list[str]:
+        """The wanted columns under the names the table has for them."""
+        if self.columns is None:
+            return list(there)
+        if isinstance(self.columns, str) or not all(isinstance(name, str) for name in self.columns):
+            raise LoadError(f'{type(self).__name__}: write columns = ("name", …), the columns to dump in order.')
+        by_name = {name.lower(): name for name in there} | {name: name for name in there}
+        found = []
+        for name in self.columns:
+            if name not in by_name and name.lower() not in by_name:
+                raise QueryError(
+                    f"{place_of(self)}: {self._doing}: {shortened(self.table)} has no column {shortened(name)}; "
+                    f"it has: {shortened(', '.join(there), 300)}.{did_you_mean(name, there)}"
+                )
+            found.append(by_name.get(name) or by_name[name.lower()])
+        return found
+
+    # -- where it goes
+
+    def _target(self) -> Any:
+        targets = flatten(self.output())
+        if len(targets) == 1 and callable(getattr(targets[0], "open", None)):
+            return targets[0]
+        found = ", ".join(shortened(str(target)) for target in targets) or "nothing"
+        raise LoadError(
+            f'{type(self).__name__}.output() must give one file, such as LocalTarget("reports/x.csv"), and gives: '
+            f"{found}."
+        )
+
+    def _writer_of(self, target: Any) -> Callable[[list[str], Sequence[ColumnType | None]], RowWriter]:
+        wanted = self.format if self.format is not None else self._format_by_suffix(target)
+        if wanted not in _SUFFIXES.values():
+            raise LoadError(
+                f"{type(self).__name__}: format is {shortened(repr(wanted))}; there are csv, tsv and jsonl."
+            )
+
+        def make(names: list[str], types: Sequence[ColumnType | None]) -> RowWriter:
+            if wanted == "jsonl" or self.header:
+                self._refuse_twice(names)
+            if wanted == "jsonl":
+                return JsonLinesWriter(names, types)
+            return DelimitedWriter(
+                names,
+                types,
+                delimiter="," if wanted == "csv" else "\t",
+                null=self.null,
+                header=self.header,
+                escape_formulas=self.escape_formulas,
+            )
+
+        if not isinstance(self.null, str) or any(mark in self.null for mark in ',\t"\r\n'):
+            raise LoadError(
+                f"{type(self).__name__}: null is {shortened(repr(self.null))}; it must be a word without comma, tab, "
+                "quote and line end."
+            )
+        return make
+
+    def _format_by_suffix(self, target: Any) -> str:
+        path = PurePosixPath(str(getattr(target, "path", target)))
+        plain = PurePosixPath(path.stem) if path.suffix.lower() in _PACKED else path
+        found = _SUFFIXES.get(plain.suffix.lower())
+        if found is None:
+            raise LoadError(
+                f"{type(self).__name__}: {shortened(str(target), 200)} does not end with .csv, .tsv or .jsonl (then "
+                '.gz or .bz2, if it is to be packed). Name it so, or set format = "csv".'
+            )
+        return found
+
+    def _refuse_twice(self, names: Sequence[str]) -> None:
+        for name in names:
+            if names.count(name) > 1:
+                raise QueryError(
+                    f"{self._doing}: the query gives two columns called {shortened(name)}; name them apart with AS."
+                )
+
+
+def _streaming(connection: sa.Connection) -> sa.Connection:
+    """Rows are left with the server until they are asked for; a driver that holds none (SQLite's) passes over it."""
+    return connection.execution_options(stream_results=True)
+
+
+def _names(result: sa.CursorResult[Any]) -> list[str]:
+    """As the statement gives them: SQLAlchemy cuts SQLite's at a dot."""
+    description = result.cursor.description if result.cursor is not None else ()
+    return [column[0] for column in description]
+
+
+def _writing(out: Any, doing: str) -> Callable[[str], object]:
+    """`out.write` for text; a target that speaks bytes gets UTF-8."""
+    if "b" in getattr(out, "mode", "w"):
+        return lambda text: out.write(text.encode())
+
+    def write(text: str) -> None:
+        try:
+            out.write(text)
+        except UnicodeEncodeError as error:
+            raise BadDataError(
+                f"{doing}: {shortened(repr(error.object[error.start : error.end]))} cannot be written in "
+                f"{error.encoding}, the encoding that the output's format names; UTF-8 holds every character."
+            ) from error
+
+    return write
+
+
+def _said_of_no_rows(writer: RowWriter) -> str:
+    return "holds a header alone" if writer.head() else "is empty"
