@@ -16,7 +16,7 @@ import click
 from etlctl import __version__
 from etlctl.cli import options, streams
 from etlctl.cli.streams import Streams
-from etlctl.core.text import printable
+from etlctl.core.text import printable, shortened
 from etlctl.errors import EtlctlError, ExitCode
 from etlctl.suggest import did_you_mean
 
@@ -157,8 +157,9 @@ def _told(error: Exception) -> tuple[ExitCode, str, str]:
         return error.exit_code, "\n".join(printable(one) for one in str(error).split("\n")), ""
     if isinstance(error, click.ClickException):
         ctx = getattr(error, "ctx", None)
-        hint = f"See: {ctx.command_path} --help" if ctx is not None else ""
-        return ExitCode.USAGE, _capital_off(printable(error.format_message())), hint
+        named = "".join(f" {cls.task_family}" for cls in ctx.meta.get(options.CLASSES, ())) if ctx is not None else ""
+        hint = f"See: {ctx.command_path}{printable(named)} --help" if ctx is not None else ""
+        return ExitCode.USAGE, _sentence(error), hint
     import traceback
 
     frames = traceback.extract_tb(error.__traceback__)
@@ -167,6 +168,13 @@ def _told(error: Exception) -> tuple[ExitCode, str, str]:
     sentence = f"internal error{where}: {told}"
     hint = "This is a mistake in etlctl. Please report it with what the same command prints with --debug."
     return ExitCode.FAILED, sentence, hint
+
+
+def _sentence(error: click.ClickException) -> str:
+    if isinstance(error, click.NoSuchOption):  # click words it differently from version to version
+        known = [] if error.ctx is None else [one for it in error.ctx.command.get_params(error.ctx) for one in it.opts]
+        return f"no such option {shortened(error.option_name)!r}.{did_you_mean(error.option_name, known)}"
+    return _capital_off(printable(error.format_message()))
 
 
 def _traceback(error: BaseException) -> str:

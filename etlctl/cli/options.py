@@ -9,6 +9,9 @@ import click
 
 from etlctl.cli.streams import STREAMS, of_process
 
+CLASSES = "etlctl.task_classes"
+"""Where `ctx.meta` holds the task classes named on the command line."""
+
 
 @dataclass
 class Common:

@@ -13,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from etlctl.cli import parameters
-from etlctl.cli.options import Command, Common, common
+from etlctl.cli.options import CLASSES, Command, Common, common
 from etlctl.cli.session import Session, session
 from etlctl.core import dates
 from etlctl.core.parameters import Parameter, ParameterVisibility
@@ -25,7 +25,6 @@ MOST_TASKS = 1_000_000
 """More tasks than this from one command line are taken for a mistake."""
 
 _OPTIONS = "etlctl.parameter_options"
-_CLASSES = "etlctl.task_classes"
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class TaskCommand(Command):
         ctx.meta[_OPTIONS] = []
         taken = built_in_spellings(ctx)
         classes = self._classes(ctx, args)
-        ctx.meta[_CLASSES] = classes
+        ctx.meta[CLASSES] = classes
         ctx.meta[_OPTIONS] = parameters.options_of(classes, taken)
         rest = super().parse_args(ctx, parameters.with_flags_spelled_out(args, classes, taken))
         if not ctx.resilient_parsing:
@@ -96,7 +95,7 @@ class TaskCommand(Command):
         return rest
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for cls in ctx.meta.get(_CLASSES, ()):
+        for cls in ctx.meta.get(CLASSES, ()):
             rows = parameters.help_rows(cls, built_in_spellings(ctx))
             with formatter.section(f"Parameters of {printable(cls.task_family)}"):
                 formatter.write_dl(rows) if rows else formatter.write_text("none")
@@ -254,7 +253,7 @@ def _complete_task(ctx: click.Context, _: click.Parameter, incomplete: str) -> l
 
 def _complete_by_name(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     name, equals, value = incomplete.partition("=")
-    known = {key: parameter for cls in ctx.meta.get(_CLASSES, ()) for key, parameter in cls.get_params()}
+    known = {key: parameter for cls in ctx.meta.get(CLASSES, ()) for key, parameter in cls.get_params()}
     if equals and name in known:
         return [CompletionItem(f"{name}={item.value}") for item in parameters.offered(known[name], value)]
     return [CompletionItem(f"{key}=") for key in known if key.startswith(incomplete)]
