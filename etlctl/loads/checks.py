@@ -174,9 +174,12 @@ class Relationship(Check):
     def failure(self, checked: CheckedRows) -> str | None:
         import sqlalchemy as sa
 
+        from etlctl.db.words import quoted
+
         name, _, other = self.to.rpartition(".")
         schema, _, table = name.rpartition(".")
-        parent = sa.table(table, sa.column(other), schema=schema or None).alias("etlctl_parent")
+        named = sa.table(quoted(table), sa.column(quoted(other)), schema=quoted(schema) if schema else None)
+        parent = named.alias("etlctl_parent")
         column = checked.column(self.column)
         is_there = sa.exists(sa.select(sa.literal(1)).select_from(parent).where(parent.c[other] == column))
         return _values_that(checked, column, sa.not_(is_there), "missing value")

@@ -103,8 +103,16 @@ class BoundSQL:
 
         A line end goes between, so that a comment at the statement's end does not swallow what follows.
         """
-        wrap = _percent_safe(self.paramstyle)
-        return BoundSQL(f"{wrap(before)}\n{self.statement}\n{wrap(after)}", self.values, self.paramstyle)
+        whole = f"{self.escaped(before)}\n{self.statement}\n{self.escaped(after)}"
+        return BoundSQL(whole, self.values, self.paramstyle)
+
+    def escaped(self, text: str) -> str:
+        """Further SQL as it must stand in the statement: drivers that format want a literal `%` twice."""
+        return _percent_safe(self.paramstyle)(text)
+
+    def placeholder(self, name: str) -> str:
+        """How one more value is named in the statement; the caller puts it into `values`."""
+        return _placeholder(name, self.paramstyle)
 
 
 def tokens(sql: str, *, flavour: Flavour = SQLITE, place: str = "query", line: int = 1) -> tuple[Token, ...]:
@@ -184,7 +192,7 @@ def bind(
             out.append(_list_of(names, flavour, bare=_in_parentheses(pieces, index)))
         else:
             bound[token.name] = adapt(value)
-            out.append(_placeholder(token.name, flavour))
+            out.append(_placeholder(token.name, flavour.paramstyle))
         if flavour.paramstyle == "named" and _continues_name(pieces, index):
             out.append(" ")
     return BoundSQL("".join(out), bound, flavour.paramstyle)
@@ -321,8 +329,8 @@ def _without_end(pieces: Sequence[Token]) -> list[Token]:
     return list(pieces)
 
 
-def _placeholder(name: str, flavour: Flavour) -> str:
-    return f":{name}" if flavour.paramstyle == "named" else f"%({name})s"
+def _placeholder(name: str, paramstyle: str) -> str:
+    return f":{name}" if paramstyle == "named" else f"%({name})s"
 
 
 def _spread(
@@ -339,7 +347,7 @@ def _spread(
 
 
 def _list_of(names: list[str], flavour: Flavour, *, bare: bool) -> str:
-    inner = ", ".join(_placeholder(name, flavour) for name in names) or "SELECT NULL WHERE 1 = 0"
+    inner = ", ".join(_placeholder(name, flavour.paramstyle) for name in names) or "SELECT NULL WHERE 1 = 0"
     return inner if bare else f"({inner})"
 
 
