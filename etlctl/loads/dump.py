@@ -130,7 +130,8 @@ class DumpTable(Task):
                 raise QueryError(f"{place_of(self)}: {self._doing}: there is no table {shortened(self.table)}.{near}")
             types = {column.name: column.type for column in there}
             names = self._columns_among(list(types))
-            statement: sa.Select[Any] = sa.select(*map(sa.column, names)).select_from(sa.table(self.table))
+            columns: list[Any] = [sa.column(name) for name in names]
+            statement = sa.select(*columns).select_from(sa.table(self.table))
             with closing(_streaming(connection).execute(statement)) as result:
                 yield names, [types[name] for name in names], result.partitions(_BATCH)
 

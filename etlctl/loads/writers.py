@@ -216,14 +216,16 @@ def _decimal(value: Decimal) -> str:
 def _with_digits(scale: int) -> Render:
     """Numbers with `scale` digits behind the point, or with all their digits where those are more."""
     form = f".{scale}f"
+    limit = 10.0 ** (15 - scale)  # a float below it tells any number of that many digits from its neighbours
 
     def render(value: Any) -> str:
         if type(value) is float:
-            text = format(value + 0.0, form)
-            return text if float(text) == value else _float(value)
+            if -limit < value < limit and float(text := format(value + 0.0, form)) == value:
+                return text
+            value = repr(value)
         number = Decimal(value)
         if not number.is_finite():
-            return str(number)
+            return str(value)
         plain = _decimal(number)
         digits = len(plain.partition(".")[2])
         if digits >= scale:
