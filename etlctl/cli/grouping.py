@@ -14,6 +14,8 @@ from etlctl.core.text import printable, shortened
 
 _MOST_RUNS = 3
 _SHORTEST_REPLACED = 4
+_DAY_TEXT = len("2013-01-31")
+"""A month is not shortened: its last part alone would be taken for a day."""
 
 
 @dataclass(frozen=True)
@@ -98,17 +100,16 @@ def _collapsed(tasks: Sequence[Task], within: Sequence[Task] | None) -> str:
     values = [getattr(task, name) for task in tasks]
     if not dates.is_date_like(parameter) and len(values) == 1 and _is_default(tasks[0], name, parameter):
         return ""
-    if within is None:
-        return printable(dates.collapse(parameter, values, limit=_MOST_RUNS))
-    heading = [getattr(root, found[0]) for root in within if (found := axis_of(type(root))) and found[1] is parameter]
-    heading = heading or [
-        getattr(root, found[0])
-        for root in within
-        if (found := axis_of(type(root))) and type(found[1]) is type(parameter)
-    ]
-    if not heading:
+    heading = _values_of_kind(parameter, within)
+    if not heading or len(parameter.serialize(values[0])) < _DAY_TEXT:
         return printable(dates.collapse(parameter, values, limit=_MOST_RUNS))
     return printable(dates.collapse_short(parameter, values, [*heading, *values], limit=_MOST_RUNS))
+
+
+def _values_of_kind(parameter: Parameter[Any], tasks: Sequence[Task] | None) -> list[Any]:
+    """What the heading shows of values like this parameter's: a day of one task is told as shortly as another's."""
+    axes = ((task, axis_of(type(task))) for task in tasks or ())
+    return [getattr(task, axis[0]) for task, axis in axes if axis is not None and type(axis[1]) is type(parameter)]
 
 
 def _is_shown(parameter: Parameter[Any]) -> bool:

@@ -114,14 +114,13 @@ def _show_table(call: Session, name: str) -> int:
         )
         call.streams.result(documents.dump(document))
         return 0
-    rows = [[span("written by"), *_named(call, one)] for one in writers]
-    rows.extend([span("read by"), *_named(call, one)] for one in readers)
+    rows = [[span("written by"), *_named(call, one, f"   {one.mode}" if one.mode else "")] for one in writers]
+    rows.extend([span("read by"), *_named(call, one, "")] for one in readers)
     show(call.streams, [line(span(name, Style.STRONG)), *table(rows, indent=2)])
     return 0
 
 
-def _named(call: Session, told: Declared) -> list[Span]:
-    mode = f"   {told.mode}" if told.mode else ""
+def _named(call: Session, told: Declared, mode: str) -> list[Span]:
     return [
         span(told.cls.task_family, Style.STRONG),
         span(call.shown_path(told.place), Style.DIM),
