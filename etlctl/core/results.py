@@ -123,6 +123,8 @@ def result_line(result: TaskResult, number: int, total: int, width: int = 0) -> 
         parts.append(result.reason)
     elif result.rows is not None:
         parts.append(f"{result.rows:,} row{'s' if result.rows != 1 else ''}".rjust(13))
+    elif result.duration_s is not None:
+        parts.append(" " * 13)  # durations stay below each other
     if result.duration_s is not None:
         parts.append(seconds(result.duration_s).rjust(8))
     parts.extend(result.notes)
