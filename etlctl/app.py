@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cached_property
@@ -23,6 +23,7 @@ from etlctl.core import context
 from etlctl.core.context import Context
 from etlctl.core.registry import Registry
 from etlctl.core.task import Task
+from etlctl.core.text import shortened
 from etlctl.errors import ExitCode, UsageError
 from etlctl.settings import Settings
 
@@ -76,7 +77,7 @@ class App:
 
         with context.use(self.context):
             graph = Graph(deep=True, forced=force)
-            return make_plan(graph, graph.add(tasks))
+            return make_plan(graph, graph.add(_checked(tasks)))
 
     def build(
         self,
@@ -98,7 +99,7 @@ class App:
 
         with context.use(self.context):
             graph = Graph(deep=deep, forced=force)
-            roots = graph.add(tasks)
+            roots = graph.add(_checked(tasks))
             runner = Runner(
                 graph,
                 InProcessExecutor(),
@@ -120,7 +121,7 @@ class App:
 
 
 def build(
-    tasks: Sequence[Task] | Task,
+    tasks: Iterable[Task] | Task,
     *,
     jobs: int = 1,
     deep: bool = False,
@@ -139,13 +140,23 @@ def build(
         raise UsageError("build() runs one job in this process: jobs=1 and local_scheduler=True are all it takes.")
     found = settings or _settings_here()
     with App.open(found) as app:
-        return app.build([tasks] if isinstance(tasks, Task) else tasks, deep=deep, force=force, observers=observers)
+        wanted = [tasks] if isinstance(tasks, Task) else list(tasks)
+        return app.build(wanted, deep=deep, force=force, observers=observers)
+
+
+def _checked(tasks: Iterable[Any]) -> list[Task]:
+    found = list(tasks)
+    for one in found:
+        if not isinstance(one, Task):
+            kind = f"the class {one.__name__}" if isinstance(one, type) else shortened(repr(one))
+            raise UsageError(f"Tasks are built, and {kind} is none: give tasks such as LoadFlights(date=…).")
+    return found
 
 
 def default_context() -> Context:
     """The Context of the current folder's settings, for targets used outside any app; one per folder."""
     # asked for each task that is made outside an app, hence no Path here
-    return _app_of(os.getcwd(), os.environ.get("ETLCTL_CONFIG")).context  # noqa: PTH109
+    return _app_of(os.getcwd(), os.environ.get("ETLCTL_CONFIG")).context
 
 
 @functools.lru_cache(maxsize=1)

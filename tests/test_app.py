@@ -1,0 +1,268 @@
+"""The app and `etlctl.build`: one project opened, planned and built, with settings and without."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import etlctl
+from etlctl import DateParameter, IntParameter, LocalTarget, MockTarget, Parameter, Task
+from etlctl.app import App
+from etlctl.core import context
+from etlctl.core.plan import Decision
+from etlctl.errors import CycleError, ExitCode, SettingsError, UsageError
+from etlctl.settings import Settings, load
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder is an empty project; nothing of the environment reaches the settings."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ETLCTL_CONFIG", raising=False)
+    MockTarget.clear_all()
+    return tmp_path
+
+
+def settings_of(text: str = "") -> Settings:
+    Path("etlctl.toml").write_text(text, encoding="utf-8")
+    return load(Path("etlctl.toml"), environ={}, cwd=Path.cwd())
+
+
+class Copied(Task):
+    name = Parameter(default="a")
+    batch = IntParameter(default=1, significant=False)
+
+    def output(self) -> Any:
+        return LocalTarget(f"data/{self.name}.txt")
+
+    def run(self) -> Any:
+        with self.output().open("w") as file:
+            file.write(str(self.batch))
+
+
+class Ring(Task):
+    def requires(self) -> Any:
+        return Ring()
+
+
+def test_build_works_in_an_empty_folder_without_settings(project: Path) -> None:
+    """No settings, no pipelines folder: tasks made in Python are built, files stand below the current folder."""
+    summary = etlctl.build([Copied()], local_scheduler=True)
+
+    assert summary
+    assert summary.exit_code == 0
+    assert (project / "data" / "a.txt").read_text() == "1"
+    assert etlctl.build([Copied()]).counts[etlctl.Status.UPTODATE] == 1
+
+
+def test_build_takes_one_task_a_list_or_a_generator() -> None:
+    """`build(task)`, `build([task])`, `build(task for …)`."""
+    assert etlctl.build(Copied("a"))
+    assert etlctl.build(Copied(name) for name in "bc")
+    assert [Copied(name).complete() for name in "abc"] == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [([Copied], "the class Copied is none"), (["Copied"], "'Copied' is none"), ([None], "None is none")],
+)
+def test_build_of_what_is_no_task_is_a_sentence(wanted: Any, said: str) -> None:
+    """A class, a name: UsageError, before anything runs; the same for a plan."""
+    with pytest.raises(UsageError, match=f"Tasks are built, and {said}: give tasks such as"):
+        etlctl.build([Copied("a"), *wanted])
+    with App.open(settings_of()) as app, pytest.raises(UsageError, match=said):
+        app.plan(wanted)
+    assert not Copied("a").complete()
+
+
+def test_build_raises_for_what_is_found_before_anything_runs() -> None:
+    """A cycle, settings that cannot be read, more jobs than there are: raised; what a task does ends in the summary."""
+    with pytest.raises(CycleError, match=r"Ring\(\) -> Ring\(\)"):
+        etlctl.build([Copied("a"), Ring()])
+    with pytest.raises(UsageError, match="jobs=1"):
+        etlctl.build([Copied("a")], jobs=4)
+    Path("etlctl.toml").write_text("oops = 1\n")
+    with pytest.raises(SettingsError, match="oops"):
+        etlctl.build([Copied("a")])
+    assert not Path("data").exists()
+
+
+def test_build_uses_the_settings_of_the_folder_or_those_given(project: Path) -> None:
+    """`[params.Copied]` gives defaults to tasks made inside an app; a given Settings stands for the folder's."""
+
+    class Outer(Task):
+        def requires(self) -> Any:
+            return Copied("inner")
+
+        def output(self) -> Any:
+            return MockTarget("outer")
+
+        def run(self) -> Any:
+            self.output().open("w").close()
+
+    settings = settings_of("[params.Copied]\nbatch = 7\n")
+    assert etlctl.build([Outer()])
+    assert (project / "data" / "inner.txt").read_text() == "7"
+
+    (project / "data" / "inner.txt").unlink()
+    MockTarget.clear_all()
+    Path("etlctl.toml").unlink()
+    assert etlctl.build([Outer()], settings=settings)
+    assert (project / "data" / "inner.txt").read_text() == "7"
+
+
+def test_build_nested_in_a_run_is_a_build_of_its_own() -> None:
+    """run() may call build(): its tasks run, and the outer run goes on in its own context."""
+    seen: list[Any] = []
+
+    class Nesting(Task):
+        def output(self) -> Any:
+            return MockTarget("nesting")
+
+        def run(self) -> Any:
+            context.attempt().rows = 3
+            seen.append(bool(etlctl.build([Copied("nested")])))
+            seen.append(context.attempt().rows)
+            self.output().open("w").close()
+
+    assert etlctl.build([Nesting()])
+    assert seen == [True, 3]
+    assert Copied("nested").complete()
+
+
+def test_app_plan_writes_nothing(project: Path) -> None:
+    """No file, no folder, no database, however often it is asked."""
+    settings = settings_of()
+    before = sorted(project.rglob("*"))
+
+    with App.open(settings) as app:
+        planned = app.plan([Copied("a"), Copied("b")], force=[Copied("b")])
+
+    assert [one.decision for one in planned.tasks] == [Decision.RUN, Decision.RUN]
+    assert sorted(project.rglob("*")) == before
+
+
+def test_app_puts_its_context_in_place_and_takes_it_back(project: Path) -> None:
+    """Within `with` tasks and targets find the app's project; after it what was there before."""
+    settings = settings_of("[params.Copied]\nbatch = 9\n")
+    with context.use(context.Context(project=Path("/nowhere"))):
+        with App.open(settings) as app:
+            assert context.current() is app.context
+            assert Copied().batch == 9
+            assert context.current().project == project
+        assert context.current().project == Path("/nowhere")
+
+
+def test_app_build_passes_deep_force_observers_and_stop_on() -> None:
+    """Each option reaches the run."""
+
+    class Behind(Copied):
+        def requires(self) -> Any:
+            return Copied("below")
+
+    class Watcher:
+        def __init__(self) -> None:
+            self.calls: list[str] = []
+
+        def __getattr__(self, name: str) -> Callable[..., None]:
+            return lambda *arguments: self.calls.append(name)
+
+    watcher: Any = Watcher()
+    with App.open(settings_of()) as app:
+        Copied("root").run()
+        root = Behind("root")
+        assert app.build([root]).counts[etlctl.Status.OK] == 0
+        assert app.build([root], deep=True).counts[etlctl.Status.OK] == 1
+        assert app.build([root], force=[root], observers=[watcher]).counts[etlctl.Status.OK] == 1
+        stopped = app.build([Copied("never")], stop=lambda: ExitCode.TERMINATED)
+
+    assert watcher.calls == ["run_started", "task_started", "task_finished", "run_finished"]
+    assert stopped.exit_code == ExitCode.TERMINATED
+
+
+def test_app_registry_imports_pipelines_at_the_first_look_only(project: Path) -> None:
+    """Opening an app imports no pipeline; the registry does, in a process of its own here."""
+    (project / "pipelines").mkdir()
+    (project / "pipelines" / "flights.py").write_text(
+        "import etlctl\nprint('imported')\nclass LoadFlights(etlctl.Task):\n    pass\n"
+    )
+    code = (
+        "from etlctl.app import App, _settings_here\n"
+        "with App.open(_settings_here()) as app:\n"
+        "    print('open')\n"
+        "    print([cls.task_family for cls in app.registry.classes()], app.registry is app.registry)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=project)
+    assert done.stdout.splitlines() == ["open", "imported", "['LoadFlights'] True"]
+
+
+def test_default_context_is_the_folders_and_follows_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside any app a target belongs to the current folder's project; another folder is another project."""
+    other = project / "other"
+    other.mkdir()
+    assert context.current().project == project
+    monkeypatch.chdir(other)
+    assert context.current().project == other
+    Copied("x").run()
+    assert (other / "data" / "x.txt").exists()
+
+
+def test_a_task_may_be_run_by_hand(project: Path) -> None:
+    """`task.run()` works without an app: outputs, and an attempt that nobody reads."""
+    Copied("by hand", 4).run()
+    assert (project / "data" / "by hand.txt").read_text() == "4"
+
+
+SCRIPT = """\
+import datetime
+import etlctl
+
+
+class Words(etlctl.Task):
+    date = etlctl.DateParameter(default=datetime.date(2013, 1, 2))
+
+    def output(self):
+        return etlctl.LocalTarget(f"words_{self.date}.txt")
+
+    def run(self):
+        with self.output().open("w") as file:
+            file.write("apple")
+
+
+if __name__ == "__main__":
+    summary = etlctl.build([Words()], local_scheduler=True)
+    print(bool(summary), int(summary.exit_code), [task.label for task in summary.tasks])
+    print(summary.text)
+"""
+
+
+def test_build_from_a_script(project: Path) -> None:
+    """Tasks that live in `__main__` run in this process; the summary is a value to print."""
+    (project / "script.py").write_text(SCRIPT)
+
+    done = subprocess.run(
+        [sys.executable, "script.py"], capture_output=True, text=True, check=True, cwd=project, timeout=60
+    )
+
+    lines = done.stdout.splitlines()
+    assert lines[0] == "True 0 ['Words(2013-01-02)']"
+    assert lines[1].startswith(" 1/1  OK       Words(2013-01-02)")
+    assert lines[-1].startswith("OK=1 FAIL=0 SKIP=0 BLOCKED=0 HELD=0 UPTODATE=0 TOTAL=1")
+    assert (project / "words_2013-01-02.txt").read_text() == "apple"
+    assert done.stderr == ""
+
+
+def test_settings_params_reach_dates() -> None:
+    """A TOML text, or a TOML date, is the value of a date parameter."""
+
+    class Dated(Task):
+        first = DateParameter()
+        second = DateParameter()
+
+    with App.open(settings_of('[params.Dated]\nfirst = "2013-01-02"\nsecond = 2013-01-03\n')):
+        assert [str(Dated().first), str(Dated().second)] == ["2013-01-02", "2013-01-03"]
