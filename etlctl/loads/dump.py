@@ -45,7 +45,8 @@ class DumpTable(Task):
 
     Give `table` or `query`; with neither, the query is the `.sql` file beside the class's module named after the class.
     `:name` in it takes a parameter, or another public attribute or property. Rows come in the order of the
-    database: a query with ORDER BY makes the same file of the same rows. How values are written: docs of the writers.
+    database: a query with ORDER BY makes the same file of the same rows, to the byte, packed or not. The form of each
+    value: loads/writers.py, docs/reference/loads.md.
     There is no marker: the task is complete when its file is there. Nothing is published after an error.
 
     Raises QueryError for a query, table or column that the database does not know; UnavailableError where there is no
