@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +29,8 @@ class _Input:
     """Rows on their way, and what there is to say about where they come from."""
 
     records: Records
-    place: Callable[[str | None], str]
-    """Where the row handed out last is."""
+    place: Callable[[int, str | None], str]
+    """Where the record of this number (from 0) is, and its column."""
     check_unchanged: Callable[[], object] | None = None
     described: Mapping[str, Any] | None = None
     note: Callable[[], str | None] = lambda: None
@@ -85,11 +86,13 @@ class LoadTable(TableLoad):
             context.attempt().notes.append(note)
 
     def _stage(self, session: Session, columns: Sequence[Column], source: _Input) -> Staged:
+        from etlctl.db.dialects.base import BadRecordError
+
         try:
             return session.stage_records("rows", columns, source.records)
-        except BadValueError as error:
-            where = source.place(error.column.name if error.column is not None else None)
-            raise BadDataError(f"{where}: {error}") from error
+        except BadRecordError as bad:
+            column = bad.error.column.name if bad.error.column is not None else None
+            raise BadDataError(f"{source.place(bad.number, column)}: {bad.error}") from bad
 
     # -- where the rows come from
 
@@ -101,23 +104,27 @@ class LoadTable(TableLoad):
         from etlctl.db.dialects.base import Records
 
         reader = RowReader(rows, carried, stored=self.database.dialect.stored, null_values=self.null_values)
-        records = Records(carried, reader, None, constants, _progress)
-        return _Input(records, reader.place)
+        return _Input(Records(carried, _Placed(reader), None, constants, _progress), _row_place)
 
     def _from_file(self, carried: Sequence[Column], constants: Mapping[Column, Any]) -> _Input:
         from etlctl.db.dialects.base import Records
         from etlctl.loads.source import SourceFile
 
         path, shown = self._file()
-        source = SourceFile(
-            path,
-            wanted=[column.name for column in carried],
-            header=self.header,
-            delimiter=self.delimiter,
-            shown=shown,
-        )
+        names = [column.name for column in carried]
+
+        def opened() -> SourceFile:
+            return SourceFile(path, wanted=names, header=self.header, delimiter=self.delimiter, shown=shown)
+
+        def place(number: int, column: str | None) -> str:
+            again = opened()  # only a record that is refused is worth knowing the line of
+            for _ in islice(again, number + 1):
+                pass
+            return again.place(column)
+
+        source = opened()
         records = Records(carried, source, self._null_words(), constants, _progress)
-        return _Input(records, source.place, source.check_unchanged, _described(path, shown), source.note)
+        return _Input(records, place, source.check_unchanged, _described(path, shown), source.note)
 
     def _null_words(self) -> tuple[str, ...]:
         words = self.null_values
@@ -134,6 +141,24 @@ class LoadTable(TableLoad):
             f"{type(self).__name__} has no rows(), so it loads the file of its requirement; that must be one local "
             f"file, and it is: {found}. Give it rows() to read anything else."
         )
+
+
+class _Placed:
+    """The rows of a RowReader, whose bad values know their row."""
+
+    def __init__(self, reader: RowReader) -> None:
+        self._reader = reader
+
+    def __iter__(self) -> Iterator[Sequence[Any]]:
+        try:
+            yield from self._reader
+        except BadValueError as error:
+            where = self._reader.place(error.column.name if error.column is not None else None)
+            raise BadDataError(f"{where}: {error}") from error
+
+
+def _row_place(number: int, column: str | None) -> str:
+    return f"rows(): row {number + 1}" + (f", column {shortened(column)}" if column is not None else "")
 
 
 def _progress(rows: int) -> None:

@@ -17,6 +17,7 @@ from etlctl.core.parameters import DateParameter, IntParameter, Parameter
 from etlctl.core.task import ExternalTask
 from etlctl.errors import BadDataError, LoadError
 from etlctl.loads.checks import not_null, row_count
+from etlctl.loads.modes import append
 from etlctl.loads.table import LoadTable
 from etlctl.targets.local import LocalTarget
 from warehouse import Warehouse, all_ended, die_at, ended, forked
@@ -453,11 +454,45 @@ def test_a_table_with_further_columns_is_loaded(warehouse: Warehouse, flights: P
 
 
 def test_not_null_of_the_table_is_bad_data(warehouse: Warehouse, flights: Path) -> None:
-    """The database's own constraint, as a sentence."""
+    """Found while the rows are staged, with the line of the file, or the row of rows()."""
+
+    class Sparse(LoadTable):
+        columns = {"a": "integer", "b": "text not null"}
+
+        def rows(self) -> Any:
+            return [(1, "x"), (2, None)]
+
     warehouse.write("CREATE TABLE flights (date, carrier, flight, dep_delay NUMERIC NOT NULL, time_hour)")
 
-    with pytest.raises(BadDataError, match=r"NOT NULL constraint failed.*dep_delay"):
+    with pytest.raises(BadDataError, match=r"flights\.csv: line 3, column dep_delay: .*NOT NULL"):
         LoadFlights().run()
+    with pytest.raises(BadDataError, match=r"rows\(\): row 2, column b: .*NOT NULL"):
+        Sparse().run()
+
+
+@pytest.mark.parametrize("wrong", [0, 15, 16, 31, 32, 33, 20_000, 20_005])
+def test_a_bad_value_is_found_wherever_it_is(warehouse: Warehouse, flights: Path, wrong: int) -> None:
+    """Records are inserted several at a time; the line is the record's own, also behind fields with line ends."""
+
+    class Long(LoadTable):
+        columns = {"x": "integer", "note": "text", "number": "integer"}
+        values = {"number": 7}
+        mode = append
+
+        def requires(self) -> Feed:
+            return Feed()
+
+    records = [f'{number},"two\nlines"\n' for number in range(20_006)]
+    records[wrong] = "x,one line\n"
+    flights.write_text("x,note\n" + "".join(records))
+
+    with pytest.raises(BadDataError, match=rf"flights\.csv: line {2 + 2 * wrong}, column x: 'x'"):
+        Long().run()
+
+    records[wrong] = "0,one line\n"
+    flights.write_text("x,note\n" + "".join(records))
+    Long().run()
+    assert warehouse.ask("SELECT count(*), sum(number) FROM long") == [(20_006, 7 * 20_006)]
 
 
 def test_rows_are_counted_while_they_come(warehouse: Warehouse) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from etlctl.db.columns import Column, ColumnType
+    from etlctl.db.columns import BadValueError, Column, ColumnType
     from etlctl.errors import EtlctlError
 
 WRITE = "etlctl_write"
@@ -52,7 +52,7 @@ class Records:
     columns: Sequence[Column]
     """What each record holds, in order."""
     rows: Iterable[Sequence[Any]]
-    """Asked for once, one at a time. Its exceptions pass through; so does BadValueError of a value among them."""
+    """Asked for once, a few at a time. Its exceptions pass through."""
     null_values: Sequence[str] | None = None
     """The words that mean NULL when the records are text as a file has it; None when every value is already in the
     form the database stores."""
@@ -60,6 +60,16 @@ class Records:
     """Values that every row gets besides, in the form the database stores."""
     progress: Callable[[int], None] | None = None
     """Told now and then how many rows are staged."""
+
+
+class BadRecordError(ValueError):
+    """One of the Records cannot be staged; whoever knows where they come from turns it into a BadDataError."""
+
+    def __init__(self, number: int, error: BadValueError) -> None:
+        self.number = number
+        """Counted from 0, in the order in which the records were handed out."""
+        self.error = error
+        super().__init__(f"record {number}: {error}")
 
 
 class Guard(Protocol):
@@ -104,8 +114,7 @@ class Dialect(Protocol):
         """Streams `records` into a new staging table `name` of `columns`, in memory that does not grow with them.
 
         Outside a transaction it ends the one it needs itself and holds no lock that stops a writer; inside, its table
-        belongs to that transaction. Raises BadValueError for a value that is not of its column's type; the record is
-        then the last one that was asked for.
+        belongs to that transaction. Raises BadRecordError for a value that is not of its column's type.
         """
 
     def stage_query(

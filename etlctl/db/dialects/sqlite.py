@@ -15,29 +15,27 @@ written and converted there before the write lock is taken, and then copied by o
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.pool import NullPool, StaticPool
 from sqlalchemy.schema import CreateTable
 
 from etlctl.db.columns import Column, ColumnType
-from etlctl.db.dialects import sqlite_catalog, sqlite_errors, sqlite_guard, sqlite_values
+from etlctl.db.dialects import sqlite_catalog, sqlite_errors, sqlite_guard, sqlite_staging, sqlite_values
 from etlctl.db.dialects.base import AUTOCOMMIT, WRITE, Records, Staged, TableColumn
+from etlctl.db.dialects.sqlite_staging import STAGING
 from etlctl.db.words import named_table, table_of
 from etlctl.errors import EtlctlError, UnavailableError
 from etlctl.settings.urls import sqlite_file
 
-STAGING = "etlctl_staging"
-"""Name of the attached database."""
 BUSY_TIMEOUT_S = 60
 """How long a connection waits for a lock; `?timeout=` in the URL overrides."""
-_CHUNK = 20_000  # rows between two looks at the progress
 _OLDEST = (3, 35)  # UPDATE … FROM came with 3.33, the maths of conversions with 3.35
 
 
@@ -66,11 +64,11 @@ class SQLiteDialect:
             | ({} if "timeout" in parsed.query else {"timeout": BUSY_TIMEOUT_S}),
         )
 
-        @sa.event.listens_for(engine, "connect")
+        @event.listens_for(engine, "connect")
         def _connected(raw: sqlite3.Connection, _: Any) -> None:
             raw.isolation_level = None
 
-        @sa.event.listens_for(engine, "begin")
+        @event.listens_for(engine, "begin")
         def _begun(connection: sa.Connection) -> None:
             options = connection.get_execution_options()
             if not options.get(AUTOCOMMIT):
@@ -128,32 +126,14 @@ class SQLiteDialect:
     def _insert_records(
         self, connection: sa.Connection, raw: sqlite3.Connection, staged: sa.TableClause, records: Records
     ) -> int:
-        quote = connection.dialect.identifier_preparer.quote_identifier
-        expressions = [f"?{index}" for index in range(1, len(records.columns) + 1)]
-        converter = None
-        if records.null_values is not None:
-            converter = sqlite_values.TextConverter(records.columns, records.null_values)
-            converter.register(raw)
-            expressions = converter.expressions
-        constants = dict(records.constants or {})
-        names = [column.name for column in (*records.columns, *constants)]
-        rest = [f"?{len(records.columns) + index}" for index in range(1, len(constants) + 1)]
-        into = f"{STAGING}.{quote(staged.name)} ({', '.join(map(quote, names))})"
-        statement = f"INSERT INTO {into} VALUES ({', '.join([*expressions, *rest])})"  # noqa: S608  names are quoted
-        rows = _with_constants(records.rows, tuple(constants.values()))
+        inserts = sqlite_staging.Inserts(raw, connection.dialect.identifier_preparer, staged, records)
+        rows = iter(records.rows)
         total = 0
-        while True:
-            try:
-                wrote = raw.executemany(statement, islice(rows, _CHUNK)).rowcount
-            except sqlite3.OperationalError:
-                if converter is not None and converter.error is not None:
-                    raise converter.error from None
-                raise
-            total += max(wrote, 0)
+        while chunk := inserts.chunk(rows):
+            total += chunk
             if records.progress is not None:
                 records.progress(total)
-            if wrote < _CHUNK:
-                return total
+        return total
 
     def stage_query(
         self, connection: sa.Connection, name: str, columns: Sequence[Column], query: str, parameters: Any
@@ -245,7 +225,3 @@ class SQLiteDialect:
 
 def _staging_table(name: str, columns: Sequence[Column]) -> sa.TableClause:
     return named_table(name, (column.name for column in columns), schema=STAGING)
-
-
-def _with_constants(rows: Iterable[Sequence[Any]], constants: tuple[Any, ...]) -> Any:
-    return ((*row, *constants) for row in rows) if constants else iter(rows)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from etlctl.errors import CommitInsideError
 
@@ -60,15 +61,15 @@ def refusal(tried: str) -> str:
 def listen(engine: sa.Engine) -> None:
     """Lets SQLAlchemy's own commit and rollback ask the guard of their connection, for the better sentence."""
 
-    @sa.event.listens_for(engine, "commit")
+    @event.listens_for(engine, "commit")
     def _commit(connection: sa.Connection) -> None:
         _refuse_under_guard(connection, "COMMIT")
 
-    @sa.event.listens_for(engine, "rollback")
+    @event.listens_for(engine, "rollback")
     def _rollback(connection: sa.Connection) -> None:
         _refuse_under_guard(connection, "ROLLBACK")
 
-    @sa.event.listens_for(engine, "before_cursor_execute")
+    @event.listens_for(engine, "before_cursor_execute")
     def _execute(connection: sa.Connection, *_: Any) -> None:
         # a statement the driver has cached is not asked about again, and would commit by itself
         guard = connection.info.get(_KEY)

@@ -83,16 +83,20 @@ class TextConverter:
     `expressions` has one for each column, over the numbered parameters `?1`, `?2` and so on: a null word is NULL, text
     in the form that nearly every file uses is converted by SQLite itself, all else by `stored`, so the meaning is the
     same everywhere. They go into one INSERT with `executemany(records of str)`; a plain `?` behind them counts on. A
-    value that its type refuses stops the statement with sqlite3.OperationalError and is then in `error`: its record
-    is the one that the iterator handed out last.
+    value that its type refuses stops the statement with sqlite3.OperationalError and is then in `error`.
     """
 
     def __init__(self, columns: Sequence[Column], null_values: Sequence[str] = ("",)) -> None:
         self.error: BadValueError | None = None
         self._columns = list(columns)
-        self.expressions = [
-            _expression(column.type, f"?{number}", null_values, f"{_FUNCTION}{number}")
-            for number, column in enumerate(columns, start=1)
+        self._null_values = null_values
+        self.expressions = self.expressions_from(1)
+
+    def expressions_from(self, first: int) -> list[str]:
+        """The expressions over the parameters from `?first` on, for an INSERT of several records at once."""
+        return [
+            _expression(column.type, f"?{first + index}", self._null_values, f"{_FUNCTION}{index + 1}")
+            for index, column in enumerate(self._columns)
         ]
 
     def register(self, connection: sqlite3.Connection) -> None:
@@ -141,9 +145,20 @@ def _integers(type_: ColumnType, text: str) -> list[tuple[str, str]]:
 
 def _numerics(type_: ColumnType, text: str) -> list[tuple[str, str]]:
     if type_.precision is not None:
-        return []
+        return _bounded_numerics(type_, text)
     whole, real = f"CAST({text} AS INTEGER)", f"CAST({text} AS REAL)"
     return [(f"CAST({whole} AS TEXT) = {text}", whole), (f"CAST({real} AS TEXT) = {text}", f"CAST({text} AS NUMERIC)")]
+
+
+def _bounded_numerics(type_: ColumnType, text: str) -> list[tuple[str, str]]:
+    """Up to 15 digits are exact in a float; what `round` leaves as it is needs no rounding to the scale."""
+    number, real = f"CAST({text} AS NUMERIC)", f"CAST({text} AS REAL)"
+    scale = type_.scale or 0
+    limit = 10 ** ((type_.precision or 0) - scale)
+    # a comparison with a numeric reads all of the text as a number, or is false
+    is_number = f"{text} = {number} AND length({text}) <= 15"
+    fits = f"{real} > {-limit}.0 AND {real} < {limit}.0 AND round({real}, {scale}) = {real}"
+    return [(f"{is_number} AND {fits}", number)]
 
 
 def _floats(_: ColumnType, text: str) -> list[tuple[str, str]]:
