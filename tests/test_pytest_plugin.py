@@ -64,7 +64,20 @@ def project(tmp_path: Path) -> Path:
 
 def run_pytest(project: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """pytest as the user's, in a fresh process that has the project's folder nowhere on its path."""
-    command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *options]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "-p",
+        "no:hypothesispytest",
+        *options,
+    ]
     return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, timeout=100)
 
 
