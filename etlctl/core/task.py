@@ -129,13 +129,20 @@ class Task(Parametrized, EventSource):
 
     @property
     def label(self) -> str:
-        """Short, printable name of this task on a screen: `LoadFlights(2013-01-02)`, `Cut(2013-01-02, origin=EWR)`."""
-        shown = [
-            (name, printable(parameter.serialize(self.__dict__[name])))
-            for name, parameter in self._parameters.items()
-            if parameter.significant and parameter.visibility is not ParameterVisibility.PRIVATE
-        ]
-        words = [text if index == 0 else f"{name}={text}" for index, (name, text) in enumerate(shown)]
+        """Short, printable name of this task on a screen: `LoadFlights(2013-01-02)`, `Cut(2013-01-02, origin=EWR)`.
+
+        The first parameter stands without its name; one that is at its fixed default is left out.
+        """
+        words = []
+        for index, (name, parameter) in enumerate(self._parameters.items()):
+            value = self.__dict__[name]
+            if (
+                parameter.significant
+                and parameter.visibility is not ParameterVisibility.PRIVATE
+                and not (parameter.has_default and parameter.default == value)
+            ):
+                text = printable(parameter.serialize(value))
+                words.append(text if index == 0 else f"{name}={text}")
         return f"{printable(self.task_family)}({shortened(', '.join(words), 72)})"
 
     def _identity(self) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ def test_result_line_has_number_status_label_rows_and_time() -> None:
     """As the screens of the design have it."""
     assert (
         result_line(result(Status.OK, rows=943, duration_s=0.8), 1, 4, width=30)
-        == " 1/4  OK       Load(2013-01-02, batch_size=5)       943 rows     0.8 s"
+        == " 1/4  OK       Load(2013-01-02)                     943 rows     0.8 s"
     )
     assert "1 row " in result_line(result(Status.OK, rows=1, duration_s=0.8), 1, 4)
     assert "1,200,000 rows" in result_line(result(Status.OK, rows=1_200_000), 10, 12)
@@ -97,7 +97,7 @@ def test_failure_lines_repeat_each_failure_with_the_command_that_shows_more() ->
 
     assert lines == [
         "",
-        "FAIL  Load(2013-01-02, batch_size=5)   pipelines/flights.py:41",
+        "FAIL  Load(2013-01-02)   pipelines/flights.py:41",
         "  2 duplicates",
         "  UA ×2",
         "  more  etlctl build Load --day 2013-01-02 --debug",

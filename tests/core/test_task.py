@@ -91,10 +91,11 @@ def test_task_parameters_are_fixed_and_other_attributes_free() -> None:
 
 
 def test_task_repr_is_luigis_form_and_label_is_short_and_printable() -> None:
-    """`Load(date=2013-01-02, origin=EWR)`; the label leaves the first name out and writes control characters out."""
+    """`Load(date=2013-01-02, origin=EWR)`; the label leaves out the first name and fixed defaults, and is printable."""
     assert repr(Load(DAY)) == "Load(date=2013-01-02, origin=EWR)"
-    assert Load(DAY).label == "Load(2013-01-02, origin=EWR)"
-    assert Noted("\x1b]0;x\x07[/red]\r\nFAKE").label == r"Noted(\x1b]0;x\x07[/red]\r\nFAKE, hidden=)"
+    assert Load(DAY).label == "Load(2013-01-02)"
+    assert Load(DAY, origin="JFK").label == "Load(2013-01-02, origin=JFK)"
+    assert Noted("\x1b]0;x\x07[/red]\r\nFAKE").label == r"Noted(\x1b]0;x\x07[/red]\r\nFAKE)"
     assert len(Noted("x" * 500).label) < 90
 
 
