@@ -224,7 +224,7 @@ import etlctl
 
 
 class Words(etlctl.Task):
-    date = etlctl.DateParameter(default=datetime.date(2013, 1, 2))
+    date = etlctl.DateParameter()
 
     def output(self):
         return etlctl.LocalTarget(f"words_{self.date}.txt")
@@ -235,7 +235,7 @@ class Words(etlctl.Task):
 
 
 if __name__ == "__main__":
-    summary = etlctl.build([Words()], local_scheduler=True)
+    summary = etlctl.build([Words(datetime.date(2013, 1, 2))], local_scheduler=True)
     print(bool(summary), int(summary.exit_code), [task.label for task in summary.tasks])
     print(summary.text)
 """
