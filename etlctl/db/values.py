@@ -15,7 +15,6 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from math import isfinite
 from typing import Any, TypeVar
 
-from etlctl.core.text import shortened
 from etlctl.db.columns import BadValueError, ColumnType, Kind
 
 Value = int | float | Decimal | str | bytes | bool | date | datetime | time
@@ -197,6 +196,12 @@ _TIMESTAMP = re.compile(
     rf"([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})(?:[Tt ]{_CLOCK} ?([Zz]|[+-][0-9]{{2}}(?::?[0-9]{{2}})?)?)?"
 )
 
+# What datetime.fromisoformat reads alike in every Python, ten times as fast as we can.
+_COMMON_CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{3}(?:[0-9]{3})?)?"
+_COMMON_TIME = re.compile(_COMMON_CLOCK)
+_COMMON_TIMESTAMP = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ]{_COMMON_CLOCK}(?:Z|[+-][01][0-9]:[0-5][0-9])?")
+_NO_MOMENT = "is no timestamp: there is no such day or time"
+
 
 def _to_date(_: ColumnType, value: Any) -> date:
     if isinstance(value, str) and _DATE.fullmatch(value.strip(_SPACES)):
@@ -234,7 +239,10 @@ def _moment(value: Any) -> datetime:
         return datetime.combine(value.date(), value.timetz())
     if isinstance(value, date):
         return datetime.combine(value, time())
-    match = _TIMESTAMP.fullmatch(value.strip(_SPACES)) if isinstance(value, str) else None
+    text = value.strip(_SPACES) if isinstance(value, str) else ""
+    if _COMMON_TIMESTAMP.fullmatch(text):
+        return _built(value, _NO_MOMENT, lambda: datetime.fromisoformat(text))
+    match = _TIMESTAMP.fullmatch(text)
     if match is None:
         raise BadValueError(value, "is no timestamp (YYYY-MM-DD HH:MM:SS, with Z or an offset or without)")
     day, hour, minute, second, fraction, zone = match.groups()
@@ -242,7 +250,7 @@ def _moment(value: Any) -> datetime:
         return _built(value, "is no timestamp: there is no such day", lambda: datetime.fromisoformat(day))
     return _built(
         value,
-        "is no timestamp: there is no such day or time",
+        _NO_MOMENT,
         lambda: _combined(date.fromisoformat(day), hour, minute, second, fraction).replace(tzinfo=_zone(zone)),
     )
 
@@ -268,7 +276,10 @@ def _zone(text: str | None) -> timezone | None:
 def _to_time(_: ColumnType, value: Any) -> time:
     if isinstance(value, time) and value.tzinfo is None:
         return value
-    match = _TIME.fullmatch(value.strip(_SPACES)) if isinstance(value, str) else None
+    text = value.strip(_SPACES) if isinstance(value, str) else ""
+    if _COMMON_TIME.fullmatch(text):
+        return time.fromisoformat(text)
+    match = _TIME.fullmatch(text)
     if match is None:
         raise BadValueError(value, "is no time of day (HH:MM:SS)")
     moment = _built(value, "is no time of day", lambda: _combined(date.min, *match.groups()))

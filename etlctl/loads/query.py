@@ -87,14 +87,15 @@ class QueryTable(TableLoad):
         statements = split_statements(query.text, flavour=flavour, place=query.place)
         if not statements:
             raise QueryError(f"{query.place}: there is no query, only comments.")
-        if len(statements) > 1:
+        first, *more = statements
+        if more:
             raise QueryError(
-                f"{query.place}:{statements[1].line}: a second statement begins here; {type(self).__name__} is a "
+                f"{query.place}:{more[0].line}: a second statement begins here; {type(self).__name__} is a "
                 "QueryTable and has one query. RunSQL takes several statements."
             )
-        if statements[0].word not in ("SELECT", "WITH", "VALUES", "TABLE", ""):
+        if first.word not in ("SELECT", "WITH", "VALUES", "TABLE", ""):
             raise QueryError(
-                f"{query.place}:{statements[0].line}: {statements[0].word} returns no rows for the table; write a "
+                f"{query.place}:{first.line}: {first.word} returns no rows for the table; write a "
                 "SELECT, or make the class a RunSQL."
             )
         return query

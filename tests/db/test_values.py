@@ -57,6 +57,8 @@ BERLIN = timezone(timedelta(hours=1))
         ("timestamp", "2013-01-02 03:04", datetime(2013, 1, 2, 3, 4)),
         ("timestamp", "2013-01-02T03:04:05Z", datetime(2013, 1, 2, 3, 4, 5)),
         ("timestamp", "2013-01-02T03:04:05+01:00", datetime(2013, 1, 2, 2, 4, 5)),
+        ("timestamp", "2013-01-02T03:04:05.250-05:30", datetime(2013, 1, 2, 8, 34, 5, 250000)),
+        ("timestamp", "2013-01-02 03:04:05.25", datetime(2013, 1, 2, 3, 4, 5, 250000)),
         ("timestamp", "2013-01-02 03:04:05 -0530", datetime(2013, 1, 2, 8, 34, 5)),
         ("timestamp", "2013-01-02 03:04:05+01", datetime(2013, 1, 2, 2, 4, 5)),
         ("timestamp", "2013-01-02T23:59:59.9999996", datetime(2013, 1, 3)),
@@ -65,6 +67,8 @@ BERLIN = timezone(timedelta(hours=1))
         ("timestamptz", "2013-01-02 03:04:05", datetime(2013, 1, 2, 3, 4, 5, tzinfo=UTC)),
         ("timestamptz", datetime(2013, 1, 2, 3, tzinfo=BERLIN), datetime(2013, 1, 2, 2, tzinfo=UTC)),
         ("time", "03:04:05.5", time(3, 4, 5, 500000)),
+        ("time", "23:04:05.000001", time(23, 4, 5, 1)),
+        ("time", "03:04", time(3, 4)),
         ("json", '{"a": [1, null]}', '{"a": [1, null]}'),
         ("json", {"ä": 1}, '{"ä": 1}'),
         ("bytes", "\\x00ff", b"\x00\xff"),
@@ -163,3 +167,20 @@ def test_to_value_converts_or_refuses_anything(words: str, value: Any) -> None:
         return
 
     assert to_value(type_, converted) == converted
+
+
+@given(
+    st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1)),
+    st.none() | st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes))),
+    st.sampled_from(["seconds", "milliseconds", "microseconds"]),
+    st.sampled_from(["T", " ", "t"]),
+)
+def test_to_value_reads_every_iso_timestamp(moment: datetime, zone: timezone | None, unit: str, between: str) -> None:
+    """Text of any instant, to the second or finer and with any offset, is that instant in UTC."""
+    text = moment.replace(tzinfo=zone).isoformat(between, timespec=unit)
+
+    found = to_value(parse_type("timestamp"), text)
+
+    kept = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}[unit]
+    written = moment.replace(microsecond=moment.microsecond // kept * kept)
+    assert found == written - (zone.utcoffset(None) if zone is not None else timedelta())
