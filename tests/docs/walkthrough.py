@@ -147,8 +147,8 @@ class Walk:
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             "HOME": str(folder),
             "LC_ALL": "C.UTF-8",
-            "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONWARNINGS": "error",
+            "PYTEST_ADDOPTS": "-p no:hypothesispytest -p no:xdist -p no:timeout",  # what a reader has not, and is slow
             "COLUMNS": "100",
         }
 
@@ -246,7 +246,7 @@ def stand_ins() -> dict[str, str]:
     return {
         "git clone": "",
         "python3 -m venv": "",
-        ".venv/bin/": "",
+        "env/bin/": "",
         "source ": "",
         "pip install": "",
         "python -m pip install": "",
