@@ -28,7 +28,7 @@ from etlctl.core.task import (
     outputs_of,
     tasks_in,
 )
-from etlctl.errors import LoadError, MissingOutputError, UnfulfilledError
+from etlctl.errors import LoadError, MissingOutputError, TaskError, UnfulfilledError
 
 Steps = Generator[list[Task], None, None]
 
@@ -47,9 +47,19 @@ def steps(task: Task, attempt: Attempt) -> Steps:
         running = task.run()
         if inspect.isgenerator(running):
             yield from _driven(task, running, attempt)
+        elif inspect.iscoroutine(running) or inspect.isasyncgen(running):
+            _refuse_async(task, running)
         _check_outputs(task)
     finally:
         task.__dict__.pop("requires", None)
+
+
+def _refuse_async(task: Task, running: Any) -> None:
+    if inspect.iscoroutine(running):
+        running.close()  # or Python warns that nobody awaited it
+    raise TaskError(
+        f"{task.label}.run() is `async def`, so nothing of it ran. Write `def run(self)` and call asyncio.run() in it."
+    )
 
 
 def _driven(task: Task, running: Generator[Any, Any, Any], attempt: Attempt) -> Steps:

@@ -311,6 +311,26 @@ def test_build_output_missing_after_run_fails() -> None:
     assert summary.exit_code == 1
 
 
+@pytest.mark.parametrize("yields", [False, True])
+def test_build_an_async_run_is_refused_and_not_taken_for_done(yields: bool) -> None:
+    """`async def run` would return at once without having run: it fails and says what to write."""
+
+    class Plain(Task):
+        async def run(self) -> Any:
+            journal.append("ran")
+
+    class Yielding(Task):
+        async def run(self) -> Any:
+            yield Step("a")
+
+    task = Yielding() if yields else Plain()
+    result = result_of(run(task), task)
+
+    assert result.status is Status.FAIL
+    assert "run() is `async def`, so nothing of it ran" in result.reason
+    assert journal == []
+
+
 def test_build_already_loaded_counts_as_done() -> None:
     """AlreadyLoaded out of run() is no failure: the outputs were there, and the note says so."""
 
