@@ -6,7 +6,6 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, ClassVar, TypeVar
 
-
 Callback = TypeVar("Callback", bound=Callable[..., Any])
 
 
