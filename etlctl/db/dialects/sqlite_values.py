@@ -118,7 +118,10 @@ _FUNCTION = "etlctl_value_"
 def _expression(type_: ColumnType, text: str, null_values: Sequence[str], function: str) -> str:
     is_null = " OR ".join(f"{text} = {_literal(word)}" for word in null_values)
     branches = [f"WHEN {is_null} THEN NULL"] if is_null else []
-    branches += [f"WHEN {test} THEN {value}" for test, value in _BY_SQLITE.get(type_.kind, _nothing)(type_, text)]
+    for test, value in _BY_SQLITE.get(type_.kind, _nothing)(type_, text):
+        if test == _ALWAYS:
+            return f"CASE {' '.join(branches)} ELSE {value} END" if branches else value
+        branches.append(f"WHEN {test} THEN {value}")
     return f"CASE {' '.join(branches)} ELSE {function}({text}) END" if branches else f"{function}({text})"
 
 
@@ -130,6 +133,9 @@ def _literal(word: str) -> str:
 
 # Each gives (test, value) pairs: where it holds, SQLite's own conversion is exactly that of `stored`. To write the
 # converted value back and compare it with the text proves that SQLite has read all of it.
+
+
+_ALWAYS = "1"
 
 
 def _nothing(_: ColumnType, _text: str) -> list[tuple[str, str]]:
@@ -167,7 +173,10 @@ def _floats(_: ColumnType, text: str) -> list[tuple[str, str]]:
 
 
 def _texts(type_: ColumnType, text: str) -> list[tuple[str, str]]:
-    return [("1" if type_.length is None else f"length({text}) <= {type_.length}", text)]
+    """Bytes are counted first: for a count of characters SQLite copies the text, and no text has more of them."""
+    if type_.length is None:
+        return [(_ALWAYS, text)]
+    return [(f"{_bytes_of(text)} <= {type_.length}", text), (f"length({text}) <= {type_.length}", text)]
 
 
 def _booleans(_: ColumnType, text: str) -> list[tuple[str, str]]:
@@ -186,10 +195,14 @@ def _timestamps(_: ColumnType, text: str) -> list[tuple[str, str]]:
     moment = f"datetime({text}, {_NORMAL})"
     iso = f"strftime('%Y-%m-%dT%H:%M:%S', {text}, {_NORMAL})"
     return [
-        (f"length({text}) = 20 AND {iso} || 'Z' = {text} AND {text} >= '0001'", moment),
-        (f"length({text}) = 19 AND {moment} = {text} AND {text} >= '0001'", text),
-        (f"length({text}) = 19 AND {iso} = {text} AND {text} >= '0001'", moment),
+        (f"{_bytes_of(text)} = 19 AND {moment} = {text} AND {text} >= '0001'", text),
+        (f"{_bytes_of(text)} = 20 AND {iso} || 'Z' = {text} AND {text} >= '0001'", moment),
+        (f"{_bytes_of(text)} = 19 AND {iso} = {text} AND {text} >= '0001'", moment),
     ]
+
+
+def _bytes_of(text: str) -> str:
+    return f"length(CAST({text} AS BLOB))"
 
 
 _BY_SQLITE: dict[Kind, Callable[[ColumnType, str], list[tuple[str, str]]]] = {
