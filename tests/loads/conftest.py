@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from etlctl.core import context
+from flight_loads import CSV
 from warehouse import Warehouse
 
 
@@ -16,3 +17,11 @@ def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
     with context.use(found.context):
         yield found
     found.databases.close()
+
+
+@pytest.fixture
+def flights(warehouse: Warehouse) -> Path:
+    """A day of two flights."""
+    path = warehouse.project / "flights.csv"
+    path.write_text(CSV)
+    return path
