@@ -111,7 +111,7 @@ class Session:
                 transaction.rollback()
 
     def stage_records(self, name: str, columns: Sequence[Column], records: Records) -> Staged:
-        """Streams rows into a staging table; see `Dialect.stage_records`. BadRecordError and errors of the rows pass."""
+        """Streams rows into a staging table; see `Dialect.stage_records`. BadRecordError and errors of rows pass."""
         with self.database.translating(f"{self.doing}: staging the rows"):
             staged = self.database.dialect.stage_records(self.connection, self._stage_name(name), columns, records)
         self._staged.append(staged)
