@@ -77,7 +77,9 @@ class App:
 
         with context.use(self.context):
             graph = Graph(deep=True, forced=force)
-            return make_plan(graph, graph.add(_checked(tasks)))
+            roots = graph.add(_checked(tasks))
+            graph.check_settings()
+            return make_plan(graph, roots)
 
     def build(
         self,
@@ -100,6 +102,7 @@ class App:
         with context.use(self.context):
             graph = Graph(deep=deep, forced=force)
             roots = graph.add(_checked(tasks))
+            graph.check_settings()
             runner = Runner(
                 graph,
                 InProcessExecutor(),

@@ -266,3 +266,47 @@ def test_settings_params_reach_dates() -> None:
 
     with App.open(settings_of('[params.Dated]\nfirst = "2013-01-02"\nsecond = 2013-01-03\n')):
         assert [str(Dated().first), str(Dated().second)] == ["2013-01-02", "2013-01-03"]
+
+
+class Stranded(etlctl.LoadTable):
+    connection = "warehose"
+    columns = {"a": "integer"}
+
+    def rows(self) -> Any:
+        return [(1,)]
+
+
+class Dumped(etlctl.DumpTable):
+    connection = "warehose"
+    query = "SELECT 1 AS one"
+
+    def output(self) -> Any:
+        return LocalTarget("one.csv")
+
+
+class ByHand(Task):
+    def output(self) -> Any:
+        return etlctl.TableTarget("t", "once", connection="warehose")
+
+
+class Elsewhere(etlctl.LoadTable):
+    connection = "postgresql://me:secret@far/db"
+    columns = {"a": "integer"}
+
+
+@pytest.mark.parametrize("task", [Stranded, Dumped, ByHand, Elsewhere])
+def test_build_finds_a_connection_that_is_not_there_before_anything_runs(project: Path, task: type[Task]) -> None:
+    """Also where nothing would ask it before the task's turn: no sibling has run, nothing is written."""
+    for call in (etlctl.build, lambda tasks: App.open(settings_of()).plan(tasks)):
+        with pytest.raises(SettingsError, match=rf"{task.__name__}\(\): .*(warehose|postgresql://me:\*\*\*@far)"):
+            call([Copied(), task()])
+
+    assert not (project / "data").exists()
+    assert not (project / ".etlctl").exists()
+
+
+def test_build_does_not_ask_complete_tasks_for_their_connection(project: Path) -> None:
+    """What is done needs nothing: a settings file may have moved on."""
+    (project / "one.csv").write_text("one\n1\n")
+
+    assert etlctl.build([Dumped()])

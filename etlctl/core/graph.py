@@ -17,7 +17,7 @@ from typing import Any
 from etlctl.core.events import Event
 from etlctl.core.target import exists_in_bulk
 from etlctl.core.task import Completeness, Task, outputs_of, requirements_of
-from etlctl.errors import BrokenTaskError, CycleError, EtlctlError
+from etlctl.errors import BrokenTaskError, CycleError, EtlctlError, SettingsError
 
 _logger = logging.getLogger("etlctl")
 
@@ -83,6 +83,24 @@ class Graph:
                 reached.add(node)
                 stack.extend(node.requires)
         return iter(sorted(reached, key=lambda node: node.order))
+
+    def check_settings(self) -> None:
+        """Raises SettingsError when a task that is not complete names what the settings do not have.
+
+        Settings are one for all tasks, so that this is found before anything runs, unlike a task's own troubles.
+        """
+        for node in self.nodes.values():
+            if node.complete or node.task.is_external:
+                continue
+            try:
+                if isinstance(node.error, SettingsError):  # an output that names a connection
+                    raise node.error
+                node.task.check_settings()
+            except SettingsError as error:
+                raise SettingsError(f"{node.task.label}: {error}") from error
+            except USER_ERRORS as error:
+                if node.error is None:
+                    self._break(node, error)
 
     def _node(self, task: Task) -> Node:
         node = self.nodes.get(task)

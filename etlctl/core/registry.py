@@ -44,6 +44,8 @@ class BrokenModule:
     line: int | None
     message: str
     """The error as one printable line."""
+    error: BaseException | None = None
+    """What was raised, with its traceback."""
 
     def __str__(self) -> str:
         return f"{self.path}{f':{self.line}' if self.line else ''}: {self.message}"
@@ -85,7 +87,8 @@ class Registry:
         if not matches:
             for module in self.broken:
                 if name.rpartition(".")[2] in _classes_in(module.path):
-                    raise PipelineImportError(f"{name} cannot be used: its module fails to import. {module}")
+                    sentence = f"{name} cannot be used: its module fails to import. {module}"
+                    raise PipelineImportError(sentence) from module.error
             known = [cls.task_family for cls in self.classes()]
             also = "".join(f"\n  not looked into, since it fails to import: {module}" for module in self.broken)
             where = ", ".join(self.packages) or "no pipelines are configured"
@@ -249,7 +252,7 @@ def _broken(module: str, path: str, error: BaseException) -> BrokenModule:
     said = "its code called sys.exit()" if isinstance(error, SystemExit) else f"{type(error).__name__}: {text}"
     raised_in, raised_at = frames[-1] if frames else (path, line)
     place = "" if raised_in == path else f" ({raised_in}:{raised_at})"
-    return BrokenModule(module, path, line, shortened(said, 300) + shortened(place, 200))
+    return BrokenModule(module, path, line, shortened(said, 300) + shortened(place, 200), error)
 
 
 def _all_classes() -> list[type[Task]]:

@@ -77,6 +77,9 @@ class Task(Parametrized, EventSource):
     def on_failure(self, exception: BaseException) -> Any:
         """Called when the task failed; what it returns, if text, is shown beneath the error."""
 
+    def check_settings(self) -> Any:
+        """Called for a task that is to run, before any does: raises SettingsError for what the settings lack."""
+
     # -- what an author calls
 
     def input(self) -> Any:

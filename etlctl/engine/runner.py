@@ -124,7 +124,7 @@ class Runner:
                 fresh.append(node)
                 stack.extend(one for one in node.requires if one not in self._entries)
         fresh.sort(key=lambda node: node.order)
-        self._total += sum(not node.complete for node in fresh)
+        self._total += sum(not node.complete or node.error is not None for node in fresh)
         for node in fresh:
             self._place(self._entries[node])
         if rank is _Rank.YIELDED:
@@ -134,12 +134,11 @@ class Runner:
 
     def _place(self, entry: _Entry) -> None:
         node = entry.node
-        if node.complete:
-            # also when requires() fails: a complete task is not asked for it, unless the build is deep
+        if node.error is not None:  # also of a complete one: only a deep build asks that for its requires()
+            self._fail(entry, node.error)
+        elif node.complete:
             entry.status = Status.UPTODATE
             self._up_to_date.append(TaskResult(node.task, Status.UPTODATE))
-        elif node.error is not None:
-            self._fail(entry, node.error)
         elif node.task.is_external:
             self._end(entry, Status.BLOCKED, missing_line(node), exit_code=ExitCode.BLOCKED)
         else:
@@ -248,14 +247,15 @@ class Runner:
     # -- ends
 
     def _succeed(self, entry: _Entry) -> None:
-        """Its outputs are there; what on_success() raises fails it all the same, as in Luigi."""
+        """Its outputs are there, and what a callback raises changes nothing of that: it is logged and noted."""
         task = entry.node.task
         task.trigger_event(Event.PROCESSING_TIME, task, entry.active_s)
         try:
             task.on_success()
-        except (Exception, SystemExit) as error:  # noqa: BLE001  user code: it fails its own task
-            self._fail(entry, error)
-            return
+        except (Exception, SystemExit) as error:
+            _logger.exception("%s.on_success() raised; the task is done all the same", task.label)
+            if entry.attempt is not None:
+                entry.attempt.notes.append(f"on_success() raised {lines_of(error)[0]}")
         task.trigger_event(Event.SUCCESS, task)
         entry.node.complete = True
         self._end(entry, Status.OK)

@@ -58,6 +58,10 @@ class MarkedLoad(Task):
         """What the marker is known by, besides the table: the task_id. Override it for another notion of "the same"."""
         return self.task_id
 
+    def check_settings(self) -> None:
+        """The connection is one of the settings', or a URL that this version can use. Opens nothing."""
+        context.current().database(self.connection)
+
     @property
     def database(self) -> Database:
         """Where it loads to."""

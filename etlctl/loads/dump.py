@@ -72,6 +72,10 @@ class DumpTable(Task):
     """Puts `'` before a text in CSV and TSV that a spreadsheet would run (it begins with = + - @, tab or CR). For files
     that people open, with texts that others wrote; it changes what a program reads, a text such as -5 or +49 too."""
 
+    def check_settings(self) -> None:
+        """The connection is one of the settings', or a URL that this version can use. Opens nothing."""
+        context.current().database(self.connection)
+
     @property
     def database(self) -> Database:
         """Where the rows come from."""
