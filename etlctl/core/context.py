@@ -6,13 +6,18 @@ notebook) gets one made from the settings of the current folder: `current()` ask
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from etlctl.errors import UsageError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,43 +49,74 @@ class Attempt:
 
 _context: ContextVar[Context | None] = ContextVar("etlctl_context", default=None)
 _attempt: ContextVar[Attempt | None] = ContextVar("etlctl_attempt", default=None)
+# What is in place in any thread, with that thread: a thread that run() starts begins with empty context variables, and
+# must not fall back to other settings than those it was started under.
+_contexts: list[tuple[int, Context]] = []
+_attempts: list[tuple[int, Attempt]] = []
 _DEFAULT = "etlctl.app"
 """The module whose `default_context()` makes a Context where nobody has put one in place. Named, not imported: it is
 three floors up, and a program that opens an app never needs it here."""
 
 
 def current() -> Context:
-    """The Context in place; without one, that of the current folder's settings."""
+    """The Context in place; in a thread that a task has started, that of the task; else that of the current folder.
+
+    Raises UsageError in a thread where two projects are open in others and it cannot tell which it belongs to.
+    """
     context = _context.get()
     if context is not None:
         return context
+    if _contexts:
+        return _of_other_threads()
     made: Context = import_module(_DEFAULT).default_context()
     return made
 
 
 def attempt() -> Attempt:
     """The attempt at hand; outside a build, one that nobody reads."""
-    return _attempt.get() or Attempt()
+    found = _attempt.get()
+    if found is not None:
+        return found
+    under_way = list(_attempts)
+    return under_way[0][1] if len(under_way) == 1 else Attempt()
 
 
 @contextmanager
 def use(context: Context) -> Iterator[Context]:
-    """Puts `context` in place for the block, in this thread."""
-    token = _context.set(context)
-    try:
+    """Puts `context` in place for the block, in this thread and those that are started in it."""
+    with _in_place(_context, _contexts, context):
         yield context
-    finally:
-        _context.reset(token)
 
 
 @contextmanager
 def attempting(attempt: Attempt) -> Iterator[Attempt]:
     """Makes `attempt` the one that `attempt()` returns within the block."""
-    token = _attempt.set(attempt)
-    try:
+    with _in_place(_attempt, _attempts, attempt):
         yield attempt
+
+
+@contextmanager
+def _in_place(variable: ContextVar[T | None], everywhere: list[tuple[int, T]], value: T) -> Iterator[None]:
+    token = variable.set(value)
+    entry = (threading.get_ident(), value)
+    everywhere.append(entry)
+    try:
+        yield
     finally:
-        _attempt.reset(token)
+        everywhere.remove(entry)
+        variable.reset(token)
+
+
+def _of_other_threads() -> Context:
+    """The innermost of the one thread that has any; that of all threads when they agree."""
+    entries = list(_contexts)
+    innermost = dict(entries)
+    if len({id(context) for context in innermost.values()}) > 1:
+        raise UsageError(
+            "Several projects are open in this process, and this thread was started outside of all of them. Start it "
+            "with contextvars.copy_context().run, in the task that it works for."
+        )
+    return entries[-1][1]
 
 
 def _no_database(name: str | None) -> Any:
