@@ -102,6 +102,42 @@ def test_statements_after_the_database_rolled_back_by_itself_are_refused(warehou
     assert warehouse.ask("SELECT x FROM t") == [(0,)] and warehouse.markers() == []
 
 
+CACHED = "INSERT INTO t VALUES (?)"
+AGAIN: dict[str, Callable[[sqlite3.Connection], Any]] = {
+    "execute": lambda raw: raw.execute(CACHED, (3,)),
+    "executemany": lambda raw: raw.executemany(CACHED, [(3,), (4,)]),
+    "a cursor": lambda raw: raw.cursor().execute(CACHED, (3,)),
+}
+ENDS = {
+    "OR ROLLBACK": "INSERT OR ROLLBACK INTO t VALUES (0)",
+    "RAISE(ROLLBACK)": "INSERT INTO t VALUES (-1)",
+}
+
+
+@pytest.mark.parametrize("ending", ENDS)
+@pytest.mark.parametrize("again", AGAIN)
+def test_a_statement_run_before_does_not_commit_after_the_rollback(
+    warehouse: Warehouse, again: str, ending: str
+) -> None:
+    """A statement that the driver knows already is asked about as a new one is: no row without a marker."""
+    warehouse.write(
+        "CREATE TABLE t (x UNIQUE)",
+        "INSERT INTO t VALUES (0)",
+        "CREATE TRIGGER no BEFORE INSERT ON t WHEN new.x < 0 BEGIN SELECT RAISE(ROLLBACK, 'no'); END",
+    )
+
+    with pytest.raises(CommitInsideError), TableTarget("t", "a").transaction() as connection:
+        raw = raw_of(connection)
+        raw.execute(CACHED, (1,))
+        raw.executemany(CACHED, [(2,)])
+        with suppress(sqlite3.Error):
+            raw.execute(ENDS[ending])
+        with suppress(sqlite3.Error):
+            AGAIN[again](raw)
+
+    assert warehouse.ask("SELECT x FROM t") == [(0,)] and warehouse.markers() == []
+
+
 def test_savepoints_pass(warehouse: Warehouse) -> None:
     """A part that may fail is a savepoint, by SQLAlchemy or by SQL."""
     warehouse.write("CREATE TABLE t (x UNIQUE)")

@@ -60,7 +60,9 @@ class SQLiteDialect:
             hide_parameters=True,
             poolclass=StaticPool if in_memory else NullPool,
             pool_reset_on_return="rollback" if in_memory else None,
-            connect_args={"check_same_thread": False}
+            # no statement kept prepared: the guard is asked when one is prepared, and one that is run again after SQLite
+            # itself has ended the transaction would commit by itself; executemany() is one statement all the same
+            connect_args={"check_same_thread": False, "cached_statements": 0}
             | ({} if "timeout" in parsed.query else {"timeout": BUSY_TIMEOUT_S}),
         )
 

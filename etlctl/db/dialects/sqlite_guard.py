@@ -2,6 +2,7 @@
 
 SQLite asks an authorizer about every statement it prepares, so a COMMIT is refused however it is said: as SQL, by
 the driver's `commit()`, by `executescript()`, by `with raw:`. Savepoints pass. (sqlite.org/c3ref/set_authorizer.html)
+The engine lets the driver keep no statement prepared (`cached_statements=0`), so that each one is asked about.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def listen(engine: sa.Engine) -> None:
 
     @event.listens_for(engine, "before_cursor_execute")
     def _execute(connection: sa.Connection, *_: Any) -> None:
-        # a statement the driver has cached is not asked about again, and would commit by itself
+        # the authorizer would refuse it with a bare "not authorized"
         guard = connection.info.get(_KEY)
         if guard is not None and not guard.is_intact:
             guard.refuse("a statement after the transaction had ended")
