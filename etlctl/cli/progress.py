@@ -40,7 +40,7 @@ class Progress:
     def __init__(self, say: Callable[[Line], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._say = say
         self._clock = clock
-        self._width = 24
+        self._width = 28
         self.began = clock()
         self.total = 0
         self.done = 0

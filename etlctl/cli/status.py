@@ -18,9 +18,10 @@ from etlctl.cli.session import Session, session
 from etlctl.cli.standing import Grid, Row, done_at, split
 from etlctl.cli.states import SIGNS, STATES, State, state_of
 from etlctl.cli.tasks import Request, TaskCommand, make_tasks
-from etlctl.core.plan import PlannedTask
+from etlctl.core.plan import Decision, PlannedTask
 from etlctl.core.task import Task
-from etlctl.errors import EtlctlError
+from etlctl.core.text import shortened
+from etlctl.errors import EtlctlError, UsageError
 
 _EXAMPLES = """
 etlctl status                                   # every task that needs no parameters
@@ -42,14 +43,30 @@ def _status(ctx: click.Context, request: Request, exit_code: bool) -> int:
         planned = list(call.app.plan(tasks).tasks)
     else:
         tasks, unasked = _tasks_by_default(call)
-        by_task = call.app.plan(tasks).by_task
-        planned = [by_task[task] for task in tasks]
+        planned = _planned(call, tasks)
     code = exit_code_of(planned) if exit_code else 0
     if call.asked.json:
         call.streams.result(documents.dump(_document(planned, unasked, code)))
     else:
         show(call.streams, _lines(call, request, tasks, planned, unasked))
     return code
+
+
+def _planned(call: Session, tasks: list[Task]) -> list[PlannedTask]:
+    """Each of `tasks` alone; where one cannot be planned at all (a cycle, a connection that is not there), it alone is
+    broken, and the overview of the others is kept."""
+    try:
+        by_task = call.app.plan(tasks).by_task
+    except UsageError:
+        return [_planned_alone(call, task) for task in tasks]
+    return [by_task[task] for task in tasks]
+
+
+def _planned_alone(call: Session, task: Task) -> PlannedTask:
+    try:
+        return call.app.plan([task]).by_task[task]
+    except UsageError as error:
+        return PlannedTask(task, Decision.BROKEN, shortened(str(error), 500), None, error)
 
 
 def _tasks_by_default(call: Session) -> tuple[list[Task], list[documents.NeedsDocument]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ from typing import Protocol
 
 from etlctl.core.context import Attempt
 from etlctl.core.task import Task
-from etlctl.core.text import printable
+from etlctl.core.text import printable, shortened
 from etlctl.errors import ExitCode
+
+_LONGEST_REASON = 160
 
 
 class Status(StrEnum):
@@ -120,7 +123,7 @@ def result_line(result: TaskResult, number: int, total: int, width: int = 0) -> 
     count = f"{number}/{total}".rjust(2 * len(str(total)) + 1)
     parts = [f" {count}  {result.status:<8} {result.task.label:<{width}}"]
     if result.reason:
-        parts.append(result.reason)
+        parts.append(shortened(result.reason, _LONGEST_REASON))  # whole among the failures at the end
     elif result.rows is not None:
         parts.append(f"{result.rows:,} row{'s' if result.rows != 1 else ''}".rjust(13))
     elif result.duration_s is not None:
@@ -157,7 +160,7 @@ def command_words(task: Task) -> str:
     words = [task.task_family]
     for name, text in task.to_str_params(only_public=True).items():
         if not _is_default(task, name):
-            words.extend([f"--{name.replace('_', '-')}", _quoted(printable(text))])
+            words.extend([f"--{name.replace('_', '-')}", _quoted(text)])
     return " ".join(words)
 
 
@@ -179,5 +182,8 @@ def _is_default(task: Task, name: str) -> bool:
 
 
 def _quoted(text: str) -> str:
-    safe = text and all(character.isalnum() or character in "-_./:,=+@" for character in text)
-    return text if safe else "'" + text.replace("'", "'\\''") + "'"
+    """`text` as one word of a shell; with control characters in the form $'…' that bash and zsh read."""
+    shown = printable(text)
+    if shown != text:
+        return "$'" + printable(text.replace("\\", "\\\\").replace("'", "\\'")) + "'"
+    return shlex.quote(text)

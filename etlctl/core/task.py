@@ -329,7 +329,7 @@ def outputs_of(task: Task) -> list[Any]:
         if isinstance(target, type) or not callable(getattr(target, "exists", None)):
             raise BrokenTaskError(
                 f"{task.label}.output() returned {shortened(repr(target))}, which is no target; "
-                "return a LocalTarget, an S3Target, a TableTarget, or a list or dict of them."
+                "return a LocalTarget, a TableTarget, or a list or dict of targets."
             )
     return targets
 

@@ -202,3 +202,32 @@ def test_diagram_has_a_line_a_task_and_an_edge(draw: Callable[[Plan], Iterator[s
     count = sum(1 for _ in draw(chain(20_000)))
 
     assert 39_999 <= count <= 40_010
+
+
+def test_status_without_a_task_keeps_the_others_when_two_require_each_other(project: Project) -> None:
+    """A cycle is told at the tasks that are in it; the overview of the rest is not lost."""
+    project.pipeline(
+        """
+        from etlctl import LocalTarget, Task
+
+        class Egg(Task):
+            def requires(self):
+                return Hen()
+
+        class Hen(Task):
+            def requires(self):
+                return Egg()
+
+        class Alone(Task):
+            def output(self):
+                return LocalTarget("alone.txt")
+        """,
+        "ring",
+    )
+
+    told = project.run("status")
+
+    assert told.code == 0
+    assert "?  Egg()" in told.out
+    assert "Egg() -> Hen() -> Egg()" in told.out
+    assert "·  Alone()" in told.out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
+import subprocess
 from datetime import UTC, datetime
 from typing import Any
 
@@ -185,3 +186,17 @@ def test_summary_text_lets_no_control_character_through(day: str, error: str) ->
     text = summary(failed).text
     assert all(line == printable(line) for line in text.split("\n"))
     assert len(text.split("\n")) == 8
+
+
+def test_command_words_are_read_back_by_a_shell() -> None:
+    """Quotes, blanks, backslashes, line ends and escapes: what is pasted means the value, and holds no control byte."""
+    values = ["it's", "a b", "back\\slash", "line\nend", "\x1b[31mred", "tab\t'and\\'", "$HOME `x` *", "é😀", "-3d"]
+
+    class Named(Task):
+        name = Parameter()
+
+    words = [command_words(Named(value)).removeprefix("Named --name ") for value in values]
+    read = subprocess.run(["bash", "-c", f"printf '%s\\0' {' '.join(words)}"], capture_output=True, check=True).stdout
+
+    assert read.decode().split("\0")[:-1] == values
+    assert all(printable(word) == word for word in words)
