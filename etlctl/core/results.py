@@ -17,6 +17,8 @@ from etlctl.core.text import printable, shortened
 from etlctl.errors import ExitCode
 
 _LONGEST_REASON = 160
+BUILD_OPTIONS = frozenset({"config", "debug", "deep", "force", "help", "json", "param", "profile"})
+"""Names that mean something else on the command line of `etlctl build`; a test of the command keeps this true."""
 
 
 class Status(StrEnum):
@@ -160,7 +162,11 @@ def command_words(task: Task) -> str:
     words = [task.task_family]
     for name, text in task.to_str_params(only_public=True).items():
         if not _is_default(task, name):
-            words.extend([f"--{name.replace('_', '-')}", _quoted(text)])
+            option = name.replace("_", "-")
+            # -p reaches a parameter whose name is an option of the command; click takes the value apart at the first =
+            words.extend(
+                ["-p", _quoted(f"{name}={text}")] if option in BUILD_OPTIONS else [f"--{option}", _quoted(text)]
+            )
     return " ".join(words)
 
 

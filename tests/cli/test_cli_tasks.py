@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 
+import click
 import pytest
 
 from cli.project import Project
+from etlctl.cli import build
+from etlctl.cli.tasks import built_in_spellings
+from etlctl.core.results import BUILD_OPTIONS
 
 
 def built(project: Project) -> dict[str, str]:
@@ -166,3 +171,32 @@ def test_shared_options_stand_before_or_after_the_command(project: Project) -> N
     assert before.code == after.code == 0
     assert before.json == after.json
     assert f"--config {other}" in before.json["command"]
+
+
+def test_command_of_a_failure_reaches_parameters_named_like_options(empty_project: Project) -> None:
+    """`more  etlctl build Clash -p force=3 …` builds that very task again; `--force 3` would be --force and a task 3."""
+    empty_project.pipeline("""
+        from etlctl import IntParameter, Parameter, Task
+
+        class Clash(Task):
+            force = IntParameter()
+            debug = Parameter()
+            n = IntParameter()
+
+            def run(self):
+                raise ValueError(f"{self.force} {self.debug} {self.n}")
+    """)
+
+    first = empty_project.run("build", "Clash", "-p", "force=3", "-p", "debug=a b", "--n", "-5")
+    command = next(line for line in first.out.splitlines() if line.startswith("  more  "))
+    again = empty_project.run(*shlex.split(command)[2:])
+
+    assert command == "  more  etlctl build Clash -p force=3 -p 'debug=a b' --n -5 --debug"
+    assert "ValueError: 3 a b -5" in again.out
+
+
+def test_names_that_failures_do_not_spell_as_options_are_those_of_build() -> None:
+    """The list that core/results keeps, since it cannot ask the command line, is the command's own."""
+    taken = built_in_spellings(click.Context(build.command))
+
+    assert {one.removeprefix("--") for one in taken if one.startswith("--")} == BUILD_OPTIONS
