@@ -174,7 +174,7 @@ def test_shared_options_stand_before_or_after_the_command(project: Project) -> N
 
 
 def test_command_of_a_failure_reaches_parameters_named_like_options(empty_project: Project) -> None:
-    """`more  etlctl build Clash -p force=3 …` builds that very task again; `--force 3` would be --force and a task 3."""
+    """`build Clash -p force=3` builds that very task again; `--force 3` would be --force and a task named 3."""
     empty_project.pipeline("""
         from etlctl import IntParameter, Parameter, Task
 
