@@ -98,7 +98,7 @@ class Marker:
 
 
 @lru_cache(maxsize=32)
-def marker_table(name: str) -> sa.Table:
+def marker_table(name: str, schema: str | None = None) -> sa.Table:
     """The marker table as we make it: Luigi's columns first, then ours. Its rows are written through it."""
     return sa.Table(
         quoted(name),
@@ -114,7 +114,12 @@ def marker_table(name: str) -> sa.Table:
         sa.Column("owner", sa.String(255)),
         sa.Column("fingerprint", sa.String(64)),
         sa.Column("inputs", sa.Text),
+        schema=schema,
     )
+
+
+def _table(database: Database) -> sa.Table:
+    return marker_table(database.marker_table, database.dialect.target_schema)
 
 
 # -- reading
@@ -126,7 +131,8 @@ def read(connection: sa.Connection, database: Database, ids: Collection[str]) ->
     existing = _columns(connection, database)
     if not {"update_id", "target_table"} <= existing:
         return found
-    table = named_table(database.marker_table, (name for name in _READ if name in existing))
+    schema = database.dialect.target_schema
+    table = named_table(database.marker_table, (name for name in _READ if name in existing), schema=schema)
     for chunk in _chunks(ids, database.dialect.ids_per_query):
         query = sa.select(table).where(table.c.update_id.in_(chunk))
         for row in connection.execute(query).mappings():
@@ -160,14 +166,14 @@ def insert_loading(connection: sa.Connection, database: Database, key: MarkerKey
         "run_id": run_id or None,
         "owner": owner,
     }
-    return database.dialect.insert_marker(connection, marker_table(database.marker_table), values)
+    return database.dialect.insert_marker(connection, _table(database), values)
 
 
 def set_done(
     connection: sa.Connection, database: Database, key: MarkerKey, *, rows: int | None, inputs: list[Mapping[str, Any]]
 ) -> bool:
     """`loading` becomes `done`; False when the row is not there any more, or not `loading`."""
-    table = marker_table(database.marker_table)
+    table = _table(database)
     statement = (
         table.update()
         .where(*_is(table, key), table.c.state == LOADING)
@@ -180,7 +186,7 @@ def set_done(
 
 def delete(connection: sa.Connection, database: Database, key: MarkerKey) -> bool:
     """Takes the marker away, which the caller does only together with its rows; whether there was one."""
-    table = marker_table(database.marker_table)
+    table = _table(database)
     return connection.execute(table.delete().where(*_is(table, key))).rowcount > 0
 
 
@@ -199,7 +205,7 @@ def ensure(database: Database, doing: str) -> None:
                 return
     with database.writing(doing) as connection:
         database.dialect.lock_for_ddl(connection)
-        table = marker_table(database.marker_table)
+        table = _table(database)
         if _is_current(connection, database):
             return
         if database.dialect.table_columns(connection, table.name) is None:
@@ -210,7 +216,7 @@ def ensure(database: Database, doing: str) -> None:
 
 
 def _is_current(connection: sa.Connection, database: Database) -> bool:
-    wanted = {column.name for column in marker_table(database.marker_table).columns}
+    wanted = {column.name for column in _table(database).columns}
     if not wanted <= _columns(connection, database):
         return False
     keys = database.dialect.unique_keys(connection, database.marker_table)

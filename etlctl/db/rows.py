@@ -5,7 +5,7 @@ Written once for every database; only the INSERT … SELECT itself is the dialec
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -22,21 +22,23 @@ if TYPE_CHECKING:
 _SHOWN = 3  # examples in a message
 
 
-def delete_all(connection: sa.Connection, table: str) -> int:
+def delete_all(connection: sa.Connection, database: Database, table: str) -> int:
     """Empties the table by DELETE, which rolls back and which no reader sees; how many rows went."""
-    return connection.execute(sa.delete(named_table(table, ()))).rowcount
+    return connection.execute(sa.delete(_target(database, table, ()))).rowcount
 
 
-def delete_where(connection: sa.Connection, table: str, values: Mapping[str, Any]) -> int:
+def delete_where(connection: sa.Connection, database: Database, table: str, values: Mapping[str, Any]) -> int:
     """Deletes the rows that have all of `values` (None: NULL), in the form the database stores."""
-    target = named_table(table, values)
+    target = _target(database, table, values)
     return connection.execute(sa.delete(target).where(*_equal(target, values))).rowcount
 
 
-def delete_partitions_of(connection: sa.Connection, table: str, staged: Staged, columns: Sequence[str]) -> int:
+def delete_partitions_of(
+    connection: sa.Connection, database: Database, table: str, staged: Staged, columns: Sequence[str]
+) -> int:
     """Deletes the rows whose `columns` equal those of any staged row."""
     _refuse_nulls(connection, staged, columns, "decides which rows are replaced")
-    target = named_table(table, columns)
+    target = _target(database, table, columns)
     kept = sa.select(*(staged.table.c[name] for name in columns)).distinct()
     if len(columns) == 1:
         condition = target.c[columns[0]].in_(kept)
@@ -78,7 +80,7 @@ def merge(
     check_unique_key(connection, database, table, keys, doing)
     check_merge_input(connection, staged, keys, doing)
     source = staged.table
-    target = named_table(table, staged.columns)
+    target = _target(database, table, staged.columns)
     same = sa.and_(*(target.c[name] == source.c[name] for name in keys))
     rest = [name for name in staged.columns if name not in keys]
     is_there = sa.exists(sa.select(sa.literal(1)).select_from(target).where(same))
@@ -119,6 +121,11 @@ def check_unique_key(
             f"{doing}: merge_on({', '.join(keys)}) needs a unique index on these columns of {table}, and there is "
             f"none. CREATE UNIQUE INDEX … ON {table} ({', '.join(keys)}) makes one."
         )
+
+
+def _target(database: Database, table: str, columns: Iterable[str]) -> sa.TableClause:
+    """The target, in the place of targets: a temporary table of its name is another."""
+    return named_table(table, columns, schema=database.dialect.target_schema)
 
 
 def _equal(table: sa.TableClause, values: Mapping[str, Any]) -> list[sa.ColumnElement[bool]]:

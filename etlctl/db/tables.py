@@ -29,15 +29,16 @@ def create(
     connection: sa.Connection, database: Database, table: str, columns: Sequence[Column], *, unique: Sequence[str] = ()
 ) -> None:
     """Makes the table under the lock for DDL, unless another process has made it by then."""
-    database.dialect.lock_for_ddl(connection)
+    dialect = database.dialect
+    dialect.lock_for_ddl(connection)
     if existing(connection, database, table) is None:
-        connection.execute(CreateTable(table_of(table, columns, database.dialect.type_ddl, unique=unique)))
+        made = table_of(table, columns, dialect.type_ddl, schema=dialect.target_schema, unique=unique)
+        connection.execute(CreateTable(made))
 
 
-def drop(connection: sa.Connection, table: str) -> None:
+def drop(connection: sa.Connection, database: Database, table: str) -> None:
     """Drops the table; its indexes and rights go with it."""
-    quote = connection.dialect.identifier_preparer.quote_identifier
-    connection.exec_driver_sql(f"DROP TABLE {quote(checked_name(table, 'a table'))}")
+    connection.exec_driver_sql(f"DROP TABLE {_qualified(connection, database, table)}")
 
 
 def missing_columns(found: Sequence[TableColumn], columns: Sequence[Column]) -> list[Column]:
@@ -61,10 +62,17 @@ def add_columns(connection: sa.Connection, database: Database, table: str, colum
     """Adds those of `columns` that are not there by now, under the lock for DDL; rows that are there get NULL."""
     database.dialect.lock_for_ddl(connection)
     quote = connection.dialect.identifier_preparer.quote_identifier
+    target = _qualified(connection, database, table)
     for column in missing_columns(existing(connection, database, table) or (), columns):
         name = quote(checked_name(column.name, f"a column of {table}"))
         words = database.dialect.type_ddl(column.type)
-        connection.exec_driver_sql(f"ALTER TABLE {quote(table)} ADD COLUMN {name} {words}")
+        connection.exec_driver_sql(f"ALTER TABLE {target} ADD COLUMN {name} {words}")
+
+
+def _qualified(connection: sa.Connection, database: Database, table: str) -> str:
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    names = [database.dialect.target_schema, checked_name(table, "a table")]
+    return ".".join(quote(name) for name in names if name is not None)
 
 
 def refuse_narrowing(found: Sequence[TableColumn], columns: Sequence[Column], table: str, doing: str) -> None:

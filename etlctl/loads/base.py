@@ -242,10 +242,10 @@ class TableLoad(MarkedLoad):
                 load.rows = rows.merge(connection, database, self.table, staged, mode.columns, self.doing)
             else:
                 if isinstance(mode, modes.Replace) and mode.recreate:
-                    tables.drop(connection, self.table)
+                    tables.drop(connection, database, self.table)
                     tables.create(connection, database, self.table, columns)
                 elif isinstance(mode, modes.Replace):
-                    rows.delete_all(connection, self.table)
+                    rows.delete_all(connection, database, self.table)
                 elif isinstance(mode, modes.ReplaceWhere):
                     self._delete_partition(load, staged, columns, mode.columns)
                 elif load.is_forced:
@@ -265,10 +265,10 @@ class TableLoad(MarkedLoad):
             raise LoadError(f"{self.doing}: replace_where({unknown[0]!r}): the rows have no such column.")
         known = {by_name[name.lower()].name: self._known(by_name[name.lower()]) for name in partition}
         if _UNKNOWN in known.values():
-            rows.delete_partitions_of(load.connection, self.table, staged, list(known))
+            rows.delete_partitions_of(load.connection, load.database, self.table, staged, list(known))
             return
         rows.check_partition(load.connection, staged, known, self.doing)
-        rows.delete_where(load.connection, self.table, known)
+        rows.delete_where(load.connection, load.database, self.table, known)
 
     def _known(self, column: Column) -> Any:
         """The value of `values`, or of the parameter of that name, for a partition's column."""
@@ -287,7 +287,7 @@ class TableLoad(MarkedLoad):
             mine = {LINEAGE_COLUMN: self.output().update_id}
         else:
             mine = {column.name: value for column, value in self.extra_values(columns).items()}
-        gone = rows.delete_where(load.connection, self.table, mine)
+        gone = rows.delete_where(load.connection, load.database, self.table, mine)
         if gone == 0 and load.old_rows:
             raise LoadError(
                 f"{self.doing}: --force finds none of the {load.old_rows} rows that its marker speaks of, so it cannot "
@@ -309,6 +309,7 @@ class TableLoad(MarkedLoad):
             params=query_values(self),
             label=self.doing,
             adapt=load.database.dialect.bound,
+            schema=load.database.dialect.target_schema,
         )
 
     def _value_of(self, column: str, source: Any) -> Any:

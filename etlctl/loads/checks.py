@@ -41,6 +41,8 @@ class CheckedRows:
     params: Mapping[str, Any]
     adapt: Callable[[Any], Any]
     """A Python value in the form in which the database compares it."""
+    schema: str | None = None
+    """Where the database has the targets; None leaves it to the connection."""
 
     def column(self, name: str) -> sa.ColumnElement[Any]:
         """The rows' column, by its name without case; LoadError when there is none."""
@@ -177,7 +179,8 @@ class Relationship(Check):
         from etlctl.db.words import quoted
 
         name, _, other = self.to.rpartition(".")
-        schema, _, table = name.rpartition(".")
+        said, _, table = name.rpartition(".")
+        schema = said or checked.schema
         named = sa.table(quoted(table), sa.column(quoted(other)), schema=quoted(schema) if schema else None)
         parent = named.alias("etlctl_parent")
         column = checked.column(self.column)
@@ -265,15 +268,16 @@ def run_checks(
     params: Mapping[str, Any],
     label: str,
     adapt: Callable[[Any], Any] = lambda value: value,
+    schema: str | None = None,
 ) -> None:
     """Runs every check on its rows; CheckFailedError tells all that do not hold, a warning goes to the attempt's notes.
 
-    `load_rows` are the rows of this load, with the table's column names; `label` says whose checks they are. Runs
-    inside the caller's transaction and changes nothing.
+    `load_rows` are the rows of this load, with the table's column names; `label` says whose checks they are;
+    `schema` is where the table is. Runs inside the caller's transaction and changes nothing.
     """
     import sqlalchemy as sa
 
-    whole = sa.table(table, *(sa.column(column.name) for column in load_rows.c))
+    whole = sa.table(table, *(sa.column(column.name) for column in load_rows.c), schema=schema)
     failed = []
     for check in checks:
         if not isinstance(check, Check):
@@ -283,7 +287,7 @@ def run_checks(
             )
         rows = load_rows if check.scope == "load" else whole
         try:
-            failure = check.failure(CheckedRows(connection, table, rows, params, adapt))
+            failure = check.failure(CheckedRows(connection, table, rows, params, adapt, schema))
         except LoadError as error:
             raise LoadError(f"{label}: check {printable(str(check))}: {error}") from error
         if failure is None:

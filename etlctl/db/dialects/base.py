@@ -91,6 +91,8 @@ class Dialect(Protocol):
     """`sqlite`, `postgresql`, `mysql`, `redshift`."""
     ids_per_query: int
     """How many update_ids one question may hold."""
+    target_schema: str | None
+    """Where targets and markers are, said before their names in every statement; None leaves it to the connection."""
 
     # -- opening
 

@@ -44,6 +44,7 @@ class SQLiteDialect:
 
     name = "sqlite"
     ids_per_query = 10_000  # 32,766 parameters are allowed since 3.32
+    target_schema: str | None = sqlite_catalog.TARGETS
 
     # -- opening
 
@@ -60,8 +61,8 @@ class SQLiteDialect:
             hide_parameters=True,
             poolclass=StaticPool if in_memory else NullPool,
             pool_reset_on_return="rollback" if in_memory else None,
-            # no statement kept prepared: the guard is asked when one is prepared, and one that is run again after SQLite
-            # itself has ended the transaction would commit by itself; executemany() is one statement all the same
+            # no statement is kept prepared: the guard is asked when one is prepared, and one that is run again after
+            # SQLite itself has ended the transaction would commit by itself; executemany() is one statement anyway
             connect_args={"check_same_thread": False, "cached_statements": 0}
             | ({} if "timeout" in parsed.query else {"timeout": BUSY_TIMEOUT_S}),
         )
@@ -172,11 +173,12 @@ class SQLiteDialect:
         quote = connection.dialect.identifier_preparer.quote_identifier
         target = [column.name.lower() for column in sqlite_catalog.table_columns(connection, table) or ()]
         source = f"{STAGING}.{quote(staged.table.name)}"
+        into = f"{sqlite_catalog.TARGETS}.{quote(table)}"
         names = ", ".join(map(quote, staged.columns))
         if target == [name.lower() for name in staged.columns]:
-            statement = f"INSERT INTO main.{quote(table)} SELECT * FROM {source}"  # noqa: S608  names are quoted
+            statement = f"INSERT INTO {into} SELECT * FROM {source}"  # noqa: S608  names are quoted
         else:
-            statement = f"INSERT INTO main.{quote(table)} ({names}) SELECT {names} FROM {source}"  # noqa: S608  as above
+            statement = f"INSERT INTO {into} ({names}) SELECT {names} FROM {source}"  # noqa: S608  as above
         return connection.exec_driver_sql(statement).rowcount
 
     def insert_marker(self, connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> bool:

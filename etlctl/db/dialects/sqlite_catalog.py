@@ -1,6 +1,7 @@
 """What a SQLite database tells about its tables, and the rebuild of an older marker table; loads nothing.
 
-Names are looked for in the `main` database only: a temporary or attached table of the same name is not the target.
+Names are looked for in the `main` database only: a temporary or attached table of the same name is not the target,
+though SQLite takes a bare name for the temporary one first.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import sqlalchemy as sa
 from etlctl.db.columns import Column, ColumnType, Kind, parse_type
 from etlctl.db.dialects.base import TableColumn
 
+TARGETS = "main"
+"""The database of targets and markers, among those of a connection."""
 _SAMPLE = 1000  # rows looked at for the type of an expression, which SQLite itself does not have
 _OLD_ROWS = "etlctl_old_markers"
 _PROBE = "etlctl_probe"
 
 
-def table_columns(connection: sa.Connection, table: str, schema: str = "main") -> list[TableColumn] | None:
+def table_columns(connection: sa.Connection, table: str, schema: str = TARGETS) -> list[TableColumn] | None:
     """Columns in the table's order, or None when there is no such table."""
     rows = connection.exec_driver_sql(
         'SELECT name, type, "notnull", pk FROM pragma_table_info(?, ?) ORDER BY cid', (table, schema)
