@@ -25,6 +25,7 @@ from etlctl.db.table_target import TableTarget
 from etlctl.errors import AlreadyLoaded, LoadError
 from etlctl.loads import columns as columns_module
 from etlctl.loads import modes
+from etlctl.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from etlctl.db.connections import Database
@@ -141,6 +142,24 @@ class TableLoad(MarkedLoad):
             return modes.default_mode(self.values)
         return modes.as_mode(self.mode, where=type(self).__name__)
 
+    def mode_columns(self, columns: Sequence[Column]) -> tuple[Column, ...]:
+        """Those of `columns` that the mode names, in its order and whatever its case; LoadError for one there is not.
+
+        Empty for a mode that names none.
+        """
+        mode = self.load_mode
+        if not isinstance(mode, modes.ReplaceWhere | modes.MergeOn):
+            return ()
+        by_name = {column.name.lower(): column for column in columns}
+        unknown = next((name for name in mode.columns if name.lower() not in by_name), None)
+        if unknown is not None:
+            names = [column.name for column in columns]
+            raise LoadError(
+                f"{self.doing}: {shortened(repr(mode))}: the rows have no column {shortened(unknown)}; they have: "
+                f"{shortened(', '.join(names), 300)}.{did_you_mean(unknown, names)}"
+            )
+        return tuple(by_name[name.lower()] for name in mode.columns)
+
     def declared_columns(self) -> tuple[Column, ...] | None:
         """`columns` read, or None where the class declares none."""
         if self.columns is None:
@@ -192,6 +211,7 @@ class TableLoad(MarkedLoad):
             text = ColumnType(Kind.TEXT)
             columns = [Column(column.name, column.type or text, column.nullable) for column in found]
         wanted = self._with_lineage(columns)
+        self.mode_columns(wanted)
         if found is None:
             self._create(wanted)
             found = self._existing(session) or []  # another process may have made it, a moment before, in another shape
@@ -217,8 +237,8 @@ class TableLoad(MarkedLoad):
     def _create(self, columns: tuple[Column, ...]) -> None:
         from etlctl.db import tables
 
-        mode = self.load_mode
-        unique = mode.columns if isinstance(mode, modes.MergeOn) else ()
+        keys = self.mode_columns(columns) if isinstance(self.load_mode, modes.MergeOn) else ()
+        unique = [column.name for column in keys]
         with self.database.writing(f"{self.doing}: creating the table") as connection:
             tables.create(connection, self.database, self.table, columns, unique=unique)
 
@@ -237,9 +257,11 @@ class TableLoad(MarkedLoad):
         from etlctl.db import rows, tables
 
         connection, database, mode = load.connection, load.database, self.load_mode
+        named = self.mode_columns(columns)
         with database.translating(self.doing):
             if isinstance(mode, modes.MergeOn):
-                load.rows = rows.merge(connection, database, self.table, staged, mode.columns, self.doing)
+                keys = [column.name for column in named]
+                load.rows = rows.merge(connection, database, self.table, staged, keys, self.doing)
             else:
                 if isinstance(mode, modes.Replace) and mode.recreate:
                     tables.drop(connection, database, self.table)
@@ -247,23 +269,17 @@ class TableLoad(MarkedLoad):
                 elif isinstance(mode, modes.Replace):
                     rows.delete_all(connection, database, self.table)
                 elif isinstance(mode, modes.ReplaceWhere):
-                    self._delete_partition(load, staged, columns, mode.columns)
+                    self._delete_partition(load, staged, named)
                 elif load.is_forced:
                     self._delete_own(load, columns)
                 load.rows = rows.insert(connection, database, self.table, staged, self.doing)
         self._run_checks(load, staged)
 
-    def _delete_partition(
-        self, load: OpenLoad, staged: Staged, columns: Sequence[Column], partition: Sequence[str]
-    ) -> None:
+    def _delete_partition(self, load: OpenLoad, staged: Staged, partition: Sequence[Column]) -> None:
         """By the values that are known before the rows are; by the rows' own where one is not."""
         from etlctl.db import rows
 
-        by_name = {column.name.lower(): column for column in columns}
-        unknown = [name for name in partition if name.lower() not in by_name]
-        if unknown:
-            raise LoadError(f"{self.doing}: replace_where({unknown[0]!r}): the rows have no such column.")
-        known = {by_name[name.lower()].name: self._known(by_name[name.lower()]) for name in partition}
+        known = {column.name: self._known(column) for column in partition}
         if _UNKNOWN in known.values():
             rows.delete_partitions_of(load.connection, load.database, self.table, staged, list(known))
             return

@@ -113,7 +113,8 @@ _WRITTEN = {
 def _names(mode: str, columns: tuple[str, ...]) -> tuple[str, ...]:
     if not columns or not all(isinstance(name, str) and name for name in columns):
         raise LoadError(f'{mode} takes names of columns, one text for each: {mode}("a", "b").')
-    doubled = [name for index, name in enumerate(columns) if name in columns[:index]]
+    folded = [name.lower() for name in columns]
+    doubled = [name for index, name in enumerate(columns) if name.lower() in folded[:index]]
     if doubled:
         raise LoadError(f"{mode} names the column {shortened(doubled[0])} twice.")
     return columns

@@ -65,12 +65,11 @@ class LoadTable(TableLoad):
         carried = tuple(by_name[column.name] for column in order if by_name[column.name] not in given)
         source = self._input(carried, constants)
         staged = self._stage(session, columns, source)
-        mode = self.load_mode
-        if isinstance(mode, modes.MergeOn):
+        if isinstance(self.load_mode, modes.MergeOn):
             from etlctl.db.rows import check_merge_input
 
             with session.asking() as connection:  # before the lock: a long look at all rows
-                check_merge_input(connection, staged, mode.columns, self.doing)
+                check_merge_input(connection, staged, [key.name for key in self.mode_columns(columns)], self.doing)
         return staged, columns, source
 
     def load(self, load: OpenLoad) -> None:

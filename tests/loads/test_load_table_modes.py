@@ -132,7 +132,7 @@ def test_replace_where_refuses_a_null_partition_of_the_rows(warehouse: Warehouse
 
 def test_replace_where_of_a_column_that_is_not_there(warehouse: Warehouse) -> None:
     """Says which."""
-    with pytest.raises(LoadError, match=r"replace_where\('day'\): the rows have no such column"):
+    with pytest.raises(LoadError, match=r"replace_where\('day'\): the rows have no column day; they have: k, v"):
         with_rows(Load, (1, "a"), mode=replace_where("day"))().run()
 
 
@@ -181,6 +181,46 @@ def test_merge_on_needs_a_unique_index(warehouse: Warehouse) -> None:
     with_rows(Load, (1, "a"), mode=merge_on("k"))().run()
 
     assert warehouse.count("t") == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "columns"),
+    [
+        (merge_on("K"), {"k": "integer", "v": "text"}),
+        (merge_on("k"), {"K": "integer", "V": "text"}),
+        (replace_where("K"), {"k": "integer", "v": "text"}),
+        (replace_where("k"), {"K": "integer", "V": "text"}),
+    ],
+)
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_modes_columns_are_told_without_case(
+    warehouse: Warehouse, mode: Any, columns: dict[str, str], is_there: bool
+) -> None:
+    """As databases compare names: whether the table is there already or made from the columns."""
+    if is_there:
+        warehouse.write("CREATE TABLE t (k INTEGER UNIQUE, v TEXT)", "INSERT INTO t VALUES (1, 'old')")
+
+    with_rows(Load, (1, "a"), (2, "b"), mode=mode, columns=columns)().run()
+    with_rows(Load, (2, "B"), mode=mode, columns=columns)(number=2).run()
+
+    assert warehouse.ask("SELECT k, v FROM t ORDER BY k") == [(1, "a"), (2, "B")]
+
+
+@pytest.mark.parametrize("mode", [merge_on("vv"), merge_on("k", "vv"), replace_where("vv")])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_modes_column_that_the_rows_lack_is_refused_first(warehouse: Warehouse, mode: Any, is_there: bool) -> None:
+    """Before the table is made, with the names that there are."""
+    if is_there:
+        warehouse.write("CREATE TABLE t (k INTEGER UNIQUE, v TEXT)")
+
+    with pytest.raises(LoadError) as caught:
+        with_rows(Load, (1, "a"), mode=mode)().run()
+
+    assert str(caught.value) == (
+        f"t on warehouse: {mode!r}: the rows have no column vv; they have: k, v. Did you mean 'v'?"
+    )
+    assert bool(warehouse.ask("SELECT 1 FROM sqlite_schema WHERE name = 't'")) == is_there
+    assert warehouse.markers() == []
 
 
 def test_force_replaces_what_replace_and_partitions_wrote(warehouse: Warehouse) -> None:

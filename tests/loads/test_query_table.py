@@ -196,6 +196,34 @@ def test_query_table_merges_by_key(flights: Warehouse) -> None:
     assert flights.ask("SELECT * FROM latest ORDER BY 1") == [("AA", "2013-01-01"), ("B6", 1), ("UA", "2013-01-02")]
 
 
+@pytest.mark.parametrize("mode", [merge_on("CARRIER"), replace_where("Carrier")])
+def test_query_table_takes_its_modes_columns_without_case(flights: Warehouse, mode: Any) -> None:
+    """A key or a partition is a column of the query, however it is written."""
+
+    class Totals(QueryTable):
+        number = IntParameter(default=1)
+        query = "SELECT carrier, count(*) AS flights FROM flights GROUP BY carrier"
+
+    type("Totals", (Totals,), {"mode": mode})().run()
+    flights.write("DELETE FROM flights WHERE date = '2013-01-02'")
+    type("Totals", (Totals,), {"mode": mode})(number=2).run()
+
+    assert flights.ask("SELECT * FROM totals ORDER BY carrier") == [("AA", 1), ("UA", 2)]
+
+
+@pytest.mark.parametrize("mode", [merge_on("carier"), replace_where("carier")])
+def test_query_table_refuses_a_modes_column_that_it_has_not(flights: Warehouse, mode: Any) -> None:
+    """Before a table is made."""
+
+    class Totals(QueryTable):
+        query = "SELECT carrier, count(*) AS flights FROM flights GROUP BY carrier"
+
+    with pytest.raises(LoadError, match=r"the rows have no column carier; they have: carrier, flights. Did you mean"):
+        type("Totals", (Totals,), {"mode": mode})().run()
+
+    assert flights.ask("SELECT 1 FROM sqlite_schema WHERE name = 'totals'") == []
+
+
 def test_query_table_can_make_the_table_anew(flights: Warehouse) -> None:
     """replace(recreate=True) is create-table-as: the table has the query's columns of today."""
 
