@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from etlctl.db.table_target import TableTarget
-from etlctl.errors import CommitInsideError, EtlctlError, LoadError
+from etlctl.errors import BadDataError, CommitInsideError, EtlctlError
 from warehouse import Warehouse
 
 
@@ -75,15 +75,40 @@ def test_a_refusal_that_user_code_swallows_still_fails_the_load(warehouse: Wareh
     assert warehouse.count("t") == 0 and warehouse.markers() == []
 
 
-def test_closing_the_driver_connection_keeps_nothing(warehouse: Warehouse) -> None:
-    """SQLite rolls back; the load says whose fault it was."""
+CLOSES: dict[str, Callable[[sa.Connection], Any]] = {
+    "the driver's": lambda connection: raw_of(connection).close(),
+    "the pool's": lambda connection: connection.connection.close(),
+    "invalidate": lambda connection: connection.invalidate(),
+    "detach": lambda connection: (connection.detach(), connection.connection.close()),
+}
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+@pytest.mark.parametrize("way", CLOSES)
+def test_closing_the_connection_keeps_nothing_and_says_so(warehouse: Warehouse, way: str, goes_on: bool) -> None:
+    """SQLite rolls back; the load says whose fault it was, whatever came out of the statement after it."""
     warehouse.write("CREATE TABLE t (x)")
 
-    with pytest.raises((LoadError, CommitInsideError)), TableTarget("t", "a").transaction() as connection:
+    with pytest.raises(CommitInsideError) as caught, TableTarget("t", "a").transaction() as connection:
         connection.exec_driver_sql("INSERT INTO t VALUES (1)")
-        raw_of(connection).close()
+        CLOSES[way](connection)
+        if goes_on:
+            connection.exec_driver_sql("INSERT INTO t VALUES (2)")
 
+    assert str(caught.value).startswith(
+        "t on warehouse: closing the connection was tried inside the load's transaction"
+    )
     assert warehouse.count("t") == 0 and warehouse.markers() == []
+
+
+def test_an_error_of_the_database_that_ends_the_transaction_is_the_one_told(warehouse: Warehouse) -> None:
+    """It says more than that the transaction has ended."""
+    warehouse.write("CREATE TABLE t (x UNIQUE)", "INSERT INTO t VALUES (0)")
+
+    with pytest.raises(BadDataError, match="UNIQUE"), TableTarget("t", "a").transaction() as connection:
+        connection.exec_driver_sql("INSERT OR ROLLBACK INTO t VALUES (0)")
+
+    assert warehouse.markers() == []
 
 
 def test_statements_after_the_database_rolled_back_by_itself_are_refused(warehouse: Warehouse) -> None:

@@ -77,6 +77,6 @@ def test_as_mode_says_what_to_write(value: Any, sentence: str) -> None:
 @pytest.mark.parametrize("arguments", [(), ("",), (["a", "b"],), ("a", "a"), ("a", "A")])
 @pytest.mark.parametrize("make", [replace_where, merge_on])
 def test_modes_refuse_what_is_no_column_name(make: Any, arguments: Any) -> None:
-    """No column, an empty name, a list and the same name twice, which has no case, are errors where the class is written."""
+    """No column, an empty name, a list and a name twice, whatever its case, are errors where the class is written."""
     with pytest.raises(LoadError, match=make.__name__):
         make(*arguments)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,29 +25,41 @@ class SQLiteGuard:
 
     def __init__(self, raw: sqlite3.Connection) -> None:
         self._raw = raw
-        self.violation: str | None = None
+        self._tried: str | None = None
+        self.is_over = False
+        """The transaction is no longer in the hands of user code; a copy of Connection.info may hold the guard yet."""
+
+    @property
+    def violation(self) -> str | None:
+        """See `Guard.violation`."""
+        if self._tried is None and self._in_transaction() is None:
+            self._tried = "closing the connection"
+        return self._tried
 
     @property
     def is_intact(self) -> bool:
         """Whether the transaction is open still; SQLite itself ends one when the disk is full, for instance."""
+        return self._in_transaction() is True
+
+    def _in_transaction(self) -> bool | None:
         try:
             return self._raw.in_transaction
         except sqlite3.ProgrammingError:  # closed
-            return False
+            return None
 
     def authorize(self, action: int, first: str | None, *_: Any) -> int:
         """The authorizer: no word that ends a transaction, and nothing at all once it has ended."""
         if action == sqlite3.SQLITE_TRANSACTION:
-            self.violation = self.violation or first
+            self._tried = self._tried or first
             return sqlite3.SQLITE_DENY
         if not self._raw.in_transaction:
-            self.violation = self.violation or "a statement after the transaction had ended"
+            self._tried = self._tried or "a statement after the transaction had ended"
             return sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_OK
 
     def refuse(self, tried: str) -> None:
         """Notes the violation and raises CommitInsideError."""
-        self.violation = self.violation or tried
+        self._tried = self._tried or tried
         raise CommitInsideError(refusal(tried))
 
 
@@ -73,15 +85,20 @@ def listen(engine: sa.Engine) -> None:
     @event.listens_for(engine, "before_cursor_execute")
     def _execute(connection: sa.Connection, *_: Any) -> None:
         # the authorizer would refuse it with a bare "not authorized"
-        guard = connection.info.get(_KEY)
+        guard = _guard_of(connection)
         if guard is not None and not guard.is_intact:
             guard.refuse("a statement after the transaction had ended")
 
 
 def _refuse_under_guard(connection: sa.Connection, tried: str) -> None:
-    guard = connection.info.get(_KEY)
+    guard = _guard_of(connection)
     if guard is not None:
         guard.refuse(tried)
+
+
+def _guard_of(connection: sa.Connection) -> SQLiteGuard | None:
+    guard: SQLiteGuard | None = connection.info.get(_KEY)
+    return None if guard is None or guard.is_over else guard
 
 
 @contextmanager
@@ -95,9 +112,8 @@ def guarding(connection: sa.Connection) -> Iterator[SQLiteGuard]:
     try:
         yield guard
     finally:
+        guard.is_over = True
         info.pop(_KEY, None)
-        try:
+        # closed by user code: SQLite has rolled back, and there is nothing to take the authorizer off from
+        with suppress(sqlite3.ProgrammingError):
             raw.set_authorizer(None)
-        except sqlite3.ProgrammingError as error:
-            # closed by user code: SQLite has rolled back, and there is nothing to take the authorizer off from
-            guard.violation = guard.violation or f"close() ({error})"
