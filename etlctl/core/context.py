@@ -66,8 +66,9 @@ def current() -> Context:
     context = _context.get()
     if context is not None:
         return context
-    if _contexts:
-        return _of_other_threads()
+    inherited = _of_other_threads()
+    if inherited is not None:
+        return inherited
     made: Context = import_module(_DEFAULT).default_context()
     return made
 
@@ -103,20 +104,20 @@ def _in_place(variable: ContextVar[T | None], everywhere: list[tuple[int, T]], v
     try:
         yield
     finally:
-        everywhere.remove(entry)
+        del everywhere[next(place for place, one in enumerate(everywhere) if one is entry)]  # equal ones may be nested
         variable.reset(token)
 
 
-def _of_other_threads() -> Context:
-    """The innermost of the one thread that has any; that of all threads when they agree."""
-    entries = list(_contexts)
-    innermost = dict(entries)
+def _of_other_threads() -> Context | None:
+    """The innermost of the one other thread that has any; that of all others when they agree."""
+    here = threading.get_ident()
+    innermost = {thread: context for thread, context in list(_contexts) if thread != here}
     if len({id(context) for context in innermost.values()}) > 1:
         raise UsageError(
             "Several projects are open in this process, and this thread was started outside of all of them. Start it "
             "with contextvars.copy_context().run, in the task that it works for."
         )
-    return entries[-1][1]
+    return next(iter(innermost.values()), None)
 
 
 def _no_database(name: str | None) -> Any:
