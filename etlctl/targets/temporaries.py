@@ -36,16 +36,12 @@ def parse_temporary(name: str) -> TemporaryName | None:
 
 def this_host() -> str:
     """This machine's name as temporary names carry it."""
-    import socket  # heavy; needed when something is written
-
-    return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:63] or "-"
+    return re.sub(r"[^A-Za-z0-9_-]", "-", os.uname().nodename)[:63] or "-"
 
 
 def random_token() -> str:
     """64 bits that nobody can guess, so nobody can plant a link at the name beforehand."""
-    import secrets  # as socket
-
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 def temporary_beside(final: str, *, keep_suffix: bool, token: Callable[[], str] = random_token) -> str:
