@@ -39,6 +39,26 @@ def session_of(database: Database) -> Session | None:
     return None
 
 
+def refuse_beside(database: Database, doing: str) -> None:
+    """LoadError where this thread of work has a transaction open on `database` under another name, or of another app.
+
+    It would wait for a lock that it holds itself, until the time to wait is over.
+    """
+    for entry in _open.get():
+        other = entry.database
+        if other is database or entry.pid != os.getpid() or not database.is_same_as(other):
+            continue
+        if (other.name, other.url) == (database.name, database.url):
+            raise LoadError(
+                f"{doing}: an open transaction() or Sequence holds {other.name}, and a build() inside it would wait "
+                "for it. Build before or after, or run() the task itself, which joins the transaction."
+            )
+        raise LoadError(
+            f"{doing}: {other.name} ({other.shown_url}), on which a transaction() or Sequence is open, is the same "
+            f"database as {database.name} ({database.shown_url}), which would wait for it. Name it one way inside."
+        )
+
+
 def refuse_inside(database: Database, doing: str) -> None:
     """LoadError where a transaction is open on `database`."""
     if session_of(database) is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from etlctl.db import ambient
 from etlctl.db.dialects import dialect_for
 from etlctl.errors import SettingsError, UnavailableError
-from etlctl.settings.urls import anchored, complaint, masked_url, sqlite_file
+from etlctl.settings.urls import anchored, complaint, masked_url
 from etlctl.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -59,6 +59,10 @@ class Database:
                 self._engine, self._pid = self.dialect.make_engine(self.url), os.getpid()
             return self._engine
 
+    def is_same_as(self, other: Database) -> bool:
+        """Whether both are one database, by whatever URL: a lock on one is a lock on the other."""
+        return self is other or self.dialect.is_same(self.url, other.url)
+
     @property
     def is_absent(self) -> bool:
         """Whether there is no database yet (a SQLite file that nothing has been written to)."""
@@ -88,6 +92,7 @@ class Database:
             with self.translating(doing):
                 yield session.connection
             return
+        ambient.refuse_beside(self, doing)
         if self.is_absent:
             raise UnavailableError(
                 f"{doing}: {self.shown_url} does not exist yet. Nothing has been loaded into it, or its path is wrong."
@@ -108,6 +113,7 @@ class Database:
             with self.translating(doing), session.connection.begin_nested():
                 yield session.connection
             return
+        ambient.refuse_beside(self, doing)
         self.prepare_to_write(doing)
         with self.translating(doing), self.engine.connect() as connection:
             connection.execution_options(**{WRITE: True})
@@ -123,6 +129,7 @@ class Database:
         from etlctl.db.dialects.base import AUTOCOMMIT
 
         ambient.refuse_inside(self, doing)
+        ambient.refuse_beside(self, doing)
         self.prepare_to_write(doing)
         with self.translating(doing), self.engine.connect() as connection:
             yield connection.execution_options(**{AUTOCOMMIT: True})
@@ -195,23 +202,3 @@ class Databases:
             if found is None:
                 found = self._open[resolved, marker_table] = Database(name, resolved, marker_table)
             return found
-
-
-def same_sqlite_file(one: str, other: str, project: Path) -> bool:
-    """Whether two URLs name one SQLite file, by whatever path; relative ones begin at the project folder.
-
-    The warehouse and the state database must not be one: a load holds the write lock of its whole file, so a
-    heartbeat or an event would wait for the load.
-    """
-    first, second = (sqlite_file(anchored(url, project)) for url in (one, other))
-    if first is None or second is None:
-        return False
-    return _real(first) == _real(second)
-
-
-def _real(path: Path) -> tuple[int, int] | Path:
-    try:
-        status = path.stat()
-    except OSError:
-        return path.resolve()
-    return status.st_dev, status.st_ino

@@ -268,6 +268,7 @@ def open_session(database: Database, doing: str) -> Iterator[Session]:
     if host is not None:
         yield Session(database, host.connection, doing, host)
         return
+    ambient.refuse_beside(database, doing)
     database.prepare_to_write(doing)
     with database.translating(doing):
         connection = database.engine.connect()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from etlctl.db.connections import Databases, same_sqlite_file
+from etlctl.db.connections import Database, Databases
 from etlctl.db.table_target import TableTarget
 from etlctl.errors import SettingsError
 from etlctl.settings import ConnectionSettings, Secret
@@ -104,22 +104,19 @@ def test_the_journal_mode_is_left_as_it_is_found(warehouse: Warehouse) -> None:
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
     [
-        ("sqlite:///.etlctl/a.db", "sqlite:///.etlctl/../.etlctl/a.db", True),
-        ("sqlite:///a.db", "sqlite:///link.db", True),
-        ("sqlite:///a.db", "sqlite:///b.db", False),
-        ("sqlite:///a.db", "postgresql://host/a.db", False),
+        ("sqlite:///{}/a.db", "sqlite:///{}/folder/../a.db?timeout=5", True),
+        ("sqlite:///{}/a.db", "sqlite:///{}/link.db", True),
+        ("sqlite:///{}/new.db", "sqlite:///{}/folder/../new.db", True),
+        ("sqlite:///{}/a.db", "sqlite:///{}/b.db", False),
         ("sqlite://", "sqlite://", False),
     ],
 )
-def test_same_sqlite_file(tmp_path: Path, one: str, other: str, expected: bool) -> None:
-    """By relative path, absolute path and link."""
-    (tmp_path / ".etlctl").mkdir()
+def test_databases_of_one_file_are_the_same(tmp_path: Path, one: str, other: str, expected: bool) -> None:
+    """By whatever path, options or link, before the file exists as well; a database in memory is one of its own."""
+    (tmp_path / "folder").mkdir()
     (tmp_path / "a.db").touch()
     (tmp_path / "link.db").symlink_to("a.db")
 
-    assert same_sqlite_file(one, other, tmp_path) is expected
+    first, second = (Database("w", url.format(tmp_path)) for url in (one, other))
 
-
-def test_same_sqlite_file_compares_relative_with_absolute(tmp_path: Path) -> None:
-    """Before the file exists as well."""
-    assert same_sqlite_file("sqlite:///new.db", f"sqlite:///{tmp_path}/new.db", tmp_path)
+    assert first.is_same_as(second) is expected and second.is_same_as(first) is expected

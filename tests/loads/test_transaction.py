@@ -8,13 +8,16 @@ from typing import Any, ClassVar
 
 import pytest
 
-from etlctl.core.context import Attempt, attempting
+from etlctl.core import context
+from etlctl.core.context import Attempt, Context, attempting
 from etlctl.core.parameters import IntParameter
 from etlctl.core.task import Task
+from etlctl.db.connections import Databases
 from etlctl.db.table_target import TableTarget
 from etlctl.errors import BadDataError, CommitInsideError, LoadError, SettingsError
 from etlctl.loads.sequence import transaction
 from etlctl.loads.table import LoadTable
+from etlctl.settings import ConnectionSettings, Secret
 from warehouse import Warehouse, ended, forked
 
 
@@ -50,6 +53,43 @@ def test_loads_in_the_block_are_committed_together(warehouse: Warehouse) -> None
         assert warehouse.ask("SELECT name FROM sqlite_schema WHERE name IN ('t', 'by_hand')") == []
 
     assert warehouse.count("t") == 3 and warehouse.count("by_hand") == 1 and len(warehouse.markers()) == 2
+
+
+@pytest.mark.parametrize("spelling", ["folder/../warehouse.db", "link.db", "warehouse.db?timeout=5"])
+def test_another_name_of_the_same_file_is_refused_at_once(warehouse: Warehouse, spelling: str) -> None:
+    """It would wait a minute for the lock of its own process, and then blame another one."""
+    folder = warehouse.file.parent
+    (folder / "folder").mkdir(parents=True)
+    (folder / "link.db").symlink_to(warehouse.file)
+    url = f"sqlite:///{folder}/{spelling}"
+    other = type("Load", (Load,), {"connection": url})(1)
+    Load(2).run()
+
+    with pytest.raises(LoadError, match="is the same database as") as caught, transaction("warehouse"):
+        other.run()
+    assert str(folder / "warehouse.db") in str(caught.value) and url in str(caught.value)
+
+    with pytest.raises(LoadError, match="is the same database as"), transaction("warehouse"):
+        TableTarget("t", "a", url).touch()
+
+    other.run()
+    assert warehouse.count("t") == 4
+
+
+def test_a_build_inside_the_block_is_refused_at_once(warehouse: Warehouse) -> None:
+    """Its own connection to the same database would wait for the block."""
+    beside = Databases(
+        {"warehouse": ConnectionSettings("warehouse", Secret("sqlite:///.etlctl/warehouse.db"))},
+        "warehouse",
+        warehouse.project,
+    )
+
+    with pytest.raises(LoadError, match=r"build\(\) inside it would wait"), transaction("warehouse"):
+        Load(1).run()
+        with context.use(Context(project=warehouse.project, database=beside.get)):
+            Load(2).run()
+
+    assert warehouse.markers() == []
 
 
 def test_an_error_in_the_block_takes_everything_back(warehouse: Warehouse) -> None:

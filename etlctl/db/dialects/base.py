@@ -102,6 +102,9 @@ class Dialect(Protocol):
     def is_absent(self, url: str) -> bool:
         """True where there is no database yet (a SQLite file), so that reading finds nothing and must not make it."""
 
+    def is_same(self, url: str, other: str) -> bool:
+        """Whether two URLs are one database for certain, so that a lock on one is a lock on the other."""
+
     def prepare_to_write(self, url: str) -> None:
         """Makes what a first write needs (the folder of a SQLite file). Raises OSError."""
 

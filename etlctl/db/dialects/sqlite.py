@@ -17,6 +17,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -87,6 +88,11 @@ class SQLiteDialect:
             return file is not None and not file.exists()
         except OSError:  # a folder that may not be looked into: opening the file tells it in better words
             return False
+
+    def is_same(self, url: str, other: str) -> bool:
+        """Whether both have one file, by whatever path or link."""
+        first, second = sqlite_file(url), sqlite_file(other)
+        return first is not None and second is not None and _real(first) == _real(second)
 
     def prepare_to_write(self, url: str) -> None:
         """Makes the folder of the file."""
@@ -225,6 +231,14 @@ class SQLiteDialect:
     def _create_table_sql(self, name: str, columns: Sequence[Column], schema: str) -> str:
         table = table_of(name, columns, self.type_ddl, schema=schema)
         return str(CreateTable(table).compile(dialect=sqlite_dialect()))
+
+
+def _real(path: Path) -> tuple[int, int] | Path:
+    try:
+        status = path.stat()
+    except OSError:  # not there yet
+        return path.resolve()
+    return status.st_dev, status.st_ino
 
 
 def _staging_table(name: str, columns: Sequence[Column]) -> sa.TableClause:
