@@ -142,6 +142,17 @@ class TableLoad(MarkedLoad):
             return modes.default_mode(self.values)
         return modes.as_mode(self.mode, where=type(self).__name__)
 
+    def run(self) -> Any:
+        """See MarkedLoad; the marker table is refused as a target before anything is written."""
+        markers = self.database.marker_table
+        if str(self.table).lower() == markers.lower():
+            raise LoadError(
+                f"{self.doing}: {shortened(markers)} is the marker table of {self.database.name}, which tells what has "
+                "been loaded. Give the load another table, or "
+                f'[connections.{self.database.name}] another marker_table = "…".'
+            )
+        return super().run()
+
     def mode_columns(self, columns: Sequence[Column]) -> tuple[Column, ...]:
         """Those of `columns` that the mode names, in its order and whatever its case; LoadError for one there is not.
 

@@ -38,6 +38,8 @@ class Entry(NamedTuple):
     origin: str
     is_literal: bool = False
     """Taken as it is: `${` in it means nothing."""
+    table_origin: str = ""
+    """Where the table that holds it begins, in a file."""
 
 
 Entries: TypeAlias = dict[KeyPath, Entry]
@@ -142,7 +144,7 @@ def _collect(
             raise _unknown(document, here, tree, is_top=len(path) == skip)
         if isinstance(known, Key):
             _check_kind(document, here, known.kind, value)
-            layer.entries[here[skip:]] = Entry(value, document.at(here) + note)
+            layer.entries[here[skip:]] = Entry(value, document.at(here) + note, table_origin=document.at(path) + note)
         else:
             _collect(document, _table(document, value, here), known, here, skip, layer, note)
 

@@ -113,11 +113,13 @@ def _connection(resolver: _Resolver, name: str, at: str) -> ConnectionSettings:
     default = keys.CONNECTION_URL.default if name == DEFAULT_NAME else None
     if default is None and url not in resolver.entries:
         raise SettingsError(f"{at}: '{dotted(url[:-1])}' has no url. Give it one: url = \"sqlite:///PATH\".")
-    return ConnectionSettings(
-        name=name,
-        url=resolver.url(url, default),
-        marker_table=resolver.text(table, keys.MARKER_TABLE.default or ""),
-    )
+    markers = resolver.text(table, keys.MARKER_TABLE.default or "")
+    if not markers.isprintable():
+        raise SettingsError(
+            f"{_at(resolver.entry(table, markers), table)} is '{printable(markers)}', which no table can be called. "
+            "Leave its control characters out."
+        )
+    return ConnectionSettings(name=name, url=resolver.url(url, default), marker_table=markers)
 
 
 def _default_connection(resolver: _Resolver, connections: Mapping[str, ConnectionSettings]) -> str:
@@ -145,6 +147,7 @@ def _params(resolver: _Resolver) -> Mapping[str, Mapping[str, Any]]:
     for path in resolver.entries:
         if path[0] == "params":
             entry = resolver.entry(path, None)
+            resolver.origins.setdefault(dotted(path[:2]), entry.table_origin)
             families.setdefault(path[1], {})[path[2]] = resolver.expand(entry, entry.value, path)
     return MappingProxyType({family: MappingProxyType(values) for family, values in families.items()})
 

@@ -211,6 +211,15 @@ def test_environment_variable_that_cannot_be_used_is_named(
     assert sentence in _sentence(load_text, None, {name: value})
 
 
+@pytest.mark.parametrize("name", [r"a\u0000b", r"a\nb", r"\u001b[31m", ""])
+def test_marker_table_that_is_no_name_is_refused(load_text: Loader, name: str) -> None:
+    """No database can hold it; found before anything runs, with its place."""
+    shown = _sentence(load_text, f'[connections.warehouse]\nmarker_table = "{name}"')
+
+    assert shown.startswith(f"{F}:2: 'connections.warehouse.marker_table' ")
+    assert shown.isprintable()
+
+
 def test_environment_variable_that_fits_two_connections_is_refused(load_text: Loader) -> None:
     """wh-1 and wh_1 share a variable; using it would be a guess."""
     text = "default_connection='wh-1'\nconnections.wh-1.url='sqlite:///a'\nconnections.wh_1.url='sqlite:///b'"

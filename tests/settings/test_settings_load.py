@@ -62,6 +62,7 @@ def test_load_reads_the_example_of_the_design_with_an_origin_for_each_value(load
         "state.url": "config/etlctl.toml:6",
         "connections.warehouse.url": "config/etlctl.toml:8",
         "connections.warehouse.marker_table": "config/etlctl.toml:9",
+        "params.LoadFlights": "config/etlctl.toml:10",
         "params.LoadFlights.batch": "config/etlctl.toml:11",
     }
 
@@ -164,6 +165,7 @@ def test_params_keep_the_values_of_toml_and_expand_their_texts(load_text: Loader
         "options": {"deep": {"x": "<${B}>"}},
     }
     assert settings.origins['params."sales.Load".n'] == "config/etlctl.toml:3"
+    assert settings.origins['params."sales.Load"'] == "config/etlctl.toml:2"
 
 
 def test_settings_are_frozen_to_the_bottom(load_text: Loader) -> None:
