@@ -31,6 +31,9 @@ LARGEST_FIELD = 64 * 1024 * 1024
 PROGRESS_EVERY = 8192
 """Records between two calls of `progress`, about."""
 
+_DELIMITERS = ";\t|,:"
+"""What fields end with in the wild."""
+
 _BATCH = 64
 _BLOCK = 1 << 16
 
@@ -151,6 +154,10 @@ class SourceFile:
         self._batch = []
 
     def _check_header(self) -> None:
+        if not self._names:
+            raise BadDataError(
+                f"{_place(self.shown, 1)}: is empty, where the header with the names of the columns is expected"
+            )
         for number, name in enumerate(self._names, start=1):
             if not name.strip():
                 raise BadDataError(f"{self.shown}: line 1: field {number} of the header has no name")
@@ -160,12 +167,25 @@ class SourceFile:
                 raise BadDataError(f"{place}: twice in the header, as field {first} and as field {number}")
         for name in self._wanted:
             if name not in self._names:
-                there_are = ", ".join(shortened(found) for found in self._names)
-                raise BadDataError(
-                    f"{self.shown}: line 1: the header has no column {shortened(name)}; "
-                    f"it has: {shortened(there_are, 300)}."
-                    f"{did_you_mean(name, self._names)} For a file without a header say header = False."
+                raise BadDataError(f"{_place(self.shown, 1)}: the header {self._lacking(name)}")
+
+    def _lacking(self, name: str) -> str:
+        """What the header is, which has no column `name`; a header that another delimiter would cut well says so."""
+        if len(self._names) == 1:
+            only = self._names[0]
+            cuts = (mark for mark in _DELIMITERS if not set(self._wanted).isdisjoint(only.split(mark)))
+            if mark := next(cuts, None):
+                written = "\\t" if mark == "\t" else mark
+                return (
+                    f"is one field, {shortened(only)}, and has no column {shortened(name)}. "
+                    f'Set delimiter = "{written}" in the task if that is where its fields end.'
                 )
+        there_are = ", ".join(shortened(found) for found in self._names)
+        free = [found for found in self._names if found not in self._wanted]
+        return (
+            f"has no column {shortened(name)}; it has: {shortened(there_are, 300)}."
+            f"{did_you_mean(name, free)} For a file without a header say header = False."
+        )
 
     def _miscounted(self, record: list[str], width: int) -> BadDataError:
         place = _place(self.shown, self._batch_line)

@@ -225,12 +225,33 @@ NO_HEADER = "For a file without a header say header = False."
         ("a,b,a\n1,2,3\n", "line 1, column a: twice in the header, as field 1 and as field 3"),
         ("a,,b\n1,2,3\n", "line 1: field 2 of the header has no name"),
         ("a,B\n1,2\n", f"line 1: the header has no column b; it has: a, B. Did you mean 'B'? {NO_HEADER}"),
+        ("a,a1\n1,2\n", f"line 1: the header has no column b; it has: a, a1. {NO_HEADER}"),
+        (
+            "a;b\n1;2\n",
+            'line 1: the header is one field, a;b, and has no column a. Set delimiter = ";" in the task if that is '
+            "where its fields end.",
+        ),
+        (
+            "b\ta\n1\t2\n",
+            'line 1: the header is one field, b\\ta, and has no column a. Set delimiter = "\\t" in the task if that is '
+            "where its fields end.",
+        ),
+        ("x;1\n1\n", f"line 1: the header has no column a; it has: x;1. {NO_HEADER}"),
+        ("\na,b\n1,2\n", "line 1: is empty, where the header with the names of the columns is expected"),
+        ("\n", "line 1: is empty, where the header with the names of the columns is expected"),
         ("1,2\n3,4\n", f"line 1: the header has no column a; it has: 1, 2. {NO_HEADER}"),
     ],
 )
 def test_source_refuses_what_is_not_certain(write: Write, content: str | bytes, sentence: str) -> None:
     """Each fault is one sentence with file, line and column."""
     assert failure_of(write(content), "a", "b") == f"f.csv: {sentence}"
+
+
+def test_source_suggests_no_column_that_has_its_place(write: Write) -> None:
+    """`id` is the file's `id` already, so it is not what `d` was meant to be."""
+    assert failure_of(write("id,v\n1,2\n"), "id", "v", "d").startswith(
+        "f.csv: line 1: the header has no column d; it has: id, v. For a file"
+    )
 
 
 def test_source_without_header_counts_fields_by_the_columns(write: Write) -> None:
