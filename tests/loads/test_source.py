@@ -228,13 +228,17 @@ NO_HEADER = "For a file without a header say header = False."
         ("a,a1\n1,2\n", f"line 1: the header has no column b; it has: a, a1. {NO_HEADER}"),
         (
             "a;b\n1;2\n",
-            'line 1: the header is one field, a;b, and has no column a. Set delimiter = ";" in the task if that is '
-            "where its fields end.",
+            (
+                'line 1: the header is one field, a;b, and has no column a. Set delimiter = ";" in the task if that '
+                "is where its fields end."
+            ),
         ),
         (
             "b\ta\n1\t2\n",
-            'line 1: the header is one field, b\\ta, and has no column a. Set delimiter = "\\t" in the task if that is '
-            "where its fields end.",
+            (
+                'line 1: the header is one field, b\\ta, and has no column a. Set delimiter = "\\t" in the task if '
+                "that is where its fields end."
+            ),
         ),
         ("x;1\n1\n", f"line 1: the header has no column a; it has: x;1. {NO_HEADER}"),
         ("\na,b\n1,2\n", "line 1: is empty, where the header with the names of the columns is expected"),
