@@ -184,8 +184,9 @@ class Relationship(Check):
         named = sa.table(quoted(table), sa.column(quoted(other)), schema=quoted(schema) if schema else None)
         parent = named.alias("etlctl_parent")
         column = checked.column(self.column)
-        is_there = sa.exists(sa.select(sa.literal(1)).select_from(parent).where(parent.c[other] == column))
-        return _values_that(checked, column, sa.not_(is_there), "missing value")
+        # and not a correlated EXISTS: without an index on the parent that reads all of it for each row
+        keys = sa.select(parent.c[other]).where(parent.c[other].is_not(None))
+        return _values_that(checked, column, column.not_in(keys), "missing value")
 
 
 @dataclass(frozen=True)
@@ -277,7 +278,9 @@ def run_checks(
     """
     import sqlalchemy as sa
 
-    whole = sa.table(table, *(sa.column(column.name) for column in load_rows.c), schema=schema)
+    from etlctl.db.words import quoted
+
+    whole = sa.table(table, *(sa.column(quoted(column.name)) for column in load_rows.c), schema=schema)
     failed = []
     for check in checks:
         if not isinstance(check, Check):

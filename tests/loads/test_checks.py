@@ -58,6 +58,36 @@ def run(connection: sa.Connection, rows: Sequence[Any], *checks: Any, params: di
     )
 
 
+def steps_of_relationship(connection: sa.Connection, rows: int) -> int:
+    """How many thousand steps of SQLite's machine it takes for as many rows as keys."""
+    connection.exec_driver_sql("DELETE FROM staged")
+    connection.exec_driver_sql('DELETE FROM "air lines"')
+    numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) SELECT i"
+    connection.exec_driver_sql(f"INSERT INTO staged (carrier) {numbers} FROM n")
+    connection.exec_driver_sql(f'INSERT INTO "air lines" {numbers} FROM n')
+    counted = 0
+
+    def step() -> int:
+        nonlocal counted
+        counted += 1
+        return 0
+
+    raw: Any = connection.connection.driver_connection
+    raw.set_progress_handler(step, 1000)
+    try:
+        run(connection, [], relationship("carrier", to='air lines.co"de'))
+    finally:
+        raw.set_progress_handler(None, 0)
+    return counted
+
+
+def test_relationship_grows_with_the_rows_and_not_with_their_square(connection: sa.Connection) -> None:
+    """It runs while the database is locked, and the parent may have no index."""
+    small, large = steps_of_relationship(connection, 1000), steps_of_relationship(connection, 4000)
+
+    assert 0 < small < large < 6 * small
+
+
 GOOD = [(3, "UA", "2013-01-02", 1.5), (4, "AA", "2013-01-02", 0), (5, None, "2013-01-03", None)]
 
 
