@@ -11,12 +11,13 @@ Iterative throughout: a chain of 10,000 tasks is 10,000 levels and no recursion.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from typing import Any
 
 from etlctl.core.events import Event
 from etlctl.core.target import exists_in_bulk
 from etlctl.core.task import Completeness, Task, outputs_of, requirements_of
+from etlctl.core.text import shortened
 from etlctl.errors import BrokenTaskError, CycleError, EtlctlError, SettingsError
 
 _logger = logging.getLogger("etlctl")
@@ -59,6 +60,7 @@ class Graph:
         self._deep = deep
         self._forced = frozenset(forced)
         self._ordered = 0
+        self._claims: dict[Hashable, Node] = {}
 
     def add(self, tasks: Iterable[Task]) -> list[Node]:
         """Resolves `tasks` and what they need, and returns their nodes, in order. Raises CycleError.
@@ -114,6 +116,7 @@ class Graph:
         targets: list[tuple[Node, list[Any]]] = []
         for node in level:
             try:
+                self._check_claim(node)
                 kind = type(node.task).completeness()
                 if kind is Completeness.OUTPUTS:
                     targets.append((node, outputs_of(node.task)))
@@ -137,6 +140,17 @@ class Graph:
                 node.task.trigger_event(Event.DEPENDENCY_PRESENT, node.task)
             elif node.complete is False and node.task.is_external:
                 node.task.trigger_event(Event.DEPENDENCY_MISSING, node.task)
+
+    def _check_claim(self, node: Node) -> None:
+        claim = node.task.claim()
+        if claim is None:
+            return
+        first = self._claims.setdefault(claim, node)
+        if first is not node:
+            raise BrokenTaskError(
+                f"{node.task.label} has the same marker as {first.task.label}, {shortened(str(claim), 200)}, "
+                "so only one would ever be loaded. Let update_id tell them apart; the default, the task id, does."
+            )
 
     def _expand(self, level: list[Node]) -> list[Node]:
         found: list[Node] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from copy import copy
 from enum import Enum
 from typing import Any, ClassVar, TypeVar
@@ -76,6 +76,13 @@ class Task(Parametrized, EventSource):
 
     def on_failure(self, exception: BaseException) -> Any:
         """Called when the task failed; what it returns, if text, is shown beneath the error."""
+
+    def claim(self) -> Hashable | None:
+        """What no other task of a graph may make, besides being complete by it: the marker of a load. None for nothing.
+
+        Two different tasks with one claim would hide each other: the second is found complete when the first has run.
+        """
+        return None
 
     def check_settings(self) -> Any:
         """Called for a task that is to run, before any does: raises SettingsError for what the settings lack."""

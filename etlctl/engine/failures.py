@@ -20,7 +20,7 @@ _MOST_LINES = 20
 
 
 def lines_of(error: BaseException) -> tuple[str, ...]:
-    """The error's text as printable lines, the first of them the reason; the kind's name where it helps."""
+    """The error's text and notes as printable lines, the first of them the reason; the kind's name where it helps."""
     text = _text_of(error)
     if isinstance(error, SystemExit):
         text = f"its code called sys.exit({error.code!r})"
@@ -31,7 +31,8 @@ def lines_of(error: BaseException) -> tuple[str, ...]:
     lines = [shortened(line, 500) for line in text.splitlines() if line.strip()]
     if len(lines) > _MOST_LINES:
         lines = [*lines[:_MOST_LINES], f"… {len(lines) - _MOST_LINES} more lines"]
-    return tuple(lines) or (type(error).__name__,)
+    notes = [shortened(str(note), 500) for note in getattr(error, "__notes__", ())]
+    return (*(lines or [type(error).__name__]), *notes)
 
 
 def _text_of(error: BaseException) -> str:

@@ -22,7 +22,7 @@ from etlctl.core.task import Task
 from etlctl.core.text import shortened, snake_case
 from etlctl.db.columns import BadValueError, Column, ColumnType, Kind
 from etlctl.db.table_target import TableTarget
-from etlctl.errors import AlreadyLoaded, LoadError
+from etlctl.errors import AlreadyLoaded, LoadError, TornLoadError
 from etlctl.loads import columns as columns_module
 from etlctl.loads import modes
 from etlctl.suggest import did_you_mean
@@ -71,9 +71,17 @@ class MarkedLoad(Task):
 
     def output(self) -> Any:
         """The marker."""
-        given = self.update_id() if callable(self.update_id) else self.update_id  # Luigi's sqla has a method
+        given = self._given_id
         key = self.update_key if given == self.task_id else None
         return TableTarget(self.table, given, self.connection, update_key=key)
+
+    def claim(self) -> Any:
+        """The marker, which two tasks must not share."""
+        return f"{self.table}/{self._given_id} on {self.connection or 'the default connection'}"
+
+    @property
+    def _given_id(self) -> Any:
+        return self.update_id() if callable(self.update_id) else self.update_id  # Luigi's sqla has a method
 
     def run(self) -> Any:
         """Loads once: returns without doing anything when the marker is there, here or by the time the lock is had."""
@@ -94,6 +102,11 @@ class MarkedLoad(Task):
                     attempt.rows = load.rows
         except AlreadyLoaded as loaded:
             attempt.notes.append(str(loaded))
+        except TornLoadError:
+            raise
+        except Exception as error:
+            error.add_note(f"{self.doing}: nothing was loaded, the table is as it was")
+            raise
 
     @property
     def doing(self) -> str:
