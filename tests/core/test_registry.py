@@ -48,7 +48,7 @@ LOAD = """\
 from etlctl import Task
 
 
-class RegistryFlights(Task):
+class LoadForRegistry(Task):
     pass
 """
 
@@ -68,12 +68,12 @@ def test_registry_folder_is_the_package_of_its_own_name(folder: Write) -> None:
         "reports.py",
         """
         from etlctl import Task, requires
-        from PACKAGE.flights import RegistryFlights
+        from PACKAGE.flights import LoadForRegistry
         from . import flights
 
-        @requires(RegistryFlights)
+        @requires(LoadForRegistry)
         class Daily(Task):
-            same = flights.RegistryFlights is RegistryFlights
+            same = flights.LoadForRegistry is LoadForRegistry
         """,
     )
     before = list(sys.path)
@@ -81,12 +81,12 @@ def test_registry_folder_is_the_package_of_its_own_name(folder: Write) -> None:
     registry = Registry.load(root)
 
     assert sys.path == before
-    assert families(registry) == ["Daily", "RegistryFlights"]
+    assert families(registry) == ["Daily", "LoadForRegistry"]
     module = import_module(f"{root.name}.flights")
-    assert registry.find("RegistryFlights") is module.RegistryFlights is find_class("RegistryFlights")
+    assert registry.find("LoadForRegistry") is module.LoadForRegistry is find_class("LoadForRegistry")
     assert registry.find("Daily").same  # type: ignore[attr-defined]
     assert registry.packages == (root.name,)
-    assert Registry.load(root).find("RegistryFlights") is module.RegistryFlights, "again is free"
+    assert Registry.load(root).find("LoadForRegistry") is module.LoadForRegistry, "again is free"
 
 
 def test_registry_takes_a_folder_with_an_initial_module_and_nested_ones(folder: Write) -> None:
@@ -97,11 +97,11 @@ def test_registry_takes_a_folder_with_an_initial_module_and_nested_ones(folder: 
         "one/__init__.py",
         "",
         "one/deep.py",
-        LOAD.replace("RegistryFlights", "Deep"),
+        LOAD.replace("LoadForRegistry", "Deep"),
         "two/bare.py",
-        LOAD.replace("RegistryFlights", "Bare"),
+        LOAD.replace("LoadForRegistry", "Bare"),
         "two/three/lower.py",
-        LOAD.replace("RegistryFlights", "Lower"),
+        LOAD.replace("LoadForRegistry", "Lower"),
         "__main__.py",
         "raise SystemExit('a program, not a pipeline')",
         "data/notes.txt",
@@ -121,7 +121,7 @@ def test_registry_module_names_of_the_standard_library_shadow_nothing(folder: Wr
         "json.py",
         "import json\nfrom etlctl import Task\nclass FromJson(Task):\n    text = json.dumps([1])\n",
         "click.py",
-        LOAD.replace("RegistryFlights", "FromClick"),
+        LOAD.replace("LoadForRegistry", "FromClick"),
     )
 
     registry = Registry.load(root)
@@ -233,13 +233,13 @@ BROKEN = {
 def test_registry_reports_a_broken_module_alone_with_file_and_line(kind: str, folder: Write) -> None:
     """Whatever it does at import; the others work."""
     text, line, said = BROKEN[kind]
-    root = folder("good.py", LOAD, "other.py", LOAD.replace("RegistryFlights", "Other"))
+    root = folder("good.py", LOAD, "other.py", LOAD.replace("LoadForRegistry", "Other"))
     (root / "bad.py").write_text(text)
 
     registry = Registry.load(root)
 
     (broken,) = registry.broken
-    assert families(registry) == ["RegistryFlights", "Other"]
+    assert families(registry) == ["LoadForRegistry", "Other"]
     assert (broken.module, broken.path, broken.line) == (f"{root.name}.bad", str(root / "bad.py"), line)
     assert said in broken.message
     assert str(broken).startswith(f"{root / 'bad.py'}:{line}: " if line else f"{root / 'bad.py'}: ")
@@ -274,7 +274,7 @@ def test_registry_reports_a_module_that_cannot_be_read_alone(folder: Write) -> N
 
     registry = Registry.load(root)
 
-    assert families(registry) == ["RegistryFlights"]
+    assert families(registry) == ["LoadForRegistry"]
     assert [one.module for one in registry.broken] == [f"{root.name}.bad"]
 
 
@@ -291,15 +291,15 @@ def test_registry_find_of_a_task_in_a_broken_module_says_why(folder: Write) -> N
         "bad.py",
         LOAD + "\n\nclass Later(Task):\n    pass\n\nraise ValueError('too late')\n",
         "worse.py",
-        LOAD.replace("RegistryFlights", "Worse") + "def (:\n",
+        LOAD.replace("LoadForRegistry", "Worse") + "def (:\n",
         "good.py",
-        LOAD.replace("RegistryFlights", "Good"),
+        LOAD.replace("LoadForRegistry", "Good"),
     )
     registry = Registry.load(root)
 
     assert families(registry) == ["Good"]
     assert registry.find("Good").task_family == "Good"
-    for name, place in (("RegistryFlights", "bad.py:11"), ("Later", "bad.py:11"), ("Worse", "worse.py:6")):
+    for name, place in (("LoadForRegistry", "bad.py:11"), ("Later", "bad.py:11"), ("Worse", "worse.py:6")):
         with pytest.raises(PipelineImportError, match=f"{name} cannot be used: its module fails to import.*{place}"):
             registry.find(name)
     with pytest.raises(
@@ -315,7 +315,7 @@ def test_registry_broken_initial_module_is_an_error_of_the_folder(folder: Write)
         Registry.load(root)
     assert root.name not in sys.modules
     (root / "__init__.py").write_text("")
-    assert families(Registry.load(root)) == ["RegistryFlights"]
+    assert families(Registry.load(root)) == ["LoadForRegistry"]
 
 
 # -- names
@@ -324,8 +324,8 @@ def test_registry_broken_initial_module_is_an_error_of_the_folder(folder: Write)
 def test_registry_find_suggests(folder: Write) -> None:
     """A mistyped name finds the nearest; nothing near is no suggestion."""
     registry = Registry.load(folder("flights.py", LOAD))
-    with pytest.raises(TaskNotFoundError, match=r"No task is named 'RegistryFligths'.*Did you mean 'RegistryFlights'"):
-        registry.find("RegistryFligths")
+    with pytest.raises(TaskNotFoundError, match=r"No task is named 'LoadForRegistyr'.*Did you mean 'LoadForRegistry'"):
+        registry.find("LoadForRegistyr")
     with pytest.raises(TaskNotFoundError) as caught:
         registry.find("\x1b[31mX")
     assert "\x1b" not in str(caught.value)
@@ -334,13 +334,13 @@ def test_registry_find_suggests(folder: Write) -> None:
 
 def test_registry_two_tasks_of_one_name_name_both_files_when_asked_for(folder: Write) -> None:
     """Only that name is an error; the others are found, and both are listed."""
-    root = folder("a.py", LOAD, "b.py", "\n\n" + LOAD, "c.py", LOAD.replace("RegistryFlights", "Other"))
+    root = folder("a.py", LOAD, "b.py", "\n\n" + LOAD, "c.py", LOAD.replace("LoadForRegistry", "Other"))
     registry = Registry.load(root)
 
-    assert families(registry) == ["RegistryFlights", "RegistryFlights", "Other"]
+    assert families(registry) == ["LoadForRegistry", "LoadForRegistry", "Other"]
     assert registry.find("Other")
     with pytest.raises(AmbiguousTaskError) as caught:
-        registry.find("RegistryFlights")
+        registry.find("LoadForRegistry")
     assert f"{root / 'a.py'}:4 and {root / 'b.py'}:6" in str(caught.value)
     assert "namespace" in str(caught.value)
 
@@ -351,20 +351,20 @@ def test_registry_a_subclass_with_its_parents_name_stands_for_it(folder: Write) 
         "base.py",
         LOAD,
         "own.py",
-        "from PACKAGE import base\n\n\nclass RegistryFlights(base.RegistryFlights):\n    own = True\n",
+        "from PACKAGE import base\n\n\nclass LoadForRegistry(base.LoadForRegistry):\n    own = True\n",
     )
-    assert Registry.load(root).find("RegistryFlights").__module__ == f"{root.name}.own"
+    assert Registry.load(root).find("LoadForRegistry").__module__ == f"{root.name}.own"
 
 
 def test_registry_an_externalized_twin_does_not_stand_for_its_task(folder: Write) -> None:
     """externalize(Class) in a requires() makes a class that the registry never hands out."""
     root = folder(
         "flights.py",
-        LOAD + "\n\nfrom etlctl import externalize\nTwin = externalize(RegistryFlights)\n",
+        LOAD + "\n\nfrom etlctl import externalize\nTwin = externalize(LoadForRegistry)\n",
     )
     registry = Registry.load(root)
-    assert families(registry) == ["RegistryFlights"]
-    assert not registry.find("RegistryFlights")().is_external
+    assert families(registry) == ["LoadForRegistry"]
+    assert not registry.find("LoadForRegistry")().is_external
 
 
 def test_registry_a_class_defined_twice_is_what_its_name_means_now(folder: Write) -> None:
@@ -392,7 +392,7 @@ def test_registry_a_class_defined_twice_is_what_its_name_means_now(folder: Write
 
 
 def test_registry_namespaces_tell_two_of_one_name_apart(folder: Write) -> None:
-    """`shop.RegistryFlights` and `RegistryFlights` are two names."""
+    """`shop.LoadForRegistry` and `LoadForRegistry` are two names."""
     root = folder(
         "a.py",
         LOAD,
@@ -403,23 +403,23 @@ def test_registry_namespaces_tell_two_of_one_name_apart(folder: Write) -> None:
     )
     registry = Registry.load(root)
 
-    assert families(registry) == ["RegistryFlights", "own.RegistryFlights", "shop.RegistryFlights"]
-    assert registry.find("shop.RegistryFlights").__module__ == f"{root.name}.b"
-    assert registry.find("RegistryFlights").__module__ == f"{root.name}.a"
+    assert families(registry) == ["LoadForRegistry", "own.LoadForRegistry", "shop.LoadForRegistry"]
+    assert registry.find("shop.LoadForRegistry").__module__ == f"{root.name}.b"
+    assert registry.find("LoadForRegistry").__module__ == f"{root.name}.a"
 
 
 def test_registry_lists_only_the_projects_own_tasks(folder: Write) -> None:
     """Neither etlctl's classes nor tasks that some library of the user brings."""
     registry = Registry.load(folder("flights.py", LOAD + "\n\nfrom etlctl import WrapperTask\n"))
-    assert families(registry) == ["RegistryFlights"]
+    assert families(registry) == ["LoadForRegistry"]
 
 
 def test_registry_place_of_class_is_file_and_line(folder: Write) -> None:
     """`flights.py:4`; a class without a file is told by its module."""
     root = folder("flights.py", LOAD)
-    assert place_of_class(Registry.load(root).find("RegistryFlights")) == f"{root / 'flights.py'}:4"
+    assert place_of_class(Registry.load(root).find("LoadForRegistry")) == f"{root / 'flights.py'}:4"
     assert (
-        place_of_class(type("Made", (Registry.load(root).find("RegistryFlights"),), {"__module__": "nowhere"}))
+        place_of_class(type("Made", (Registry.load(root).find("LoadForRegistry"),), {"__module__": "nowhere"}))
         == "nowhere"
     )
 
@@ -435,13 +435,13 @@ def test_registry_takes_installed_packages_besides_or_instead(folder: Write, tmp
         "__init__.py",
         "",
         "etl/__init__.py",
-        LOAD.replace("RegistryFlights", "Initial"),
+        LOAD.replace("LoadForRegistry", "Initial"),
         "etl/sales.py",
-        LOAD.replace("RegistryFlights", "Sales"),
+        LOAD.replace("LoadForRegistry", "Sales"),
         "etl/bad.py",
         "\n1 / 0\n",
         "other.py",
-        LOAD.replace("RegistryFlights", "Elsewhere"),
+        LOAD.replace("LoadForRegistry", "Elsewhere"),
         package=acme,
     )
     sys.path.insert(0, str(tmp_path))
@@ -453,7 +453,7 @@ def test_registry_takes_installed_packages_besides_or_instead(folder: Write, tmp
     assert [str(one) for one in alone.broken] == [
         f"{tmp_path / acme / 'etl' / 'bad.py'}:2: ZeroDivisionError: division by zero"
     ]
-    assert families(both) == ["RegistryFlights", "Sales"]
+    assert families(both) == ["LoadForRegistry", "Sales"]
     with pytest.raises(TaskNotFoundError):
         both.find("Elsewhere")
 
@@ -461,12 +461,12 @@ def test_registry_takes_installed_packages_besides_or_instead(folder: Write, tmp
 def test_registry_reports_a_missing_or_broken_installed_package(folder: Write, tmp_path: Path) -> None:
     """A module that is not installed, or whose package raises, is reported like any other; the rest works."""
     acme = f"acme_{os.getpid()}_{next(_number)}"
-    folder("__init__.py", "\n\n1 / 0\n", "etl.py", LOAD.replace("RegistryFlights", "Sales"), package=acme)
+    folder("__init__.py", "\n\n1 / 0\n", "etl.py", LOAD.replace("LoadForRegistry", "Sales"), package=acme)
     sys.path.insert(0, str(tmp_path))
 
     registry = Registry.load(folder("flights.py", LOAD), ["no_such_package.etl", f"{acme}.etl"])
 
-    assert families(registry) == ["RegistryFlights"]
+    assert families(registry) == ["LoadForRegistry"]
     missing, broken = registry.broken
     assert str(missing) == "no_such_package.etl: ModuleNotFoundError: No module named 'no_such_package'"
     assert broken.message == f"ZeroDivisionError: division by zero ({tmp_path / acme / '__init__.py'}:3)"
@@ -481,7 +481,7 @@ def test_install_package_is_found_by_imports_in_fresh_code(folder: Write) -> Non
     package = install_package(root)
 
     assert str(root.parent) not in sys.path
-    assert import_module(f"{root.name}.flights").RegistryFlights.__module__ == f"{root.name}.flights"
+    assert import_module(f"{root.name}.flights").LoadForRegistry.__module__ == f"{root.name}.flights"
     assert install_package(root) is package
 
 
