@@ -126,6 +126,7 @@ class DumpTable(Task):
         import sqlalchemy as sa
 
         from etlctl.db import tables
+        from etlctl.db.words import named_table
 
         with self.database.reading(self._doing) as connection:
             there = tables.existing(connection, self.database, self.table)
@@ -135,8 +136,8 @@ class DumpTable(Task):
                 raise QueryError(f"{place_of(self)}: {self._doing}: there is no table {shortened(self.table)}.{near}")
             types = {column.name: column.type for column in there}
             names = self._columns_among(list(types))
-            columns: list[Any] = [sa.column(name) for name in names]
-            statement = sa.select(*columns).select_from(sa.table(self.table))
+            table = named_table(self.table, names, schema=self.database.dialect.target_schema)
+            statement = sa.select(table)
             with closing(_streaming(connection).execute(statement)) as result:
                 yield names, [types[name] for name in names], result.partitions(_BATCH)
 
