@@ -85,6 +85,12 @@ class Session:
         self.owner: str = host.owner if host else f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
         self._keys: list[MarkerKey] = host._keys if host else []
         self._staged: list[Staged] = []
+        self._pid = os.getpid()
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process was forked from the one that opened it, whose connection and transaction it is."""
+        return self._pid != os.getpid()
 
     def is_loading(self, pair: tuple[str, str]) -> bool:
         """Whether a (update_id, target_table) is being loaded in this very transaction, or was."""
@@ -153,6 +159,7 @@ class Session:
             except BaseException:
                 self._roll_back(transaction)
                 raise
+            self._refuse_inherited()
             self._commit(transaction)
 
     @contextmanager
@@ -175,7 +182,16 @@ class Session:
             "together; nothing was kept. Take it out (a part that may fail goes into connection.begin_nested())."
         )
 
+    def _refuse_inherited(self) -> None:
+        if self.is_inherited:
+            raise LoadError(
+                f"{self.doing}: this process was forked inside the open transaction, which is its parent's to end. "
+                "Leave the child process by os._exit(), or fork before the load."
+            )
+
     def _roll_back(self, transaction: sa.RootTransaction) -> None:
+        if self.is_inherited:
+            return
         # the error that led here is the one to tell; a connection that is broken or closed has rolled back by itself
         with suppress(SQLAlchemyError):
             if self.connection.get_transaction() is transaction:  # else user code took it off; closing rolls back
@@ -228,6 +244,7 @@ class Session:
             except BaseException:
                 self._keys.remove(key)
                 raise
+            self._refuse_inherited()
             for check in load.before_commit:
                 check()
             self.drop_staged()
@@ -272,9 +289,24 @@ def open_session(database: Database, doing: str) -> Iterator[Session]:
     database.prepare_to_write(doing)
     with database.translating(doing):
         connection = database.engine.connect()
+        session = Session(database, connection, doing, None)
         try:
             database.dialect.open_staging(connection)
-            yield Session(database, connection, doing, None)
+            yield session
         finally:
-            with suppress(SQLAlchemyError):  # user code may have closed or broken it; the error that did is on its way
-                connection.close()
+            if session.is_inherited:
+                _abandon(connection)
+            else:
+                with suppress(SQLAlchemyError):  # user code may have closed or broken it; its error is on its way
+                    connection.close()
+
+
+def _abandon(connection: sa.Connection) -> None:
+    """Leaves a connection open for as long as this process lives, past the end of Python even.
+
+    It is the parent's: closing it would have SQLite play back the journal of a transaction that goes on there.
+    (sqlite.org/howtocorrupt.html, 2.6)
+    """
+    import ctypes
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))

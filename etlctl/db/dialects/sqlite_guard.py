@@ -7,6 +7,7 @@ The engine lets the driver keep no statement prepared (`cached_statements=0`), s
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +27,7 @@ class SQLiteGuard:
     def __init__(self, raw: sqlite3.Connection) -> None:
         self._raw = raw
         self._tried: str | None = None
+        self._pid = os.getpid()
         self.is_over = False
         """The transaction is no longer in the hands of user code; a copy of Connection.info may hold the guard yet."""
 
@@ -47,8 +49,16 @@ class SQLiteGuard:
         except sqlite3.ProgrammingError:  # closed
             return None
 
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process was forked from the one whose transaction it is."""
+        return self._pid != os.getpid()
+
     def authorize(self, action: int, first: str | None, *_: Any) -> int:
-        """The authorizer: no word that ends a transaction, and nothing at all once it has ended."""
+        """The authorizer: no word that ends a transaction, and nothing at all once it has ended, or in a fork."""
+        if self.is_inherited:
+            self._tried = self._tried or "a statement in a forked process"
+            return sqlite3.SQLITE_DENY
         if action == sqlite3.SQLITE_TRANSACTION:
             self._tried = self._tried or first
             return sqlite3.SQLITE_DENY
@@ -116,4 +126,5 @@ def guarding(connection: sa.Connection) -> Iterator[SQLiteGuard]:
         info.pop(_KEY, None)
         # closed by user code: SQLite has rolled back, and there is nothing to take the authorizer off from
         with suppress(sqlite3.ProgrammingError):
-            raw.set_authorizer(None)
+            if not guard.is_inherited:
+                raw.set_authorizer(None)
