@@ -88,7 +88,7 @@ def _plain(call: Session) -> Callable[[Line], None]:
 def _ending(summary: RunSummary, request: Request, call: Session, not_started: int) -> list[Line]:
     """What stays below the lines of the tasks: failures once more, what to do next, and the counts."""
     lines: list[Line] = []
-    for text in failure_lines(summary):
+    for text in failure_lines(summary, call.words):
         lines.append(_failure_line(text))
     if not_started:
         lines.append(line(span("stopped", Style.WARN), f"  {not_started:,} not started"))

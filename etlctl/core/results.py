@@ -17,6 +17,7 @@ from etlctl.core.text import printable, shortened
 from etlctl.errors import ExitCode
 
 _LONGEST_REASON = 160
+_MOST_LABELS = 5
 BUILD_OPTIONS = frozenset({"config", "debug", "deep", "force", "help", "json", "param", "profile"})
 """Names that mean something else on the command line of `etlctl build`; a test of the command keeps this true."""
 
@@ -58,6 +59,8 @@ class TaskResult:
     details: tuple[str, ...] = ()
     """More printable lines for the end of the summary: the rest of the error's text, what on_failure() returned."""
     exit_code: ExitCode = ExitCode.DONE
+    forced: bool = False
+    """It was asked for by --force."""
 
 
 @dataclass(frozen=True)
@@ -136,17 +139,34 @@ def result_line(result: TaskResult, number: int, total: int, width: int = 0) -> 
     return "  ".join(parts).rstrip()
 
 
-def failure_lines(summary: RunSummary) -> list[str]:
-    """The failures once more, with where they happened and the command that shows more; after the run."""
+def failure_lines(summary: RunSummary, options: str = "") -> list[str]:
+    """The failures once more, with where they happened and the command that shows more; after the run.
+
+    What several tasks failed with is told once. `options` are those that the command needs besides, a blank first.
+    """
     lines: list[str] = []
-    for result in summary.results:
-        if result.status is not Status.FAIL:
-            continue
-        head = [f"FAIL  {result.task.label}", printable(result.where)]
-        lines.extend(["", "   ".join(part for part in head if part), f"  {result.reason}"])
-        lines.extend(f"  {line}" for line in result.details)
-        lines.append(f"  more  etlctl build {command_words(result.task)} --debug")
+    for alike in _alike([result for result in summary.results if result.status is Status.FAIL]):
+        first = alike[0]
+        labels = ", ".join(result.task.label for result in alike[:_MOST_LABELS])
+        more = f" and {len(alike) - _MOST_LABELS:,} more" if len(alike) > _MOST_LABELS else ""
+        places = {result.where for result in alike}
+        head = [f"FAIL  {labels}{more}", printable(first.where) if len(places) == 1 else ""]
+        lines.extend(["", "   ".join(part for part in head if part), f"  {first.reason}"])
+        others = [set(result.details) for result in alike[1:]]
+        lines.extend(f"  {line}" for line in first.details if all(line in details for details in others))
+        forced = " --force" if first.forced else ""
+        lines.append(f"  more  etlctl build {command_words(first.task)}{forced}{options} --debug")
     return [*lines, ""] if lines else [""]
+
+
+def _alike(failures: Sequence[TaskResult]) -> list[list[TaskResult]]:
+    """The failures in groups that read the same; for a database that cannot be used it matters not who asked it."""
+    found: dict[tuple[object, ...], list[TaskResult]] = {}
+    for result in failures:
+        is_shared = result.exit_code is ExitCode.UNAVAILABLE
+        key = (result.reason,) if is_shared else (result.reason, result.details, result.where)
+        found.setdefault(key, []).append(result)
+    return list(found.values())
 
 
 def total_line(summary: RunSummary) -> str:

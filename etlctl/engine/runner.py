@@ -305,6 +305,7 @@ class Runner:
             notes=tuple(printable(note) for note in attempt.notes) if attempt else (),
             started_at=entry.started_at,
             duration_s=entry.active_s if attempt else None,
+            forced=entry.node.forced,
             **more,
         )
         self._settled.append((entry, result))

@@ -197,3 +197,24 @@ def test_broken_task_is_x_in_the_plan_and_fails_alone(empty_project: Project) ->
     assert re.search(r" x  Loud +RuntimeError: no place", planned.out)
     assert (empty_project.folder / "fine.txt").exists()
     assert "OK=1 FAIL=2" in built.out
+
+
+def test_command_under_a_forced_failure_fails_again_when_pasted(empty_project: Project) -> None:
+    """`--force` and the settings are part of what shows more: without them the complete task would not run."""
+    empty_project.pipeline("""
+        from etlctl import LocalTarget, Task
+
+        class Done(Task):
+            def output(self):
+                return LocalTarget("done.txt")
+
+            def run(self):
+                raise ValueError("not again")
+    """)
+    empty_project.write("done.txt")
+
+    ran = empty_project.run("build", "Done", "--force", "--config", "config/etlctl.toml")
+
+    more = next(line for line in ran.out.splitlines() if line.startswith("  more  "))
+    assert more == "  more  etlctl build Done --force --config config/etlctl.toml --debug"
+    assert empty_project.run(*more.split()[2:]).code == 1

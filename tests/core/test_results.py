@@ -107,6 +107,36 @@ def test_failure_lines_repeat_each_failure_with_the_command_that_shows_more() ->
     assert failure_lines(summary(result(Status.OK))) == [""]
 
 
+def test_failure_lines_repeat_the_force_without_which_nothing_would_run() -> None:
+    """The task may be complete: pasted without --force, the command would find nothing to do."""
+    lines = failure_lines(summary(result(Status.FAIL, reason="no", forced=True)), " --profile prod")
+
+    assert lines[-2] == "  more  etlctl build Load --day 2013-01-02 --force --profile prod --debug"
+
+
+def test_failure_lines_tell_once_what_many_tasks_failed_with() -> None:
+    """One database that cannot be used is one sentence and the tasks it hit; a place is told where it is the same."""
+    said = "warehouse: w.db is not a SQLite database"
+    hit = [
+        TaskResult(Load(f"day {n}"), Status.FAIL, said, where=f"a.py:{n}", details=(f"day {n}", "all"), exit_code=code)
+        for n, code in enumerate([ExitCode.UNAVAILABLE] * 7)
+    ]
+    alone = TaskResult(Load("x"), Status.FAIL, said, where="b.py:3")
+
+    assert failure_lines(summary(*hit, alone)) == [
+        "",
+        "FAIL  Load(day 0), Load(day 1), Load(day 2), Load(day 3), Load(day 4) and 2 more",
+        f"  {said}",
+        "  all",
+        "  more  etlctl build Load --day 'day 0' --debug",
+        "",
+        "FAIL  Load(x)   b.py:3",
+        f"  {said}",
+        "  more  etlctl build Load --day x --debug",
+        "",
+    ]
+
+
 def test_total_line_counts_every_status_and_says_the_exit_code() -> None:
     """All six counts, the total, the time, the exit code; "nothing to do" when nothing was."""
     both = summary(result(Status.OK), result(Status.FAIL, exit_code=ExitCode.FAILED), result(Status.SKIP))
