@@ -47,7 +47,6 @@ if TYPE_CHECKING:
         ParameterVisibility,
         PathParameter,
         StrParameter,
-        TaskParameter,
         TimeDeltaParameter,
         TupleParameter,
         YearParameter,
@@ -65,6 +64,7 @@ if TYPE_CHECKING:
         inherits,
         requires,
     )
+    from etlctl.core.task_parameter import TaskParameter
     from etlctl.db.table_target import TableTarget
     from etlctl.errors import EtlctlError, ExitCode
     from etlctl.loads.checks import accepted_values, no_rows, not_null, relationship, row_count, unique
@@ -84,7 +84,7 @@ _PARAMETERS = (
     "IntParameter ListParameter MonthParameter NumericalParameter OptionalBoolParameter OptionalChoiceParameter "
     "OptionalDateParameter OptionalDictParameter OptionalFloatParameter OptionalIntParameter OptionalListParameter "
     "OptionalNumericalParameter OptionalParameter OptionalPathParameter OptionalStrParameter OptionalTupleParameter "
-    "Parameter ParameterVisibility PathParameter StrParameter TaskParameter TimeDeltaParameter TupleParameter "
+    "Parameter ParameterVisibility PathParameter StrParameter TimeDeltaParameter TupleParameter "
     "YearParameter"
 )
 _NAMES = {
@@ -96,6 +96,7 @@ _NAMES = {
     "etlctl.core.target": "Target",
     "etlctl.core.task": "DynamicRequirements ExternalTask Task WrapperTask externalize flatten inherits requires",
     "etlctl.core.namespaces": "auto_namespace namespace",
+    "etlctl.core.task_parameter": "TaskParameter",
     "etlctl.db.table_target": "TableTarget",
     "etlctl.errors": "EtlctlError ExitCode",
     "etlctl.loads.checks": "accepted_values no_rows not_null relationship row_count unique",

@@ -34,9 +34,9 @@ from etlctl.core.parameters import (
     Parameter,
     ParameterVisibility,
     PathParameter,
-    TaskParameter,
     YearParameter,
 )
+from etlctl.core.task_parameter import TaskParameter
 from etlctl.errors import MissingParameterError, ParameterError, ParameterValueError
 
 

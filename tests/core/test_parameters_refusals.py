@@ -33,11 +33,11 @@ from etlctl.core.parameters import (
     Parameter,
     PathParameter,
     StrParameter,
-    TaskParameter,
     TimeDeltaParameter,
     TupleParameter,
     YearParameter,
 )
+from etlctl.core.task_parameter import TaskParameter
 from etlctl.errors import ParameterError
 
 

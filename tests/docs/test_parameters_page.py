@@ -31,6 +31,7 @@ NAMES: dict[str, Any] = {
     "DateRange": DateRange,
     "FrozenDict": FrozenDict,
     "Path": Path,
+    "TaskParameter": etlctl.TaskParameter,
     "Week": Week,
     "dt": dt,
 }

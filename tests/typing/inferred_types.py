@@ -44,11 +44,11 @@ from etlctl.core.parameters import (
     ParameterVisibility,
     PathParameter,
     StrParameter,
-    TaskParameter,
     TimeDeltaParameter,
     TupleParameter,
     YearParameter,
 )
+from etlctl.core.task_parameter import TaskParameter
 from etlctl.core.task import Task
 
 

@@ -31,7 +31,6 @@ from etlctl.core.parameters.optional import (
 )
 from etlctl.core.parameters.plain import BoolParameter, PathParameter
 from etlctl.core.parameters.structured import DictParameter, ListParameter, TupleParameter
-from etlctl.core.parameters.tasks import TaskParameter
 
 __all__ = [
     "NO_VALUE",
@@ -72,7 +71,6 @@ __all__ = [
     "ParameterVisibility",
     "PathParameter",
     "StrParameter",
-    "TaskParameter",
     "TimeDeltaParameter",
     "TupleParameter",
     "YearParameter",

@@ -1,10 +1,11 @@
-"""The parameter whose value is a task class. The registry is asked only when a family is parsed."""
+"""The parameter whose value is a task class; not among the other kinds, since it asks the registry above them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from etlctl.core.parameters.base import Parameter, named_type
+from etlctl.core.registry import find_class
 from etlctl.errors import EtlctlError
 
 
@@ -18,8 +19,6 @@ class TaskParameter(Parameter[type[Any]]):
         return "the name of a task"
 
     def parse(self, text: str) -> type[Any]:
-        from etlctl.core.registry import find_class  # the registry stands above parameters, hence not at import
-
         try:
             return self.normalize(find_class(text))
         except EtlctlError as error:
