@@ -24,7 +24,8 @@ with context.use(warehouse.context):
     with TableTarget("t", "a").transaction() as connection:
         connection.exec_driver_sql("PRAGMA cache_size = 10")  # so that pages are in the file before the commit
         connection.exec_driver_sql(
-            "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT i FROM n"
+            "INSERT INTO t WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT i "
+            "FROM n"
         )
         if (pid := os.fork()) == 0:
             if way == "exit":
