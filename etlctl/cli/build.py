@@ -11,13 +11,14 @@ from dataclasses import replace
 import click
 
 from etlctl.cli import documents
-from etlctl.cli.grouping import asked_for
+from etlctl.cli.grouping import asked_for, groups_of
 from etlctl.cli.interrupts import Interrupts, watched
-from etlctl.cli.layout import Line, Style, line, span
-from etlctl.cli.progress import Progress, state_lines, traceback_lines
+from etlctl.cli.layout import Line, Style, line, span, table
+from etlctl.cli.progress import Progress, state_lines
 from etlctl.cli.screen import show
 from etlctl.cli.session import Session, session
 from etlctl.cli.tasks import Request, TaskCommand, make_tasks
+from etlctl.core.plan import Decision, PlannedTask
 from etlctl.core.results import RunSummary, Status, failure_lines, total_line
 from etlctl.core.task import Task
 from etlctl.errors import ExitCode
@@ -28,6 +29,8 @@ etlctl build DailyReport --date 2013-01-01..2013-01-31
 etlctl build LoadFlights LoadWeather --date yesterday
 etlctl build LoadFlights --help          # its parameters
 """
+
+_DONE = (Status.OK, Status.UPTODATE)
 
 
 def _build(ctx: click.Context, request: Request, deep: bool, force: bool) -> int:
@@ -43,7 +46,8 @@ def _build(ctx: click.Context, request: Request, deep: bool, force: bool) -> int
     if call.asked.json:
         call.streams.result(documents.dump(documents.build_document(summary)))
     else:
-        show(call.streams, _ending(summary, request, call, progress.not_started))
+        again = f"etlctl build {request.words}{' --deep' if deep else ''}{' --force' if force else ''}{call.words}"
+        show(call.streams, _ending(summary, again, call.words, progress.not_started))
     return summary.exit_code
 
 
@@ -55,10 +59,7 @@ def _shown(call: Session, tasks: list[Task], interrupts: Interrupts) -> Iterator
     watches = streams.is_terminal or streams.story_is_terminal
     is_live = watches and not call.asked.debug and os.environ.get("TERM", "") not in ("dumb", "")
     if not is_live or terminal is None or not terminal.isatty():
-        progress = Progress(_plain(call))
-        if call.asked.debug:
-            progress.on_error = lambda error: streams.story(traceback_lines(error))
-        yield progress
+        yield Progress(_plain(call))
         return
 
     from etlctl.cli.render import LiveScreen
@@ -85,17 +86,21 @@ def _plain(call: Session) -> Callable[[Line], None]:
     return say
 
 
-def _ending(summary: RunSummary, request: Request, call: Session, not_started: int) -> list[Line]:
-    """What stays below the lines of the tasks: failures once more, what to do next, and the counts."""
+def _ending(summary: RunSummary, again: str, options: str, not_started: int) -> list[Line]:
+    """What stays below the lines of the tasks: failures once more, what is missing, what to do next, the counts.
+
+    `again` is the command itself; `options` of it are those that say where its settings are.
+    """
     lines: list[Line] = []
-    for text in failure_lines(summary, call.words):
+    for text in failure_lines(summary, options):
         lines.append(_failure_line(text))
+    lines.extend(_missing_lines(summary))
     if not_started:
         lines.append(line(span("stopped", Style.WARN), f"  {not_started:,} not started"))
     if summary.exit_code is ExitCode.BLOCKED:
-        lines.append(line("next  bring the missing input, then again  ", f"etlctl build {request.words}{call.words}"))
-    if summary.interrupted:
-        lines.append(line("next  go on where it stopped  ", f"etlctl build {request.words}{call.words}"))
+        lines.append(line("next  bring the missing input, then again  ", again))
+    if summary.interrupted and any(result.status not in _DONE for result in summary.results):
+        lines.append(line("next  go on where it stopped  ", again))
     counts = summary.counts
     if counts[Status.UPTODATE] == len(summary.results) and summary.results:
         roots = asked_for([result.task for result in summary.results])
@@ -105,6 +110,20 @@ def _ending(summary: RunSummary, request: Request, call: Session, not_started: i
     style = Style.GOOD if summary.exit_code is ExitCode.DONE else Style.BAD
     lines.append((span(total_line(summary), style),))
     return lines
+
+
+def _missing_lines(summary: RunSummary) -> list[Line]:
+    """The external inputs that are missing, folded: a line for all days of one feed."""
+    missing = [
+        PlannedTask(result.task, Decision.BLOCKED, result.reason, ())
+        for result in summary.results
+        if result.status is Status.BLOCKED and result.task.is_external
+    ]
+    rows = [
+        [span("missing", Style.WARN), span(group.name), span(group.values), span(group.reason)]
+        for group in groups_of(missing, ())
+    ]
+    return table(rows, indent=0)
 
 
 def _failure_line(text: str) -> Line:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from etlctl.cli.layout import Line, Span, Style, cells, span
 from etlctl.core.context import Attempt
@@ -22,6 +22,7 @@ STYLES = {
 }
 _BAR = 16
 _MOST_LABEL = 44
+_LONG_REASON = 60
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Progress:
         self.running: dict[Task, Running] = {}
         self.not_started = 0
         """Tasks that an interrupt left behind; they are counted and not named."""
-        self.on_error: Callable[[BaseException], None] | None = None
+        self._said: dict[str, str] = {}
+        """Long reasons that failed tasks gave so far, and the task that gave each first."""
 
     def run_started(self, run_id: str, tasks: Sequence[Task], total: int) -> None:
         self.total = total
@@ -65,12 +67,17 @@ class Progress:
             self.not_started += 1
             return
         self._width = max(self._width, min(cells(result.task.label), _MOST_LABEL))
-        self._say(line_of(result, number, total, self._width))
-        if result.error is not None and self.on_error is not None:
-            self.on_error(result.error)
+        self._say(line_of(self._shortened(result), number, total, self._width))
 
     def run_finished(self, summary: RunSummary) -> None:
         self.running.clear()
+
+    def _shortened(self, result: TaskResult) -> TaskResult:
+        """A long reason is told once: a database that is down is not told again with each of its tasks."""
+        if result.status is not Status.FAIL or len(result.reason) <= _LONG_REASON:
+            return result
+        first = self._said.setdefault(result.reason, result.task.label)
+        return result if first == result.task.label else replace(result, reason=f"the same as {first}")
 
 
 def line_of(result: TaskResult, number: int, total: int, width: int = 0) -> Line:

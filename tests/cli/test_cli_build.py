@@ -66,7 +66,7 @@ def test_build_debug_shows_the_traceback_on_stderr(project: Project) -> None:
     ran = project.run("build", "Report", "--date", "2013-01-13", "--debug")
 
     assert ran.code == 1
-    assert 'raise ValueError("the 13th is unlucky' in ran.err
+    assert ran.err.count('raise ValueError("the 13th is unlucky') == 1
     assert "Traceback" not in ran.out
 
 
@@ -78,6 +78,51 @@ def test_build_blocked_names_the_missing_input_and_what_to_do(project: Project) 
     assert "data/2013-01-02.csv is missing" in ran.out
     assert "next  bring the missing input, then again  etlctl build Report --date 2013-01-02" in ran.out
     assert (project.folder / "out/flights/2013-01-02.txt").exists()
+
+
+def test_build_blocked_on_many_days_ends_with_what_is_missing(project: Project) -> None:
+    """A line for all days of a feed, as the plan folds them, right above what to do next."""
+    project.weather("2013-01-04")
+
+    ran = project.run("build", "Report", "--date", "2013-01-01..05", "--deep")
+
+    assert ran.code == 3
+    assert shape(ran.out)[-3:-1] == [
+        "missing  WeatherFile  2013-01-01..03, 05  data/{date}.csv is missing",
+        "next  bring the missing input, then again  etlctl build Report --date 2013-01-01..05 --deep",
+    ]
+
+
+def test_build_tells_the_long_reason_of_many_failures_twice(empty_project: Project) -> None:
+    """Once as it happens and once at the end, however many tasks it hits; the others name the first."""
+    empty_project.pipeline("""
+        from etlctl import IntParameter, Task
+        from etlctl.errors import UnavailableError
+
+        class Hit(Task):
+            number = IntParameter()
+
+            def run(self):
+                raise UnavailableError("warehouse: " + "no such host, and no other one either " * 3)
+    """)
+    empty_project.pipeline(
+        f"""
+        from etlctl import WrapperTask
+        from {empty_project.package}.flows import Hit
+
+        class All(WrapperTask):
+            def requires(self):
+                return [Hit(number) for number in range(5)]
+    """,
+        "all",
+    )
+
+    ran = empty_project.run("build", "All")
+
+    assert ran.code == 4
+    assert ran.out.count("warehouse: no such host") == 2
+    assert ran.out.count("the same as Hit(0)") == 4
+    assert "FAIL  Hit(0), Hit(1), Hit(2), Hit(3), Hit(4)\n" in ran.out.replace(f"   {empty_project.package}", "\n")
 
 
 def test_build_deep_looks_behind_what_is_done(project: Project) -> None:
