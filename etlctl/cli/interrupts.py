@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM during a build: the first ends it gently, the second at once."""
+"""SIGINT, SIGTERM and SIGHUP (the terminal is gone) during a build: the first ends it gently, the second at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from types import FrameType
 
 from etlctl.errors import ExitCode
 
-_CODES = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+_CODES = {
+    signal.SIGINT: ExitCode.INTERRUPTED,
+    signal.SIGTERM: ExitCode.TERMINATED,
+    signal.SIGHUP: ExitCode.HUNG_UP,
+}
 _SAID = "\netlctl: stopping when the running task ends; once more stops it now.\n"
 
 
@@ -39,7 +43,7 @@ class Interrupts:
 
 @contextmanager
 def watched() -> Iterator[Interrupts]:
-    """Interrupts that hear SIGINT and SIGTERM within the block; a signal that is ignored stays so (nohup)."""
+    """Interrupts that hear those signals within the block; a signal that is ignored stays so (nohup)."""
     interrupts = Interrupts()
     before = {}
     for number in _CODES:

@@ -9,6 +9,7 @@ import io
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self, TextIO
@@ -41,7 +42,8 @@ class LiveScreen:
     """Draws the state of a run at the foot of a terminal, ten times a second; what is said scrolls by above it.
 
     One thread does all the drawing, so the run only puts lines into a queue. Within the block print() and stderr of
-    the tasks reach the screen as lines too.
+    the tasks reach the screen as lines too. A terminal that goes away (ssh, a closed window) is no error of the run:
+    nothing is drawn from then on.
     """
 
     def __init__(self, terminal: TextIO, state: Callable[[], list[Line]], *, colours: bool) -> None:
@@ -86,18 +88,21 @@ class LiveScreen:
             caught.end()
         self._over.set()
         self._thread.join()
-        self._print_said()
-        self._live.stop()
+        with suppress(OSError):
+            self._print_said()
+        with suppress(OSError):
+            self._live.stop()
 
     def _text(self, lines: Iterable[Line]) -> Text:
         return _text(lines, colours=self._colours)
 
     def _draw(self) -> None:
-        while not self._over.wait(_TICK_S):
-            self._print_said()
-            width = columns_of(self._terminal)
-            lines = [piece for one in self._state() for piece in fold(one, width - 1)]
-            self._live.update(Group(*(self._text([one]) for one in lines)), refresh=True)
+        with suppress(OSError):
+            while not self._over.wait(_TICK_S):
+                self._print_said()
+                width = columns_of(self._terminal)
+                lines = [piece for one in self._state() for piece in fold(one, width - 1)]
+                self._live.update(Group(*(self._text([one]) for one in lines)), refresh=True)
 
     def _print_said(self) -> None:
         """All that was said since the last time, in one go: many quick tasks cost no more than their text."""

@@ -23,7 +23,8 @@ def show(streams: Streams, lines: Iterable[Line], *, colours: bool | None = None
     if streams.out is not None and (wants_colours(streams, os.environ) if colours is None else colours):
         from etlctl.cli import render
 
-        render.write(streams.out, folded, width)
+        with streams.kept():
+            render.write(streams.out, folded, width)
     else:
         streams.result("\n".join(text_of(one) for one in folded))
 

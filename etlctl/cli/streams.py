@@ -47,8 +47,14 @@ class Streams:
         """Writes `text` and a line end to stdout, at once."""
         if self._is_gone or self.out is None:
             return
-        try:
+        with self.kept():
             _write(self.out, text)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """For what writes to `out` by other means: an error of the block is kept in `error`, as that of `result` is."""
+        try:
+            yield
         except BrokenPipeError:
             self.give_up()
         except OSError as error:

@@ -109,11 +109,14 @@ def test_process_exits_with_the_code_of_what_happened(empty_project: Project, wo
     assert "Traceback" not in ran.out + ran.err
 
 
-def interrupted(project: Project, number: signal.Signals, times: int, ticks: int) -> Ran:
-    """A build of Second, signalled while First runs."""
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+
+
+def interrupted(project: Project, number: signal.Signals, times: int, ticks: int, name: str = "Second") -> Ran:
+    """A build of Second (or of First alone), signalled while First runs."""
     project.pipeline(WAITS.format(ticks=ticks))
     process = subprocess.Popen(
-        [sys.executable, "-m", "etlctl", "build", "Second"],
+        [sys.executable, "-m", "etlctl", "build", name],
         cwd=project.folder,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -137,7 +140,7 @@ def wait_for(place: Path) -> None:
     pytest.fail(f"{place} did not appear")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_first_signal_lets_the_running_task_end(empty_project: Project, number: signal.Signals, code: int) -> None:
     """The running task ends well, nothing else starts, the summary is there."""
     ran = interrupted(empty_project, number, times=1, ticks=20)
@@ -151,7 +154,16 @@ def test_first_signal_lets_the_running_task_end(empty_project: Project, number: 
     assert ran.out.splitlines()[-1].endswith(f"exit {code}")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_during_the_last_task_leaves_nothing_to_go_on_with(empty_project: Project) -> None:
+    """All is done when the running task has ended: the code is the signal's, and no further command is offered."""
+    ran = interrupted(empty_project, signal.SIGINT, times=1, ticks=20, name="First")
+
+    assert ran.code == 130, ran
+    assert ran.out.splitlines()[-1].startswith("OK=1 FAIL=0 SKIP=0")
+    assert "go on where it stopped" not in ran.out
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_second_signal_stops_at_once(empty_project: Project, number: signal.Signals, code: int) -> None:
     """A task that would run for a minute is stopped, and leaves nothing behind."""
     began = time.monotonic()

@@ -116,3 +116,45 @@ def test_list_on_a_terminal_is_plain(project: Project) -> None:
     assert code == 0
     assert "\x1b" not in text
     assert max(len(line) for line in text.splitlines()) <= 60
+
+
+def test_build_ends_in_order_when_its_terminal_goes_away(empty_project: Project) -> None:
+    """The window is closed while a task writes its file: the task ends well, nothing is left behind, exit 129."""
+    empty_project.pipeline("""
+        import time
+        from pathlib import Path
+
+        from etlctl import LocalTarget, Task
+
+        class Writing(Task):
+            def output(self):
+                return LocalTarget("out/made.txt")
+
+            def run(self):
+                with self.output().open("w") as file:
+                    file.write("half")
+                    Path("started").touch()
+                    time.sleep(1)
+                    print("still here")
+    """)
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "etlctl", "build", "Writing"],
+        cwd=empty_project.folder,
+        env=environment({"TERM": "xterm-256color"}),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(slave)
+    deadline = time.monotonic() + 20
+    while not (empty_project.folder / "started").exists() and time.monotonic() < deadline:
+        if select.select([master], [], [], 0.02)[0]:
+            os.read(master, 4096)
+
+    os.close(master)
+
+    assert process.wait(timeout=20) == 129
+    assert [place.name for place in (empty_project.folder / "out").iterdir()] == ["made.txt"]
