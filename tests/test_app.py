@@ -305,6 +305,26 @@ def test_build_finds_a_connection_that_is_not_there_before_anything_runs(project
     assert not (project / ".etlctl").exists()
 
 
+class Yonder(Elsewhere):
+    connection = "far"
+
+
+def test_build_names_the_line_of_a_connection_that_this_version_cannot_load_into(project: Path) -> None:
+    """Before anything runs; who loads elsewhere is not disturbed by it."""
+    settings = settings_of('[connections.warehouse]\n[connections.far]\nurl = "postgresql://me:secret@far/db"\n')
+
+    with App.open(settings) as app:
+        with pytest.raises(SettingsError) as caught:
+            app.build([Copied(), Yonder()])
+        assert not (project / "data").exists()
+        assert app.build([Copied()])
+
+    assert str(caught.value) == (
+        "Yonder(): etlctl.toml:3: 'connections.far.url' (postgresql://me:***@far/db): this version loads into SQLite, "
+        "whose URLs begin with sqlite:///. Name such a connection."
+    )
+
+
 def test_build_does_not_ask_complete_tasks_for_their_connection(project: Path) -> None:
     """What is done needs nothing: a settings file may have moved on."""
     (project / "one.csv").write_text("one\n1\n")

@@ -29,13 +29,13 @@ DEFAULT_MARKER_TABLE = "table_updates"
 class Database:
     """One database that loads go to. Thread-safe; in a forked child it makes itself a new engine."""
 
-    def __init__(self, name: str, url: str, marker_table: str = DEFAULT_MARKER_TABLE) -> None:
+    def __init__(self, name: str, url: str, marker_table: str = DEFAULT_MARKER_TABLE, *, place: str = "") -> None:
         self.name = name
         """The connection's name in the settings, or the masked URL where it was given by URL."""
         self.url = url
         """With its password: for the driver alone, never for a message."""
         self.marker_table = marker_table
-        self.dialect = dialect_for(url, f"connection {name}")
+        self.dialect = dialect_for(url, f"{place or f'connection {name}'} ({masked_url(url)})")
         self._lock = Lock()
         self._engine: sa.Engine | None = None
         self._pid = 0
@@ -170,7 +170,7 @@ class Databases:
         name = self._default if name_or_url is None else name_or_url
         settings = self._connections.get(name)
         if settings is not None:
-            return self._database(name, settings.url.reveal(), settings.marker_table)
+            return self._named(settings)
         if "://" not in name:
             known = ", ".join(self._connections) or "none"
             raise SettingsError(
@@ -190,15 +190,20 @@ class Databases:
 
     def _by_url(self, url: str) -> Database | None:
         """The named connection of this very URL, so that a URL means its marker table too."""
-        for name, settings in self._connections.items():
+        for settings in self._connections.values():
             if anchored(settings.url.reveal(), self._project) == url:
-                return self._database(name, settings.url.reveal(), settings.marker_table)
+                return self._named(settings)
         return None
 
-    def _database(self, name: str, url: str, marker_table: str) -> Database:
+    def _named(self, settings: ConnectionSettings) -> Database:
+        return self._database(settings.name, settings.url.reveal(), settings.marker_table, place=settings.place)
+
+    def _database(
+        self, name: str, url: str, marker_table: str, *, place: str = "The URL given as connection"
+    ) -> Database:
         resolved = anchored(url, self._project)
         with self._lock:
             found = self._open.get((resolved, marker_table))
             if found is None:
-                found = self._open[resolved, marker_table] = Database(name, resolved, marker_table)
+                found = self._open[resolved, marker_table] = Database(name, resolved, marker_table, place=place)
             return found

@@ -19,6 +19,8 @@ class ConnectionSettings:
     url: Secret
     """A URL in SQLAlchemy's form; the file of a SQLite one is absolute."""
     marker_table: str = "table_updates"
+    place: str = field(default="", compare=False)
+    """Where its URL stands, to begin a sentence about it: `config/etlctl.toml:7: 'connections.NAME.url'`."""
 
     @property
     def shown_url(self) -> str:

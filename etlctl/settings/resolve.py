@@ -16,10 +16,12 @@ from etlctl.settings.keys import Key, KeyPath, dotted, printable
 from etlctl.settings.model import ConnectionSettings, Settings
 from etlctl.settings.secret import Secret
 from etlctl.settings.texts import expanded, expanded_url, referred, sources
-from etlctl.settings.urls import anchored, complaint, masked_url, sqlite_file
+from etlctl.settings.urls import anchored, complaint, is_in_memory, masked_url, sqlite_file
 from etlctl.suggest import did_you_mean
 
 DEFAULT_NAME = "warehouse"
+_DEFAULT = "default"
+"""The origin of a value that nobody has given."""
 _MODULE = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
 
 
@@ -84,13 +86,16 @@ class _Resolver:
         if url is None:
             url = entry.value if entry.is_literal else expanded_url(entry.value, at=at, environ=self.environ)
         wrong = complaint(_filled(url, at))
+        if wrong is None and is_in_memory(url):
+            wrong = "is a database in memory, which ends with the command. Give it a file: sqlite:///PATH."
         if wrong is not None:
-            raise SettingsError(f"{at} ({masked_url(url)}) {wrong}")
+            shown = masked_url(url)
+            raise SettingsError(f"{at}{'' if shown == '***' else f' ({shown})'} {wrong}")
         return Secret(anchored(url, self.project))
 
     def entry(self, path: KeyPath, default: Any) -> Entry:
         """The raw value at `path`, or the default; its origin is noted."""
-        entry = self.entries.get(path) or Entry(default, "default", is_literal=True)
+        entry = self.entries.get(path) or Entry(default, _DEFAULT, is_literal=True)
         known = sources(entry.value) if isinstance(entry.value, str) and not entry.is_literal else ""
         self.origins[dotted(path)] = entry.origin + known
         return entry
@@ -119,7 +124,8 @@ def _connection(resolver: _Resolver, name: str, at: str) -> ConnectionSettings:
             f"{_at(resolver.entry(table, markers), table)} is '{printable(markers)}', which no table can be called. "
             "Leave its control characters out."
         )
-    return ConnectionSettings(name=name, url=resolver.url(url, default), marker_table=markers)
+    place = _at(resolver.entry(url, default), url)
+    return ConnectionSettings(name=name, url=resolver.url(url, default), marker_table=markers, place=place)
 
 
 def _default_connection(resolver: _Resolver, connections: Mapping[str, ConnectionSettings]) -> str:
@@ -181,10 +187,13 @@ def _check_apart(settings: Settings) -> None:
     state = _real_file(settings.state_url)
     for connection in settings.connections.values():
         if state is not None and _real_file(connection.url) == state:
-            key = dotted(_path_of(keys.CONNECTION_URL, connection.name))
+            both = [dotted(_path_of(keys.CONNECTION_URL, connection.name)), dotted(keys.STATE_URL.path)]
+            first, second = sorted(both, key=lambda key: settings.origins[key] == _DEFAULT)  # a default is no place
+            origin = settings.origins[second]
             raise SettingsError(
-                f"{settings.origins[key]}: '{key}' and 'state.url' ({settings.origins['state.url']}) are the same "
-                f"SQLite file, {printable(state)}. Give them one each."
+                f"{settings.origins[first]}: '{first}' and '{second}' "
+                f"({'its default' if origin == _DEFAULT else origin}) are the same SQLite file, {printable(state)}. "
+                "Give them one each."
             )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 _URL = r"""
     (?P<scheme>[A-Za-z][\w+]*)://
@@ -21,26 +21,27 @@ _URL = r"""
     """
 _CONTROL = r"[\x00-\x1f\x7f]"
 _HIDDEN_OPTION = "(?i)pass|pwd|secret|token|key|credential|auth|sig"
+_SQLITE = ("sqlite", "sqlite+pysqlite")
+_OPTIONS = ("timeout", "uri")
+_FILE_OPTIONS = ("cache", "immutable", "mode", "nolock", "psow", "vfs")
+"""What SQLite takes with uri=true, https://sqlite.org/uri.html. The driver's other options would undo what loads need
+(isolation_level, cached_statements) or change values (detect_types)."""
 _ENCODE = "Characters such as @ : / ? # % in a user or password are percent-encoded (@ is %40), or given as ${VAR}."
 
 
 def complaint(url: str) -> str | None:
     """What is wrong with `url`, as the end of a sentence that begins with its key; None when it can be read.
 
-    Whether there is a driver for its scheme is not asked here.
+    Of a SQLite one driver, options and path are looked at too; whether other databases can be loaded is not asked here.
     """
-    if url != url.strip() or re.search(_CONTROL, url):
-        return "holds blanks at an end, or a line break. Write the URL alone."
+    wrong = _form_complaint(url)
     match = _parts(url)
-    if match is None:
-        return "is not a URL such as sqlite:///.etlctl/warehouse.db (scheme://…)."
-    if is_sqlite(url):
-        return _sqlite_complaint(match)
-    if "@" in (match["host"] or "") + (match["database"] or ""):
-        return f"has more than one @ before its options, so its host cannot be told. {_ENCODE}"
-    if match["port"] is not None and not _is_port(match["port"]):
-        return f"has a port that is not a number from 1 to 65535. {_ENCODE}"
-    return None
+    if wrong is not None or match is None:
+        return wrong
+    scheme = match["scheme"]
+    if scheme.lower().startswith("sqlite") and scheme not in _SQLITE:
+        return f"begins with {scheme}; SQLite is written sqlite:///PATH."
+    return _sqlite_complaint(match) if is_sqlite(url) else None
 
 
 def masked_url(url: str) -> str:
@@ -48,7 +49,7 @@ def masked_url(url: str) -> str:
     match = re.match(_URL, url, re.VERBOSE)
     if match is None:
         return "***"
-    if complaint(url) is not None:
+    if _form_complaint(url) is not None:
         return f"{match['scheme']}://***"
     shown = url
     if match["query"]:
@@ -62,6 +63,11 @@ def masked_url(url: str) -> str:
 def is_sqlite(url: str) -> bool:
     """Whether the URL's dialect is SQLite, with whatever driver."""
     return re.match(r"sqlite(\+\w+)?://", url) is not None
+
+
+def is_in_memory(url: str) -> bool:
+    """Whether the URL is that of a SQLite database without a file."""
+    return is_sqlite(url) and sqlite_file(url) is None
 
 
 def sqlite_file(url: str) -> Path | None:
@@ -93,10 +99,46 @@ def _parts(url: str) -> re.Match[str] | None:
     return match if match is not None and match.end() == len(url) else None
 
 
-def _sqlite_complaint(match: re.Match[str]) -> str | None:
-    if any(match[part] is not None for part in ("user", "host", "ipv6", "port")):
-        return "needs three slashes before the path of the file, four before an absolute one: sqlite:///PATH."
+def _form_complaint(url: str) -> str | None:
+    """What leaves in doubt which part of the URL is which, so that a secret in it cannot be told either."""
+    if url != url.strip() or re.search(_CONTROL, url):
+        return "holds blanks at an end, or a line break. Write the URL alone."
+    match = _parts(url)
+    if match is None:
+        return "is not a URL such as sqlite:///.etlctl/warehouse.db (scheme://…)."
+    if is_sqlite(url):
+        if any(match[part] is not None for part in ("user", "host", "ipv6", "port")):
+            return "needs three slashes before the path of the file, four before an absolute one: sqlite:///PATH."
+        return None
+    if "@" in (match["host"] or "") + (match["database"] or ""):
+        return f"has more than one @ before its options, so its host cannot be told. {_ENCODE}"
+    if match["port"] is not None and not _is_port(match["port"]):
+        return f"has a port that is not a number from 1 to 65535. {_ENCODE}"
     return None
+
+
+def _sqlite_complaint(match: re.Match[str]) -> str | None:
+    path = unquote(match["database"] or "")
+    given = parse_qsl(match["query"] or "", keep_blank_values=True)
+    options = dict(given)
+    if re.match("~[^/]*/", path):
+        return "has a path that begins with ~, which a shell alone knows. Write sqlite:///${HOME}/… instead."
+    if len(options) < len(given):
+        names = [name for name, _ in given]
+        return f"gives {next(name for name in names if names.count(name) > 1)} twice. Keep one of them."
+    if not re.fullmatch(r"\d{1,6}(\.\d*)?", options.get("timeout", "0")):
+        return "has a timeout that is no number of seconds, as in ?timeout=60."
+    if options.get("uri", "true") not in ("true", "false"):
+        return "has uri=…, which is true or false."
+    is_uri = path.startswith("file:")
+    if is_uri and options.get("uri") != "true":
+        return "has a path that begins with file:, which needs ?uri=true."
+    known = (*_OPTIONS, *(_FILE_OPTIONS if is_uri else ()))
+    unknown = next((name for name in options if name not in known), None)
+    if unknown is None:
+        return None
+    also = " SQLite's own options need sqlite:///file:PATH?uri=true&…" if unknown in _FILE_OPTIONS else ""
+    return f"has the option {unknown!r}, which is not known here: {', '.join(known)}.{also}"
 
 
 def _is_port(text: str) -> bool:

@@ -239,3 +239,91 @@ def test_file_outside_the_current_folder_is_named_in_full(tmp_path: Path) -> Non
         load(file, environ={}, cwd=tmp_path / "here")
 
     assert str(caught.value).startswith(f"{file}:1: unknown key 'x'.")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (
+            "sqlite+aiosqlite:///w.db",
+            "(sqlite+aiosqlite:///w.db) begins with sqlite+aiosqlite; SQLite is written sqlite:",
+        ),
+        ("sqlite3:///w.db", "(sqlite3:///w.db) begins with sqlite3; SQLite is written sqlite:///PATH."),
+        ("SQLITE:///w.db", "(SQLITE:///w.db) begins with SQLITE; SQLite is written sqlite:///PATH."),
+        ("sqlite:///w.db?timeout=abc", "(sqlite:///w.db?timeout=abc) has a timeout that is no number of seconds"),
+        ("sqlite:///w.db?timeout=nan", "has a timeout that is no number of seconds, as in ?timeout=60."),
+        ("sqlite:///w.db?timeout=-1", "has a timeout that is no number of seconds"),
+        ("sqlite:///w.db?timeout=", "has a timeout that is no number of seconds"),
+        ("sqlite:///w.db?timeout=1&timeout=2", "gives timeout twice"),
+        ("sqlite:///w.db?foo=1", "(sqlite:///w.db?foo=1) has the option 'foo', which is not known here: timeout, uri."),
+        ("sqlite:///w.db?timout=1", "has the option 'timout', which is not known here: timeout, uri."),
+        (
+            "sqlite:///w.db?isolation_level=X",
+            "has the option 'isolation_level', which is not known here: timeout, uri.",
+        ),
+        (
+            "sqlite:///w.db?mode=ro",
+            "has the option 'mode', which is not known here: timeout, uri. SQLite's own options",
+        ),
+        ("sqlite:///w.db?uri=maybe", "has uri=…, which is true or false."),
+        ("sqlite:///file:w.db", "has a path that begins with file:, which needs ?uri=true."),
+        ("sqlite:///~/w.db", "(sqlite:///~/w.db) has a path that begins with ~, which a shell alone knows. Write "),
+        ("sqlite:///~me/w.db", "has a path that begins with ~"),
+    ],
+)
+def test_sqlite_url_that_cannot_be_opened_is_told_with_its_place(load_text: Loader, url: str, said: str) -> None:
+    """Driver, options and path are looked at before anything runs, and shown: there is no secret in them."""
+    shown = _sentence(load_text, f"[connections.warehouse]\nurl = '{url}'")
+
+    assert shown.startswith(f"{F}:2: 'connections.warehouse.url' ")
+    assert said in shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///w.db?timeout=5",
+        "sqlite+pysqlite:///w.db?timeout=0.5",
+        "sqlite:///w.db?uri=false",
+        "sqlite:///file:w.db?uri=true&mode=ro&cache=private&immutable=0&nolock=0&psow=1&vfs=unix",
+        "sqlite:///x~/~w.db",
+        "sqlite:///~w.db",
+    ],
+)
+def test_sqlite_url_with_what_sqlite_takes_is_accepted(load_text: Loader, url: str) -> None:
+    """SQLAlchemy opens what the settings let through."""
+    from sqlalchemy import create_engine
+
+    made = load_text(f"[connections.warehouse]\nurl = '{url}'").connections["warehouse"].url.reveal()
+
+    create_engine(made).dialect.create_connect_args(create_engine(made).url)
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"]
+)
+@pytest.mark.parametrize("key", ["connections.warehouse.url", "state.url"])
+def test_database_in_memory_is_refused_in_settings(load_text: Loader, key: str, url: str) -> None:
+    """It would be gone with the command, and the next one would load again."""
+    shown = _sentence(load_text, f"{key} = '{url}'")
+
+    assert shown.startswith(
+        f"{F}:1: '{key}' ({url}) is a database in memory, which ends with the command. Give it a file"
+    )
+
+
+def test_text_that_is_no_url_has_no_stars(load_text: Loader) -> None:
+    """`***` stands where something is hidden out of what is shown, not for the whole."""
+    assert _sentence(load_text, "state.url = 'w.db'") == (
+        f"{F}:1: 'state.url' is not a URL such as sqlite:///.etlctl/warehouse.db (scheme://…)."
+    )
+
+
+@pytest.mark.parametrize("key", ["connections.warehouse", "state"])
+def test_default_is_no_place(load_text: Loader, key: str) -> None:
+    """Of two keys that name one file, the place is that of the one which stands in the file."""
+    other, file = ("state", "state.db") if key == "connections.warehouse" else ("connections.warehouse", "warehouse.db")
+
+    shown = _sentence(load_text, f"{key}.url = 'sqlite:///.etlctl/{file}'")
+
+    assert shown.startswith(f"{F}:1: '{key}.url' and '{other}.url' (its default) are the same SQLite file, ")

@@ -108,8 +108,8 @@ def test_a_variable_or_reference_that_leads_nowhere_is_named(
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        ("warehouse-S3cr3t.db", "(***) is not a URL such as sqlite:///"),
-        ("host=h password=S3cr3t", "(***) is not a URL"),
+        ("warehouse-S3cr3t.db", "is not a URL such as sqlite:///"),
+        ("host=h password=S3cr3t", "is not a URL"),
         (" sqlite:///a.db", "holds blanks at an end, or a line break"),
         ("postgresql://u:S3cr3t\n@h/d", "holds blanks at an end, or a line break"),
         ("sqlite://S3cr3t.db", "(sqlite://***) needs three slashes before the path"),
@@ -182,14 +182,11 @@ def test_repr_of_settings_shows_no_params(load_text: Loader) -> None:
         ("sqlite+pysqlite:///d/w.db?timeout=5", "{p}/d/w.db"),
         ("sqlite:////srv/w.db", "/srv/w.db"),
         ("sqlite:///file:w.db?mode=ro&uri=true", "{p}/w.db"),
-        ("sqlite://", None),
-        ("sqlite:///:memory:", None),
-        ("sqlite:///file:x?mode=memory&uri=true", None),
         ("postgresql://h/w.db", None),
     ],
 )
 def test_sqlite_files_start_at_the_project_folder(tmp_path: Path, url: str, file: str | None) -> None:
-    """Relative ones; absolute ones, databases in memory and other dialects stay as they are."""
+    """Relative ones; absolute ones and other dialects stay as they are."""
     settings = load(None, environ={"ETLCTL_CONNECTIONS_WAREHOUSE_URL": url}, cwd=tmp_path)
 
     resolved = settings.connections["warehouse"].url.reveal()

@@ -14,13 +14,12 @@ SUPPORTED = ("sqlite",)
 
 
 def dialect_for(url: str, shown: str) -> Dialect:
-    """The Dialect that speaks to `url`; `shown` names the connection in the error. Raises SettingsError."""
-    word = url.partition(":")[0].partition("+")[0].lower()
+    """The Dialect that speaks to `url`; `shown` begins the error and tells where it was given. Raises SettingsError."""
+    word = url.partition(":")[0].partition("+")[0]
     if word == "sqlite":
         from etlctl.db.dialects.sqlite import SQLiteDialect  # SQLAlchemy comes with it, and --help does without
 
         return SQLiteDialect()
     raise SettingsError(
-        f"{shown}: no database of kind {word or '(none)'!r} can be loaded by this version; "
-        f"a URL begins with one of: {', '.join(f'{name}:///' for name in SUPPORTED)}."
+        f"{shown}: this version loads into SQLite, whose URLs begin with sqlite:///. Name such a connection."
     )
