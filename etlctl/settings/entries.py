@@ -12,7 +12,9 @@ from typing import Any, NamedTuple, TypeAlias
 from etlctl.errors import SettingsError
 from etlctl.settings.document import Document
 from etlctl.settings.keys import (
+    CONFIG_VARIABLE,
     CONNECTION,
+    PROFILE_VARIABLE,
     PROFILES,
     TREE,
     Key,
@@ -24,11 +26,15 @@ from etlctl.settings.keys import (
     dotted,
     printable,
 )
-from etlctl.suggest import did_you_mean
+from etlctl.suggest import did_you_mean, nearest
 
 _CONNECTION_NAME = r"[A-Za-z][A-Za-z0-9_-]*"
+_PREFIX = "ETLCTL_"
 _CONNECTIONS_PREFIX = "ETLCTL_CONNECTIONS_"
 _PARAMS_PREFIX = "ETLCTL_PARAMS_"
+_NEARLY_OURS = ("ETLCTL_CONNECTION_", "ETLCTL_PIPELINE_", "ETLCTL_PROFILE_", "ETLCTL_CONFIG_")
+_OF_A_SERVICE = r".*_SERVICE_(HOST|PORT(_\w+)?)|.*_PORT(_\d+_\w+)?"
+"""What Kubernetes sets for a service called etlctl or etlctl-state; see its page on services."""
 
 
 class Entry(NamedTuple):
@@ -92,6 +98,20 @@ def environment_entries(environ: Mapping[str, str], connections: Iterable[str]) 
         for path in paths:
             entries[path] = _environment_entry(name, environ[name], path)
     return entries
+
+
+def variable_warnings(environ: Mapping[str, str], connections: Iterable[str]) -> tuple[str, ...]:
+    """A sentence for each environment variable that looks like an override and is none."""
+    known = {*_variables(connections), CONFIG_VARIABLE, PROFILE_VARIABLE}
+    warnings = []
+    for name in sorted(environ):
+        if not name.startswith(_PREFIX) or name in known or re.fullmatch(_OF_A_SERVICE, name):
+            continue
+        meant = nearest(name.removeprefix(_PREFIX), sorted(one.removeprefix(_PREFIX) for one in known))
+        if meant is not None or name.startswith(_NEARLY_OURS):
+            hint = f" Did you mean '{_PREFIX}{meant}'?" if meant is not None else ""
+            warnings.append(f"environment variable {printable(name)} sets nothing.{hint} Rename or unset it.")
+    return tuple(warnings)
 
 
 def _variables(connections: Iterable[str]) -> dict[str, list[KeyPath]]:

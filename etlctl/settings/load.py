@@ -14,7 +14,7 @@ from pathlib import Path
 
 from etlctl.errors import SettingsError
 from etlctl.settings.document import Document, owner_warning, read
-from etlctl.settings.entries import Layer, environment_entries, file_layer, profile_layers
+from etlctl.settings.entries import Layer, environment_entries, file_layer, profile_layers, variable_warnings
 from etlctl.settings.keys import CONFIG_VARIABLE, PROFILE_VARIABLE, printable
 from etlctl.settings.model import Settings
 from etlctl.settings.resolve import DEFAULT_NAME, Place, resolved
@@ -61,8 +61,9 @@ def load(path: Path | None, *, environ: Mapping[str, str], cwd: Path, profile: s
     entries |= environment_entries(environ, connections)
 
     warning = owner_warning(file, shown=document.shown, user=os.getuid()) if file is not None else None
+    warnings = ((warning,) if warning else ()) + variable_warnings(environ, connections)
     place = Place(project=_project(file, cwd), file=file, profile=chosen, profile_origin=chosen_by)
-    return resolved(place, entries, connections, environ=environ, warnings=(warning,) if warning else ())
+    return resolved(place, entries, connections, environ=environ, warnings=warnings)
 
 
 def _named(text: str, cwd: Path, origin: str) -> Path:

@@ -220,6 +220,44 @@ def test_marker_table_that_is_no_name_is_refused(load_text: Loader, name: str) -
     assert shown.isprintable()
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("ETLCTL_CONNECTION_WAREHOUSE_URL", "ETLCTL_CONNECTIONS_WAREHOUSE_URL"),
+        ("ETLCTL_CONNECTION_WH_URL", None),
+        ("ETLCTL_PIPELINE_PATH", "ETLCTL_PIPELINES_PATH"),
+        ("ETLCTL_STATE_ULR", "ETLCTL_STATE_URL"),
+        ("ETLCTL_PROFIL", "ETLCTL_PROFILE"),
+        ("ETLCTL_CONFIGURATION", "ETLCTL_CONFIG"),
+    ],
+)
+def test_environment_variable_that_is_nearly_ours_draws_a_warning(
+    load_text: Loader, name: str, meant: str | None
+) -> None:
+    """A misspelled override would be lost without a word; its value is not shown."""
+    (warning,) = load_text(None, {name: "S3cr3t", "HOME": "/"}).warnings
+
+    hint = f" Did you mean '{meant}'?" if meant else ""
+    assert warning.startswith(f"environment variable {name} sets nothing.{hint}")
+    assert "S3cr3t" not in warning
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ETLCTL_SERVICE_HOST",
+        "ETLCTL_STATE_SERVICE_PORT_HTTP",
+        "ETLCTL_PIPELINES_PORT_80_TCP_ADDR",
+        "ETLCTL_STATE_PORT",
+        "ETLCTL_IMAGE",
+        "_ETLCTL_COMPLETE",
+    ],
+)
+def test_environment_variable_that_others_set_draws_no_warning(load_text: Loader, name: str) -> None:
+    """Kubernetes names variables after a service, https://kubernetes.io/docs/concepts/services-networking/service/."""
+    assert load_text(None, {name: "10.0.0.1"}).warnings == ()
+
+
 def test_environment_variable_that_fits_two_connections_is_refused(load_text: Loader) -> None:
     """wh-1 and wh_1 share a variable; using it would be a guess."""
     text = "default_connection='wh-1'\nconnections.wh-1.url='sqlite:///a'\nconnections.wh_1.url='sqlite:///b'"
