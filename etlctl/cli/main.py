@@ -16,7 +16,7 @@ import click
 from etlctl import __version__
 from etlctl.cli import options, streams
 from etlctl.cli.streams import Streams
-from etlctl.core.text import printable, shortened
+from etlctl.core.text import printable
 from etlctl.errors import EtlctlError, ExitCode
 from etlctl.suggest import did_you_mean
 
@@ -172,8 +172,9 @@ def _told(error: Exception) -> tuple[ExitCode, str, str]:
 
 def _sentence(error: click.ClickException) -> str:
     if isinstance(error, click.NoSuchOption):  # click words it differently from version to version
-        known = [] if error.ctx is None else [one for it in error.ctx.command.get_params(error.ctx) for one in it.opts]
-        return f"no such option {shortened(error.option_name)!r}.{did_you_mean(error.option_name, known)}"
+        from etlctl.cli import mistakes  # a command that took tasks has imported what it needs
+
+        return mistakes.no_such_option(error)
     return _capital_off(printable(error.format_message()))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from etlctl.cli import parameters
+from etlctl.cli import mistakes, parameters
 from etlctl.cli.options import CLASSES, Command, Common, common
 from etlctl.cli.session import Session, session
 from etlctl.core import dates
@@ -20,6 +20,7 @@ from etlctl.core.parameters import Parameter, ParameterVisibility
 from etlctl.core.task import Task
 from etlctl.core.text import printable, shortened
 from etlctl.errors import EtlctlError, ParameterValueError, UnknownParameterError, UsageError
+from etlctl.suggest import nearest
 
 MOST_TASKS = 1_000_000
 """More tasks than this from one command line are taken for a mistake."""
@@ -85,6 +86,7 @@ class TaskCommand(Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[_OPTIONS] = []
+        ctx.meta[mistakes.WORDS] = args
         taken = built_in_spellings(ctx)
         classes = self._classes(ctx, args)
         ctx.meta[CLASSES] = classes
@@ -114,15 +116,23 @@ class TaskCommand(Command):
         rest = found.get("tasks")
         words = [word for word in rest if isinstance(word, str)] if isinstance(rest, (list, tuple)) else []
         candidates = [word for word in words if not word.startswith("-")]
-        if not candidates:
+        if not words or (ctx.resilient_parsing and not candidates):
             return []
         try:
             registry = session(ctx).app.registry
+            ctx.meta[mistakes.ALL_CLASSES] = registry.classes()
+            if not candidates:
+                return []
             known = {cls.task_family for cls in registry.classes()}
             named = [word for word in dict.fromkeys(candidates) if word in known]
             if not named:
                 values = {words[n + 1] for n, word in enumerate(words[:-1]) if word.startswith("-") and "=" not in word}
-                named = [next((word for word in candidates if word not in values), candidates[0])]
+                free = [word for word in candidates if word not in values]
+                if not free and nearest(candidates[0], known) is None:
+                    return []  # values of options alone: click stops at the first of these options
+                named = (free or candidates)[:1]
+                if mistakes.looks_like_date(named[0]):
+                    raise click.UsageError(mistakes.no_task_but_date(ctx, named[0], ()), ctx)
             return [registry.find(name) for name in named]
         except EtlctlError:
             if ctx.resilient_parsing:
@@ -145,6 +155,10 @@ class TaskCommand(Command):
             ctx.params["request"] = Request()
             return
         registry = session(ctx).app.registry
+        known = {cls.task_family for cls in registry.classes()}
+        for name in names:
+            if name not in known and mistakes.looks_like_date(name):
+                raise click.UsageError(mistakes.no_task_but_date(ctx, name, ctx.meta[CLASSES]), ctx)
         classes = tuple(registry.find(name) for name in dict.fromkeys(names))
         ctx.params["request"] = _request(classes, given, by_name)
 
