@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from shlex import quote
 from typing import Any
@@ -36,16 +37,27 @@ class Request:
     texts: Mapping[str, str] = field(default_factory=dict)
     by_p: frozenset[str] = frozenset()
     """Those that were given as `-p name=value`."""
+    now: dt.datetime | None = None
+    """What `yesterday` was counted from."""
 
     @property
     def words(self) -> str:
-        """The same as words of a command line; private values are left out."""
+        """The same as words of a command line that means it on any day; private values are left out."""
         words = [quote(cls.task_family) for cls in self.classes]
-        for name, text in self.texts.items():
+        for name, typed in self.texts.items():
             if not any(_is_private(cls, name) for cls in self.classes):
+                text = self._without_words(name, typed)
                 given = f"-p {name}=" if name in self.by_p else f"{parameters.spellings(name)[0]} "
                 words.append(given + quote(printable(text)))
         return " ".join(words)
+
+    def _without_words(self, name: str, typed: str) -> str:
+        """`2013-01-02` for `yesterday`; as it was typed where two tasks would take two things for it."""
+        if self.now is None:
+            return typed
+        of = (dict(cls.get_params()).get(name) for cls in self.classes)
+        found = {dates.without_words(one, typed, self.now) for one in of if one is not None}
+        return found.pop() if len(found) == 1 else typed
 
 
 class TaskCommand(Command):
@@ -160,7 +172,7 @@ class TaskCommand(Command):
             if name not in known and mistakes.looks_like_date(name):
                 raise click.UsageError(mistakes.no_task_but_date(ctx, name, ctx.meta[CLASSES]), ctx)
         classes = tuple(registry.find(name) for name in dict.fromkeys(names))
-        ctx.params["request"] = _request(classes, given, by_name)
+        ctx.params["request"] = replace(_request(classes, given, by_name), now=session(ctx).now)
 
 
 def built_in_spellings(ctx: click.Context) -> set[str]:

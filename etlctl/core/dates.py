@@ -58,6 +58,24 @@ def expand(parameter: Parameter[Any], text: str, now: dt.datetime) -> list[Any]:
     return _steps(parameter, first, _value(parameter, _completed(end, start), now, is_end=True))
 
 
+def without_words(parameter: Parameter[Any], text: str, now: dt.datetime) -> str:
+    """`text` with `today`, `-3d` and the like as the dates that they are at `now`: it means the same tomorrow.
+
+    Any other text comes back as it is, one that `expand` refuses too.
+    """
+    is_range = isinstance(_inner(parameter), DateRangeParameter)
+    if not any(part in _WORDS or _AGO.fullmatch(part) for part in (one.strip() for one in text.split(".."))):
+        return text
+    if not is_range and not is_date_like(parameter):
+        return text
+    try:
+        values = expand(parameter, text, now)
+    except Exception:  # noqa: BLE001  a user's own kind may raise anything; whoever takes the value tells it
+        return text
+    ends = [parameter.serialize(value) for value in (values[0], values[-1])]
+    return ends[0] if is_range or ".." not in text else "..".join(ends)
+
+
 def collapse(parameter: Parameter[Any], values: Iterable[Any], *, limit: int | None = None) -> str:
     """Short text for values: runs as `2013-01-02..03` or `2013-01-30..2013-02-03`, divided by commas.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 
 import pytest
@@ -263,3 +264,17 @@ def test_command_under_a_forced_failure_fails_again_when_pasted(empty_project: P
     more = next(line for line in ran.out.splitlines() if line.startswith("  more  "))
     assert more == "  more  etlctl build Done --force --config config/etlctl.toml --debug"
     assert empty_project.run(*more.split()[2:]).code == 1
+
+
+def test_commands_offered_mean_the_same_tomorrow(project: Project) -> None:
+    """`-3d..yesterday` is told as the days that it is: pasted tomorrow, it is still those."""
+    today = dt.date.today()
+    days = f"{today - dt.timedelta(days=3)}..{today - dt.timedelta(days=1)}"
+
+    planned = project.run("plan", "Report", "--date", "-3d..yesterday")
+    built = project.run("build", "Report", "--date", "-3d..yesterday")
+    status = project.run("status", "Report", "--date", "-3d..yesterday")
+
+    assert planned.out.splitlines()[-1] == f"run it: etlctl build Report --date {days}"
+    assert f"then again  etlctl build Report --date {days}\n" in built.out
+    assert status.out.splitlines()[-1] == f"why: etlctl plan Report --date {days}"

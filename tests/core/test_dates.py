@@ -155,6 +155,29 @@ def test_expand_refuses_with_a_reason_one_understands(parameter: Parameter[Any],
     assert reason in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("parameter", "text", "absolute"),
+    [
+        (DateParameter(), "-3d", "2013-02-26"),
+        (DateParameter(), "-3d..yesterday", "2013-02-26..2013-02-28"),
+        (DateParameter(), "2013-02-27..today", "2013-02-27..2013-03-01"),
+        (DateParameter(), "2013-02-27..28", "2013-02-27..28"),
+        (MonthParameter(), "yesterday", "2013-02"),
+        (DateHourParameter(), "-3h", "2013-03-01T11"),
+        (OptionalDateParameter(), "today", "2013-03-01"),
+        (DateRangeParameter(), "-3d..yesterday", "2013-02-26..2013-02-28"),
+        (Parameter(), "today", "today"),
+        (DateParameter(), "today..yesterday", "today..yesterday"),
+    ],
+)
+def test_without_words_means_the_same_on_any_day(parameter: Parameter[Any], text: str, absolute: str) -> None:
+    """What counts from now becomes a date; what does not, or cannot be taken, stays as it was typed."""
+    assert dates.without_words(parameter, text, NOW) == absolute
+    if absolute != text:
+        later = NOW + dt.timedelta(days=400)
+        assert dates.expand(parameter, absolute, later) == dates.expand(parameter, text, NOW)
+
+
 def test_expand_gives_a_date_range_as_one_value_and_takes_words_in_it() -> None:
     parameter = DateRangeParameter()
 
