@@ -92,8 +92,8 @@ class Watcher:
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
 
-    def run_started(self, run_id: str, tasks: Sequence[Task], total: int) -> None:
-        self.calls.append(("run_started", run_id, list(tasks), total))
+    def run_started(self, run_id: str, tasks: Sequence[Task], to_run: Sequence[Task]) -> None:
+        self.calls.append(("run_started", run_id, list(tasks), list(to_run)))
 
     def task_started(self, task: Task, attempt: context.Attempt) -> None:
         self.calls.append(("task_started", task.label))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from etlctl.cli.layout import Line, Span, Style, cells, span
@@ -23,6 +24,7 @@ STYLES = {
 _BAR = 16
 _MOST_LABEL = 44
 _LONG_REASON = 60
+_LABELS_LOOKED_AT = 200
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,9 @@ class Progress:
         self._said: dict[str, str] = {}
         """Long reasons that failed tasks gave so far, and the task that gave each first."""
 
-    def run_started(self, run_id: str, tasks: Sequence[Task], total: int) -> None:
-        self.total = total
-        self._width = max([self._width, *(min(cells(task.label), _MOST_LABEL) for task in tasks[:100])])
+    def run_started(self, run_id: str, tasks: Sequence[Task], to_run: Sequence[Task]) -> None:
+        self.total = len(to_run)
+        self._width = min(max([self._width, *(cells(task.label) for task in _some_of_each(to_run))]), _MOST_LABEL)
 
     def task_started(self, task: Task, attempt: Attempt) -> None:
         self.running[task] = Running(task.label, attempt, self._clock())
@@ -78,6 +80,15 @@ class Progress:
             return result
         first = self._said.setdefault(result.reason, result.task.label)
         return result if first == result.task.label else replace(result, reason=f"the same as {first}")
+
+
+def _some_of_each(tasks: Iterable[Task]) -> Iterator[Task]:
+    """The first tasks of each class: a hundred thousand labels would take a second, and are much alike."""
+    seen: Counter[type[Task]] = Counter()
+    for task in tasks:
+        if seen[type(task)] < _LABELS_LOOKED_AT:
+            seen[type(task)] += 1
+            yield task
 
 
 def line_of(result: TaskResult, number: int, total: int, width: int = 0) -> Line:

@@ -110,8 +110,8 @@ class RunSummary:
 class Observer(Protocol):
     """What is told as a run goes on: the screen, and later history and notifications. It must not raise."""
 
-    def run_started(self, run_id: str, tasks: Sequence[Task], total: int) -> None:
-        """`tasks` are those asked for; `total` of all tasks are to be run."""
+    def run_started(self, run_id: str, tasks: Sequence[Task], to_run: Sequence[Task]) -> None:
+        """`tasks` are those asked for; `to_run` all that are not up to date, requirements first."""
 
     def task_started(self, task: Task, attempt: Attempt) -> None:
         """`attempt` is live: its `rows` grow while the task runs."""

@@ -98,8 +98,8 @@ class Runner:
         """Runs what is missing behind `roots`. Never raises for what a task does."""
         started_at, began = self._now(), time.monotonic()
         try:
-            self._enter(roots, _Rank.PLANNED)
-            self._tell("run_started", self._run_id, [node.task for node in roots], self._total)
+            to_run = self._enter(roots, _Rank.PLANNED)
+            self._tell("run_started", self._run_id, [node.task for node in roots], to_run)
             self._settle()
             while self._submit_ready():
                 self._handle(self._executor.wait())
@@ -113,8 +113,8 @@ class Runner:
 
     # -- entering
 
-    def _enter(self, roots: Iterable[Node], rank: _Rank) -> None:
-        """Makes entries of what the roots reach and is not entered yet, requirements first."""
+    def _enter(self, roots: Iterable[Node], rank: _Rank) -> list[Task]:
+        """Makes entries of what the roots reach and is not entered yet, requirements first; those not up to date."""
         fresh: list[Node] = []
         stack = [node for node in roots if node not in self._entries]
         while stack:
@@ -124,13 +124,15 @@ class Runner:
                 fresh.append(node)
                 stack.extend(one for one in node.requires if one not in self._entries)
         fresh.sort(key=lambda node: node.order)
-        self._total += sum(not node.complete or node.error is not None for node in fresh)
+        to_run = [node.task for node in fresh if not node.complete or node.error is not None]
+        self._total += len(to_run)
         for node in fresh:
             self._place(self._entries[node])
         if rank is _Rank.YIELDED:
             for node in fresh:
                 for requirement in node.requires:
                     self._put_forward(self._entries[requirement])
+        return to_run
 
     def _place(self, entry: _Entry) -> None:
         node = entry.node

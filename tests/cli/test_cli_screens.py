@@ -111,11 +111,25 @@ def test_documents_carry_any_name_as_ascii(name: str) -> None:
     assert text.isascii()
 
 
+def test_lines_of_a_run_have_their_columns_below_each_other() -> None:
+    """The width of labels is known before the first line: a longer one further down moves nothing."""
+    said: list[Line] = []
+    progress = Progress(said.append)
+    tasks = [Named("x"), Named("a name of thirty letters"), Named("y" * 200)]
+
+    progress.run_started("r1", tasks[-1:], tasks)
+    for number, task in enumerate(tasks[:2], 1):
+        progress.task_finished(TaskResult(task, Status.OK, rows=5, duration_s=0.1), number, 3)
+
+    assert len({text_of(one).index("5 rows") for one in said}) == 1
+    assert text_of(said[0]).index("5 rows") < 80
+
+
 def test_live_screen_shows_lines_of_the_run_and_of_print() -> None:
     """What is said and what a task prints scrolls by; the state is drawn; nothing is obeyed."""
     stream = io.StringIO()
     progress = Progress(lambda one: None)
-    progress.run_started("r1", [], 3)
+    progress.run_started("r1", [], [Named(str(number)) for number in range(3)])
 
     def state() -> Iterable[Line]:
         return state_lines(progress, "Report", is_stopping=False, now=progress.began)

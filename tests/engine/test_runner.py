@@ -777,14 +777,14 @@ def test_build_a_cycle_behind_the_root_names_only_the_circle() -> None:
 
 
 def test_build_tells_observers_each_step() -> None:
-    """run_started with the total, each start and end with its number, run_finished with the summary, in order."""
+    """run_started with what is to run, each start and end with its number, run_finished with the summary, in order."""
     watcher = Watcher()
     shelf.names.add("done")
 
     summary = run(Step("b", after="a"), Step("done"), observers=[watcher])
 
     assert watcher.calls == [
-        ("run_started", "r1", [Step("b"), Step("done")], 2),
+        ("run_started", "r1", [Step("b"), Step("done")], [Step("a"), Step("b", after="a")]),
         ("task_started", "a"),
         ("task_finished", "a", "OK", 1, 2),
         ("task_started", "b"),
