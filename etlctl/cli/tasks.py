@@ -26,6 +26,9 @@ from etlctl.suggest import nearest
 MOST_TASKS = 1_000_000
 """More tasks than this from one command line are taken for a mistake."""
 
+MANY_TASKS = 20_000
+"""From so many tasks on the wait is worth a word."""
+
 _OPTIONS = "etlctl.parameter_options"
 
 
@@ -221,6 +224,8 @@ def make_tasks(request: Request, of: Session) -> list[Task]:
             raise UsageError(f"{cls.task_family}: these ranges mean {number:,} tasks; give shorter ones.")
         for combination in product(*values.values()):
             made[_made(cls, dict(zip(values, combination, strict=True)))] = None
+    if len(made) > MANY_TASKS:
+        of.streams.story(f"etlctl: looking at {len(made):,} tasks and all that they require; this takes a while …")
     return list(made)
 
 

@@ -231,3 +231,16 @@ def test_status_without_a_task_keeps_the_others_when_two_require_each_other(proj
     assert "?  Egg()" in told.out
     assert "Egg() -> Hen() -> Egg()" in told.out
     assert "·  Alone()" in told.out
+
+
+def test_status_of_very_many_tasks_says_that_it_takes_a_while(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the wait, on stderr; for the usual number of tasks not a word."""
+    monkeypatch.setattr("etlctl.cli.tasks.MANY_TASKS", 30)
+
+    many = project.run("status", "WeatherFile", "--date", "2013-01-01..31")
+    few = project.run("status", "WeatherFile", "--date", "2013-01-01..30")
+
+    assert many.err == "etlctl: looking at 31 tasks and all that they require; this takes a while …\n"
+    assert (many.code, few.err) == (0, "")
