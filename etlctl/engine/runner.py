@@ -303,7 +303,7 @@ class Runner:
             entry.node.task,
             status,
             reason,
-            rows=attempt.rows if attempt else None,
+            rows=attempt.rows if attempt and status is Status.OK else None,  # what failed has loaded none
             notes=tuple(printable(note) for note in attempt.notes) if attempt else (),
             started_at=entry.started_at,
             duration_s=entry.active_s if attempt else None,

@@ -842,3 +842,17 @@ def test_build_rows_and_notes_of_the_attempt_reach_the_result() -> None:
     assert result.started_at.tzinfo is not None
     assert result.duration_s is not None
     assert result.duration_s >= 0
+
+
+def test_build_rows_of_a_failed_task_are_none() -> None:
+    """What it had counted was rolled back or left half-way: `rows` are those loaded."""
+
+    class Failing(Step):
+        def run(self) -> Any:
+            context.attempt().rows = 943
+            context.attempt().notes.append("943 rows were refused")
+            raise ValueError("no")
+
+    result = result_of(run(Failing("a")), Failing("a"))
+
+    assert (result.status, result.rows, result.notes) == (Status.FAIL, None, ("943 rows were refused",))
