@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from copy import copy
 from enum import Enum
@@ -149,7 +148,7 @@ class Task(Parametrized, EventSource):
             if (
                 parameter.significant
                 and parameter.visibility is not ParameterVisibility.PRIVATE
-                and not (parameter.has_default and parameter.default == value)
+                and not parameter.is_at_fixed_default(value)
             ):
                 text = printable(parameter.serialize(value))
                 words.append(text if index == 0 else f"{name}={text}")
@@ -363,11 +362,6 @@ def outputs_like(structure: Any) -> Any:
     if isinstance(structure, Iterable) and not isinstance(structure, (str, bytes)):
         return [outputs_like(part) for part in structure]
     raise BrokenTaskError(f"requires() returned {_what(structure)}")
-
-
-def source_of(task: Task) -> str:
-    """`pipelines/flights.py` of the class, as Python knows it; empty where it has no file (a notebook)."""
-    return getattr(sys.modules.get(type(task).__module__), "__file__", None) or ""
 
 
 def _what(leaf: Any) -> str:

@@ -16,6 +16,7 @@ from etlctl import (
     DynamicRequirements,
     ExternalTask,
     IntParameter,
+    ListParameter,
     Parameter,
     ParameterVisibility,
     Task,
@@ -97,6 +98,22 @@ def test_task_repr_is_luigis_form_and_label_is_short_and_printable() -> None:
     assert Load(DAY, origin="JFK").label == "Load(2013-01-02, origin=JFK)"
     assert Noted("\x1b]0;x\x07[/red]\r\nFAKE").label == r"Noted(\x1b]0;x\x07[/red]\r\nFAKE)"
     assert len(Noted("x" * 500).label) < 90
+
+
+def test_task_label_leaves_out_defaults_that_are_normalised() -> None:
+    """`ListParameter(default=[1])` is at its default as (1,), however it was written; one asked anew is not."""
+
+    class Listed(Task):
+        items = ListParameter(default=[1])
+        day = DateParameter(default=dt.datetime(2013, 1, 2, 3))
+        asked = Parameter(default=lambda: "x")
+
+    class Odd(Task):
+        number = IntParameter(default="no number")
+
+    assert Listed().label == "Listed(asked=x)"
+    assert Listed([2], DAY).label == "Listed([2], asked=x)"
+    assert Odd(5).label == "Odd(5)"
 
 
 def test_task_survives_pickle_and_copy() -> None:

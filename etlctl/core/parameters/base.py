@@ -161,6 +161,15 @@ class Parameter(Generic[T]):
             default = default()
         return self.normalize(default)
 
+    def is_at_fixed_default(self, value: T) -> bool:
+        """Whether `value` is the default, in whatever form that was written; never so for one that is asked anew."""
+        if not self.has_default or (self._default_is_asked and callable(self.default)):
+            return False
+        try:
+            return self.serialize(self.default_value()) == self.serialize(value)
+        except Exception:  # noqa: BLE001  a default that the kind refuses, told where it is used: this value is another
+            return False
+
     def parse(self, text: str) -> T:
         """The value that `text` means; raises ValueError with a reason in plain words."""
         value: Any = text

@@ -124,8 +124,16 @@ def as_date(value: Any) -> dt.date:
             raise ValueError("NaT is no date")
         return dt.date(value.year, value.month, value.day)
     if isinstance(value, str):
-        raise TypeError("text is not a date; from Python give datetime.date(2013, 1, 31) or date.fromisoformat(text)")
+        raise TypeError(f"text is not a date; give {_in_python(value)}")
     raise TypeError(f"{named_type(value)} is not a date; give datetime.date(2013, 1, 31)")
+
+
+def _in_python(text: str) -> str:
+    try:
+        day = dt.date.fromisoformat(text)
+    except ValueError:
+        return "datetime.date(2013, 1, 31) or date.fromisoformat(text)"
+    return f"datetime.date({day.year}, {day.month}, {day.day})"
 
 
 def _moved(day: dt.date, days: int) -> dt.date:

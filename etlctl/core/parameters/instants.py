@@ -137,5 +137,12 @@ def as_datetime(value: Any) -> dt.datetime:
     if isinstance(value, dt.date):
         return dt.datetime(value.year, value.month, value.day)
     if isinstance(value, str):
-        raise TypeError("text is not a datetime; from Python give datetime.datetime(2013, 1, 31, 19)")
+        raise TypeError(f"text is not a datetime; give {_in_python(value)}")
     raise TypeError(f"{named_type(value)} is not a datetime; give datetime.datetime(2013, 1, 31, 19)")
+
+
+def _in_python(text: str) -> str:
+    try:
+        return repr(dt.datetime.fromisoformat(text).replace(tzinfo=None))
+    except ValueError:
+        return "datetime.datetime(2013, 1, 31, 19)"
