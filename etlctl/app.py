@@ -37,7 +37,7 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.context = Context(settings.project, settings.params, self._database)
+        self.context = Context(settings.project, settings.params, settings.place_of_param, self._database)
         self._entered = ExitStack()
 
     @classmethod
@@ -67,7 +67,7 @@ class App:
         """
         with context.use(self.context):
             registry = Registry.load(self.settings.pipelines_path, self.settings.pipelines_modules)
-        registry.check_params(self.settings.params, self.settings.origins)
+        registry.check_params(self.settings.params, self.settings.place_of_param)
         return registry
 
     def plan(self, tasks: Sequence[Task], *, force: Collection[Task] = ()) -> Plan:

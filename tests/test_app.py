@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from etlctl import DateParameter, IntParameter, LocalTarget, MockTarget, Paramet
 from etlctl.app import App
 from etlctl.core import context
 from etlctl.core.plan import Decision
-from etlctl.errors import CycleError, ExitCode, SettingsError, UsageError
+from etlctl.errors import CycleError, ExitCode, ParameterError, SettingsError, UsageError
 from etlctl.settings import Settings, load
 
 
@@ -266,6 +267,48 @@ def test_settings_params_reach_dates() -> None:
 
     with App.open(settings_of('[params.Dated]\nfirst = "2013-01-02"\nsecond = 2013-01-03\n')):
         assert [str(Dated().first), str(Dated().second)] == ["2013-01-02", "2013-01-03"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[params.Dated2]\nday = "no"\n', "Dated2.day: cannot take 'no' (from etlctl.toml:2): "),
+        ('[params."sales.Dated2"]\nday = "no"\n', "sales.Dated2.day: cannot take 'no' (from etlctl.toml:2): "),
+        ("[params.Dated2]\n\ndy = 1\n", "Dated2 has no parameter 'dy', named in etlctl.toml:3."),
+    ],
+)
+def test_settings_params_that_are_refused_name_their_line(text: str, said: str) -> None:
+    """File and line, not the section alone, which may stand in a profile too."""
+
+    class Dated2(Task):
+        task_namespace = "sales" if "sales" in text else None
+        day = DateParameter()
+
+    with App.open(settings_of(text)), pytest.raises(ParameterError, match=re.escape(said)):
+        Dated2()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('\n[params."sales.Dated3"]\n', None),
+        ('\n[params."sales.Dated3"]\ndy = 1\n', "etlctl.toml:3: sales.Dated3 has no parameter 'dy'."),
+        ('\n[params."sales.Dated"]\ndy = 1\n', "etlctl.toml:2: no task or Config is named 'sales.Dated'."),
+    ],
+)
+def test_registry_names_the_line_of_params_of_nothing(text: str, said: str | None) -> None:
+    """Also where the family has a namespace, and is quoted in the file."""
+
+    class Dated3(Task):
+        task_namespace = "sales"
+        day = DateParameter()
+
+    with App.open(settings_of('pipelines.modules = ["json"]' + text)) as app:
+        if said is None:
+            assert app.registry
+        else:
+            with pytest.raises(SettingsError, match=re.escape(said)):
+                _ = app.registry
 
 
 class Stranded(etlctl.LoadTable):

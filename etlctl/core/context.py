@@ -28,6 +28,8 @@ class Context:
     """Relative paths start here; an absolute path."""
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Values of the settings' `[params.Family]` sections, by task family."""
+    place_of_param: Callable[[str, str], str] = field(default=lambda family, name: f"[params.{family}]")  # noqa: ARG005
+    """Where the value of a family's parameter stands, for sentences about it: `config/etlctl.toml:7`."""
     database: Callable[[str | None], Any] = field(default=lambda name: _no_database(name))
     """A `db.connections.Database` by name or URL; None asks for the default connection."""
 
@@ -78,8 +80,8 @@ def attempt() -> Attempt:
     found = _attempt.get()
     if found is not None:
         return found
-    under_way = list(_attempts)
-    return under_way[0][1] if len(under_way) == 1 else Attempt()
+    elsewhere = _innermost(_attempts)
+    return elsewhere[0] if len(elsewhere) == 1 else Attempt()
 
 
 @contextmanager
@@ -110,14 +112,19 @@ def _in_place(variable: ContextVar[T | None], everywhere: list[tuple[int, T]], v
 
 def _of_other_threads() -> Context | None:
     """The innermost of the one other thread that has any; that of all others when they agree."""
-    here = threading.get_ident()
-    innermost = {thread: context for thread, context in list(_contexts) if thread != here}
-    if len({id(context) for context in innermost.values()}) > 1:
+    elsewhere = _innermost(_contexts)
+    if len({id(context) for context in elsewhere}) > 1:
         raise UsageError(
             "Several projects are open in this process, and this thread was started outside of all of them. Start it "
             "with contextvars.copy_context().run, in the task that it works for."
         )
-    return next(iter(innermost.values()), None)
+    return next(iter(elsewhere), None)
+
+
+def _innermost(everywhere: list[tuple[int, T]]) -> list[T]:
+    """What each other thread has put in place last."""
+    here = threading.get_ident()
+    return list({thread: value for thread, value in list(everywhere) if thread != here}.values())
 
 
 def _no_database(name: str | None) -> Any:

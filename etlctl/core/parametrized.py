@@ -107,11 +107,13 @@ class Parametrized:
     def _gather(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         parameters = cls._parameters
         given = cls._by_name(args, kwargs) if args else kwargs
-        section = context.current().params.get(cls.task_family)
+        around = context.current()
+        section = around.params.get(cls.task_family)
         if section:
             for name in section:
                 if name not in parameters:
-                    raise UnknownParameterError(cls._unknown(name, f", named in [params.{cls.task_family}]"))
+                    where = around.place_of_param(cls.task_family, name)
+                    raise UnknownParameterError(cls._unknown(name, f", named in {where}"))
         values: dict[str, Any] = {}
         for name, parameter in parameters.items():
             if name in given:
@@ -147,14 +149,15 @@ class Parametrized:
         try:
             return parameter.normalize(value)
         except Exception as error:
-            raise cls._value_error(parameter, value, error) from error
+            raise cls._value_error(parameter, value, error, from_python=True) from error
 
     @classmethod
     def _from_settings(cls, parameter: Parameter[Any], value: Any) -> Any:
         try:
             return parameter.normalize(parameter.parse(value) if isinstance(value, str) else value)
         except Exception as error:
-            raise cls._value_error(parameter, value, error, f" (from [params.{cls.task_family}])") from error
+            where = f" (from {context.current().place_of_param(cls.task_family, parameter.name)})"
+            raise cls._value_error(parameter, value, error, where) from error
 
     @classmethod
     def _default(cls, parameter: Parameter[Any]) -> Any:
@@ -171,14 +174,16 @@ class Parametrized:
 
     @classmethod
     def _value_error(
-        cls, parameter: Parameter[Any], value: Any, error: Exception, where: str = ""
+        cls, parameter: Parameter[Any], value: Any, error: Exception, where: str = "", *, from_python: bool = False
     ) -> ParameterValueError:
         # the text of the kind's own error may quote the value, so a private one gives neither
         if parameter.visibility is ParameterVisibility.PRIVATE:
             return ParameterValueError(f"{cls.task_family}.{parameter.name}: the private value is refused{where}.")
+        reason = _reason(error)
+        # what to give from Python is no text; the text that is accepted elsewhere would only contradict it
+        accepted = "" if from_python and "; give " in reason else f"; {parameter.accepts} is accepted"
         return ParameterValueError(
-            f"{cls.task_family}.{parameter.name}: cannot take {_value_shown(value)}{where}: {_reason(error)}; "
-            f"{parameter.accepts} is accepted."
+            f"{cls.task_family}.{parameter.name}: cannot take {_value_shown(value)}{where}: {reason}{accepted}."
         )
 
 

@@ -15,7 +15,7 @@ import keyword
 import os
 import pkgutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
@@ -98,28 +98,28 @@ class Registry:
             )
         return _single(name, matches)
 
-    def check_params(self, params: Mapping[str, Mapping[str, Any]], origins: Mapping[str, str]) -> None:
+    def check_params(self, params: Mapping[str, Mapping[str, Any]], place_of: Callable[..., str]) -> None:
         """Raises SettingsError for a `[params.Family]` of no task or Config, or a value of no parameter of it.
 
-        `origins` tells where a dotted key stands. Says nothing while a module is broken: the family may be in it.
+        `place_of(family)` and `place_of(family, name)` tell where each stands. Says nothing while a module is broken:
+        the family may be in it.
         """
         if self.broken or not params:
             return
         families = {cls.task_family: cls for cls in _below(Parametrized)}
         for family, section in params.items():
-            place = origins.get(f"params.{family}", f"[params.{family}]")
             if family not in families:
                 quoted = f' A namespace needs quotes: [params."{family}.…"].' if _holds_tables(section) else ""
                 raise SettingsError(
-                    f"{place}: no task or Config is named {shortened(family)!r}."
+                    f"{place_of(family)}: no task or Config is named {shortened(family)!r}."
                     f"{did_you_mean(family, families)}{quoted}"
                 )
             known = dict(families[family].get_params())
             for name in section:
                 if name not in known:
-                    where = origins.get(f"params.{family}.{name}", place)
                     raise SettingsError(
-                        f"{where}: {family} has no parameter {shortened(name)!r}.{did_you_mean(name, known)} "
+                        f"{place_of(family, name)}: {family} has no parameter {shortened(name)!r}."
+                        f"{did_you_mean(name, known)} "
                         f"Its parameters: {', '.join(known) or 'none'}."
                     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from etlctl.settings.keys import dotted
 from etlctl.settings.secret import Secret
 from etlctl.settings.urls import masked_url
 
@@ -51,3 +52,9 @@ class Settings:
     """Where each value comes from, by dotted key: `config/etlctl.toml:7`, `environment variable X`, `default`."""
     warnings: tuple[str, ...] = ()
     """Sentences for the user about settings that work and look wrong."""
+
+    def place_of_param(self, family: str, name: str | None = None) -> str:
+        """Where `[params.FAMILY]`, or a value in it, stands: `config/etlctl.toml:7`."""
+        section = ("params", family)
+        path = section if name is None else (*section, name)
+        return self.origins.get(dotted(path)) or self.origins.get(dotted(section)) or f"[{dotted(section)}]"

@@ -70,6 +70,36 @@ def test_attempt_in_a_thread_is_that_of_the_task_at_hand() -> None:
     assert in_thread(context.attempt) is not mine
 
 
+def test_attempt_in_a_thread_is_the_innermost_of_nested_ones() -> None:
+    """A pool in a step of a Sequence counts for the step, and sees whether it is forced."""
+    outer, inner = Attempt(), Attempt(forced=True)
+
+    with context.attempting(outer):
+        with context.attempting(inner):
+            assert in_thread(context.attempt) is inner
+        assert in_thread(context.attempt) is outer
+
+
+def test_attempt_in_a_thread_beside_two_is_nobodys() -> None:
+    """Rows are never counted for a task that may not have written them."""
+    is_open, may_end = Event(), Event()
+
+    def elsewhere() -> None:
+        with context.attempting(Attempt()):
+            is_open.set()
+            may_end.wait(10)
+
+    other = Thread(target=elsewhere)
+    other.start()
+    try:
+        assert is_open.wait(10)
+        with context.attempting(Attempt(run_id="r")):
+            assert in_thread(context.attempt) == Attempt()
+    finally:
+        may_end.set()
+        other.join()
+
+
 def test_load_in_a_pool_inside_run_goes_to_the_profile_of_the_build(tmp_path: Path, monkeypatch: Any) -> None:
     """The rows are in the production file, and nothing is made in the default profile's."""
     (tmp_path / "etlctl.toml").write_text(

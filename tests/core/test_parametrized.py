@@ -47,7 +47,7 @@ def test_values_refused_name_task_parameter_value_and_what_is_accepted() -> None
     """From Python and from text alike."""
     with pytest.raises(ParameterValueError, match=r"Load\.batch: cannot take 'many'.*accepted"):
         Load.parse_param("batch", "many")
-    with pytest.raises(ParameterValueError, match=r"Load\.date: cannot take 7.*date.*accepted"):
+    with pytest.raises(ParameterValueError, match=r"Load\.date: cannot take 7.*give datetime\.date"):
         Load(7)
 
 
@@ -73,6 +73,16 @@ def test_settings_give_values_between_call_and_default() -> None:
         assert Load().date == dt.date(2013, 1, 2)
         assert Load(batch=7).batch == 7
     assert Load(dt.date(2013, 1, 2)).batch == 1000
+
+
+def test_value_from_python_is_refused_in_one_way_to_give_it() -> None:
+    """Where the kind says what to give from Python, the text that the command line takes would contradict it."""
+    with pytest.raises(ParameterValueError) as caught:
+        Load("2013-02-28")
+
+    assert str(caught.value) == (
+        "Load.date: cannot take '2013-02-28': text is not a date; give datetime.date(2013, 2, 28)."
+    )
 
 
 def test_settings_with_a_bad_or_unknown_value_say_where_it_stands() -> None:
