@@ -29,6 +29,11 @@ class Declared:
     connection: str | None
     mode: str | None
     columns: Mapping[str, str]
+    values: Mapping[str, str]
+    """Column -> the parameter or attribute it takes, or the value as Python writes it."""
+    null_values: tuple[str, ...] | None
+    """The texts that mean NULL; None for a class that reads no text."""
+    checks: tuple[str, ...]
     query: str | None
     query_place: str | None
     """`pipelines/carrier_delays.sql`, or the class it stands in."""
@@ -44,7 +49,7 @@ def declared(cls: type[Task], task: Task | None, default_connection: str) -> Dec
     """What `cls` declares; `task` is one of it, when its parameters are known."""
     of: Any = cls if task is None else task
     table = _text(of, "table")
-    query, place = _query(cls, task)
+    query, place = query_text(cls, task)
     requires, outputs, trouble = _asked(task)
     loads = table is not None or query is not None
     return Declared(
@@ -56,6 +61,9 @@ def declared(cls: type[Task], task: Task | None, default_connection: str) -> Dec
         connection=(_text(of, "connection") or default_connection) if loads else None,
         mode=_mode(of) if table is not None else None,
         columns=_columns(of),
+        values=_values(of) if table is not None else {},
+        null_values=_null_values(of) if table is not None else None,
+        checks=_checks(of) if table is not None else (),
         query=query,
         query_place=place,
         reads=_reads(query),
@@ -65,7 +73,7 @@ def declared(cls: type[Task], task: Task | None, default_connection: str) -> Dec
     )
 
 
-def _query(cls: type[Task], task: Task | None) -> tuple[str | None, str | None]:
+def query_text(cls: type[Task], task: Task | None) -> tuple[str | None, str | None]:
     """The text of the class's query and its place; None twice for a class without one."""
     if not hasattr(cls, "query"):
         return None, None
@@ -133,6 +141,34 @@ def _mode(of: Any) -> str | None:
 
         mode = modes.default_mode(of.values)
     return None if mode is None else str(mode)
+
+
+def _values(of: Any) -> Mapping[str, str]:
+    values = getattr(of, "values", None)
+    if not isinstance(values, Mapping):
+        return {}
+    return {str(name): value if isinstance(value, str) else repr(value) for name, value in values.items()}
+
+
+def _null_values(of: Any) -> tuple[str, ...] | None:
+    words = getattr(of, "null_values", None)
+    if isinstance(words, str):
+        return (words,)
+    return tuple(word for word in words if isinstance(word, str)) if isinstance(words, (list, tuple)) else None
+
+
+def _checks(of: Any) -> tuple[str, ...]:
+    """`unique(carrier, flight)`, and what is not as it usually is: `(warn)`, `(table)`."""
+    checks = getattr(of, "checks", None)
+    if not isinstance(checks, (list, tuple)):
+        return ()
+    return tuple(f"{check}{_unusual(check)}" for check in checks)
+
+
+def _unusual(check: Any) -> str:
+    usual = (("severity", "error"), ("scope", "load"))
+    words = [str(value) for name, normal in usual if (value := getattr(check, name, normal)) != normal]
+    return f" ({', '.join(words)})" if words else ""
 
 
 def _columns(of: Any) -> Mapping[str, str]:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, TypedDict
 from etlctl.cli.classes import first_line, tags_of
 from etlctl.cli.declared import Declared
 from etlctl.cli.parameters import default_text, option_text
+from etlctl.cli.pitfalls import pitfall
 from etlctl.core import dates
 from etlctl.core.parameters import Parameter
 from etlctl.core.plan import PlannedTask
@@ -143,6 +144,7 @@ class ClassDocument(TypedDict):
     module: Annotated[str, "the module it is written in"]
     tags: Annotated[list[str], "its tags"]
     parameters: Annotated[list[ParameterDocument], "in positional order"]
+    pitfall: Annotated[str | None, "what would lose rows without an error, and how to mend it; null for nothing"]
 
 
 class BrokenModuleDocument(TypedDict):
@@ -171,6 +173,9 @@ class ShownDocument(ClassDocument):
     connection: Annotated[str | None, "name of the connection it uses; null when it uses none"]
     mode: Annotated[str | None, "how it writes: append, replace(), …; null when it loads no table"]
     columns: Annotated[dict[str, str], "the columns it declares, with their types"]
+    values: Annotated[dict[str, str], "columns it fills itself: with which parameter or attribute, or which value"]
+    null_values: Annotated[list[str] | None, "texts that mean NULL; null when it loads no table"]
+    checks: Annotated[list[str], "what must hold for the rows of a load"]
     query: Annotated[str | None, "the text of its query; null when it has none"]
     query_place: Annotated[str | None, "the file of the query, or the class it stands in; null without one"]
     reads: Annotated[list[str], "tables that its query reads"]
@@ -320,6 +325,7 @@ def class_document(cls: type[Task], taken: Collection[str] = ()) -> ClassDocumen
         module=cls.__module__,
         tags=tags_of(cls),
         parameters=[_parameter_document(cls, name, parameter, taken) for name, parameter in cls.get_params()],
+        pitfall=pitfall(cls),
     )
 
 
@@ -336,6 +342,9 @@ def show_document(told: Declared, taken: Collection[str]) -> ShowDocument:
             connection=told.connection,
             mode=told.mode,
             columns=dict(told.columns),
+            values=dict(told.values),
+            null_values=None if told.null_values is None else list(told.null_values),
+            checks=list(told.checks),
             query=told.query,
             query_place=told.query_place,
             reads=list(told.reads),

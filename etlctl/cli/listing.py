@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 import click
 
@@ -10,10 +11,12 @@ from etlctl.cli import parameters
 from etlctl.cli.classes import first_line, tags_of
 from etlctl.cli.layout import Line, Span, Style, fold, span, table
 from etlctl.cli.options import Command
+from etlctl.cli.pitfalls import pitfall
 from etlctl.cli.screen import show, width_of
 from etlctl.cli.session import Session, session
 from etlctl.core.task import Task
 from etlctl.core.text import printable, shortened
+from etlctl.errors import AmbiguousTaskError
 
 _EXAMPLES = """
 etlctl list
@@ -34,6 +37,8 @@ def _list(ctx: click.Context, words: tuple[str, ...]) -> int:
         show(call.streams, _lines(classes, width_of(call.streams)), colours=False)  # rich takes longer than the rest
     for module in registry.broken:
         call.streams.story(f"broken: {printable(str(module)).replace(str(call.settings.project) + '/', '')}")
+    for warning in _warnings(call, classes):
+        call.streams.story(f"warning: {warning}".replace(str(call.settings.project) + "/", ""))
     if not classes:
         call.streams.story(_nothing(call, words))
     return 0
@@ -60,6 +65,21 @@ def _lines(classes: Iterable[type[Task]], width: int) -> list[Line]:
         for _ in by_module[module]:
             lines.extend(fold(next(aligned), width, indent=6))
     return lines
+
+
+def _warnings(call: Session, classes: Sequence[type[Task]]) -> Iterator[str]:
+    """What is wrong with classes of the list: names that are taken twice, and what would lose rows without an error."""
+    families = Counter(cls.task_family for cls in classes)
+    for family, number in families.items():
+        if number > 1:
+            try:
+                call.app.registry.find(family)
+            except AmbiguousTaskError as error:
+                yield f"{error} Until then neither can be built."
+    for cls in classes:
+        found = pitfall(cls)
+        if found is not None:
+            yield f"{cls.task_family}: {found}"
 
 
 def _signature(cls: type[Task]) -> str:

@@ -7,8 +7,9 @@ import click
 from etlctl.cli import documents, parameters
 from etlctl.cli.classes import first_line
 from etlctl.cli.declared import Declared, declared
-from etlctl.cli.layout import Line, Span, Style, line, span, table
-from etlctl.cli.screen import show
+from etlctl.cli.layout import Line, Span, Style, cells, cut, line, span, table
+from etlctl.cli.pitfalls import pitfall
+from etlctl.cli.screen import show, width_of
 from etlctl.cli.session import Session, session
 from etlctl.cli.tasks import Request, TaskCommand, built_in_spellings, make_tasks
 from etlctl.core.task import Task
@@ -21,6 +22,8 @@ etlctl show LoadFlights
 etlctl show LoadFlights --date 2013-01-02     # also what this one requires and makes
 etlctl show --table flights                   # who writes it, who reads it
 """
+
+_SHORTEST_SAID = 20
 
 
 def _show(ctx: click.Context, request: Request, table_: str | None) -> int:
@@ -75,11 +78,21 @@ def _facts(told: Declared) -> list[list[Span]]:
         "table": f"{told.table} on {told.connection}" if told.table else "",
         "connection": told.connection if told.connection and not told.table else "",
         "mode": told.mode or "",
+        "values": ", ".join(f"{name} = {value}" for name, value in told.values.items()),
+        "NULL is": _null_words(told),
+        "checks": ", ".join(told.checks),
         "reads": ", ".join(told.reads),
         "requires": _listed(told.requires, told.trouble),
         "makes": _listed(told.outputs, told.trouble),
+        "careful": pitfall(told.cls) or "",
     }
     return [[span(name, Style.DIM), span(said)] for name, said in facts.items() if said]
+
+
+def _null_words(told: Declared) -> str:
+    """`'', 'NA'`, where it is not the empty text alone."""
+    words = told.null_values
+    return "" if words is None or words == ("",) else ", ".join(map(repr, words)) or "no text"
 
 
 def _listed(names: tuple[str, ...] | None, trouble: str) -> str:
@@ -114,18 +127,27 @@ def _show_table(call: Session, name: str) -> int:
         )
         call.streams.result(documents.dump(document))
         return 0
-    rows = [[span("written by"), *_named(call, one, f"   {one.mode}" if one.mode else "")] for one in writers]
-    rows.extend([span("read by"), *_named(call, one, "")] for one in readers)
-    show(call.streams, [line(span(name, Style.STRONG)), *table(rows, indent=2)])
+    rows = [[span("written by"), *_named(call, one)] for one in writers]
+    rows.extend([span("read by"), *_named(call, one)] for one in readers)
+    width = width_of(call.streams)
+    show(call.streams, [line(span(name, Style.STRONG)), *(_within(one, width) for one in table(rows, indent=2))])
     return 0
 
 
-def _named(call: Session, told: Declared, mode: str) -> list[Span]:
+def _named(call: Session, told: Declared) -> list[Span]:
     return [
         span(told.cls.task_family, Style.STRONG),
+        span(told.mode or ""),
         span(call.shown_path(told.place), Style.DIM),
-        span(first_line(told.cls) + mode),
+        span(first_line(told.cls)),
     ]
+
+
+def _within(one: Line, width: int) -> Line:
+    """The line with its last span, the docstring, cut to the width; without it where next to nothing would be left."""
+    *before, last = one
+    room = width - sum(cells(part.text) for part in before)
+    return one if cells(last.text) <= room else (*before, span(cut(last.text, room) if room >= _SHORTEST_SAID else ""))
 
 
 def _default_task(cls: type[Task]) -> Task | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from cli.documents import check
 from cli.project import Project
 from etlctl.cli import documents
@@ -140,3 +142,129 @@ def test_show_table_names_writers_and_readers(empty_project: Project) -> None:
     assert unknown.code == 2
     assert "Did you mean 'flights'?" in unknown.err
     check(document, documents.SCHEMAS["etlctl/table"])
+
+
+GOTCHAS = """
+    from etlctl import DateParameter, IntParameter, LoadTable, Parameter, ParameterVisibility, QueryTable, RunSQL
+
+
+    class Fixed(LoadTable):
+        date = DateParameter()
+        update_id = "fixed"
+        columns = {"a": "integer"}
+
+
+    class OnceForAll(LoadTable):
+        update_id = "fixed"
+        columns = {"a": "integer"}
+
+
+    class Silent(QueryTable):
+        date = DateParameter(significant=False)
+        query = "SELECT :date AS date"
+
+
+    class Hidden(RunSQL):
+        tenant = Parameter(visibility=ParameterVisibility.PRIVATE)
+        query = "DELETE FROM a WHERE tenant = :tenant"
+
+
+    class Valued(LoadTable):
+        day = DateParameter(significant=False)
+        columns = {"a": "integer", "day": "date"}
+        values = {"day": "day"}
+
+
+    class Fine(QueryTable):
+        date = DateParameter()
+        batch = IntParameter(default=5, significant=False)
+        query = "SELECT :date AS date -- not :batch"
+
+
+    class Own(QueryTable):
+        date = DateParameter(significant=False)
+        query = "SELECT :date AS date"
+
+        @property
+        def update_id(self):
+            return f"own {self.date}"
+"""
+
+
+def test_list_names_loads_whose_update_id_cannot_tell_two_tasks_apart(empty_project: Project) -> None:
+    """A constant id beside a significant parameter, rows made of one that is not in the id: each with its mend."""
+    empty_project.pipeline(GOTCHAS)
+
+    listed = empty_project.run("list")
+    document = empty_project.run("list", "--json").json
+
+    warned = {line.split(":")[1].strip(): line for line in listed.err.splitlines()}
+    assert set(warned) == {"Fixed", "Silent", "Hidden", "Valued"}
+    assert warned["Fixed"] == (
+        "warning: Fixed: update_id is 'fixed' whatever date is, so only the first of its tasks loads. Leave update_id "
+        "out, or make it a property with self.date in it."
+    )
+    assert "depends on date, which is not in its update_id" in warned["Silent"]
+    assert "Make date significant and public" in warned["Silent"]
+    assert listed.code == 0
+    assert {one["family"] for one in document["tasks"] if one["pitfall"]} == set(warned)
+    assert "careful" in empty_project.run("show", "Fixed").out
+    assert "careful" not in empty_project.run("show", "Fine").out
+
+
+def test_list_marks_two_tasks_of_one_name(project: Project) -> None:
+    """Neither can be built: the list says so, with both places."""
+    project.pipeline("from etlctl import Task\n\n\nclass Seats(Task):\n    pass\n", "again")
+
+    ran = project.run("list")
+
+    assert f"warning: Two tasks are named Seats: {project.package}/again.py:4 and {project.package}/flows.py" in ran.err
+    assert ran.err.endswith("Until then neither can be built.\n")
+    assert project.run("build", "Seats").code == 2
+
+
+def test_show_tells_values_null_words_and_checks(empty_project: Project) -> None:
+    """What becomes of the rows on their way: each where it is not what every load has."""
+    empty_project.pipeline("""
+        from etlctl import DateParameter, LoadTable, not_null, unique
+
+        class Checked(LoadTable):
+            date = DateParameter()
+            columns = {"date": "date", "carrier": "varchar(2)", "source": "text"}
+            values = {"date": "date", "source": 7}
+            null_values = ("", "NA")
+            checks = [not_null("carrier"), unique("carrier", severity="warn", scope="table")]
+
+        class Plain(LoadTable):
+            columns = {"carrier": "varchar(2)"}
+    """)
+
+    shown = " ".join(empty_project.run("show", "Checked").out.split())
+    document = empty_project.run("show", "Checked", "--json").json["task"]
+    plain = empty_project.run("show", "Plain").out
+
+    assert "values date = date, source = 7 NULL is '', 'NA' checks not_null(carrier), unique(carrier)" in shown
+    assert "unique(carrier) (warn, table)" in shown
+    assert document["values"] == {"date": "date", "source": "7"}
+    assert document["null_values"] == ["", "NA"]
+    assert document["checks"] == ["not_null(carrier)", "unique(carrier) (warn, table)"]
+    assert not {"values", "NULL", "checks", "careful"} & set(plain.split())
+
+
+def test_show_table_keeps_to_the_width(empty_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long docstring is cut, a line a task; a pipe gets it whole."""
+    empty_project.pipeline(
+        LOADS.replace(
+            "class Airlines(LoadTable):",
+            f'''class Airlines(LoadTable):
+        """{"Names of carriers. " * 12}"""''',
+        )
+    )
+
+    piped = empty_project.run("show", "--table", "airlines").out
+    monkeypatch.setattr("etlctl.cli.show.width_of", lambda streams: 90)
+    narrow = empty_project.run("show", "--table", "airlines").out
+
+    assert "Names of carriers. " * 11 in piped
+    assert len(narrow.splitlines()) == len(piped.splitlines())
+    assert max(len(one) for one in narrow.splitlines()) <= 90
