@@ -46,7 +46,7 @@ class ExitCode(IntEnum):
     UNAVAILABLE = 4
     HELD = 5
     TORN = 6
-    HUNG_UP = 129
+    HANGUP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 

@@ -13,7 +13,7 @@ from etlctl.errors import ExitCode
 _CODES = {
     signal.SIGINT: ExitCode.INTERRUPTED,
     signal.SIGTERM: ExitCode.TERMINATED,
-    signal.SIGHUP: ExitCode.HUNG_UP,
+    signal.SIGHUP: ExitCode.HANGUP,
 }
 _SAID = "\netlctl: stopping when the running task ends; once more stops it now.\n"
 

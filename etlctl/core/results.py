@@ -73,7 +73,7 @@ class RunSummary:
     started_at: datetime
     duration_s: float
     interrupted: ExitCode | None = None
-    """INTERRUPTED, TERMINATED or HUNG_UP when a signal ended the run early."""
+    """INTERRUPTED, TERMINATED or HANGUP when a signal ended the run early."""
 
     def __bool__(self) -> bool:
         return self.exit_code is ExitCode.DONE
