@@ -176,6 +176,8 @@ class TableLoad(MarkedLoad):
             return ()
         by_name = {column.name.lower(): column for column in columns}
         unknown = next((name for name in mode.columns if name.lower() not in by_name), None)
+        if unknown is not None and self.mode is None:
+            raise self._undeclared(unknown)
         if unknown is not None:
             names = [column.name for column in columns]
             raise LoadError(
@@ -197,14 +199,17 @@ class TableLoad(MarkedLoad):
         for name, source in self.values.items():
             column = by_name.get(name.lower())
             if column is None:
-                raise LoadError(
-                    f"{type(self).__name__}.values gives the column {shortened(name)}, which columns does not declare; "
-                    "declare it with its type."
-                )
+                raise self._undeclared(name)
             found[column] = self._stored(column, self._value_of(name, source))
         if self.lineage:
             found[by_name[LINEAGE_COLUMN]] = self.output().update_id
         return found
+
+    def _undeclared(self, name: str) -> LoadError:
+        return LoadError(
+            f"{type(self).__name__}.values gives the column {shortened(name)}, which columns does not declare; "
+            "declare it with its type."
+        )
 
     def force_refusal(self) -> str | None:
         """Appended rows that carry nothing of their load cannot be told from others."""
