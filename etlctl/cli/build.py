@@ -120,7 +120,12 @@ def _missing_lines(summary: RunSummary) -> list[Line]:
         if result.status is Status.BLOCKED and result.task.is_external
     ]
     rows = [
-        [span("missing", Style.WARN), span(group.name), span(group.values), span(group.reason)]
+        [
+            span("missing", Style.WARN),
+            span(group.name),
+            span(group.values),
+            span(group.reason.removesuffix(" is missing")),
+        ]
         for group in groups_of(missing, ())
     ]
     return table(rows, indent=0)

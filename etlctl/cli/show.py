@@ -127,17 +127,17 @@ def _show_table(call: Session, name: str) -> int:
         )
         call.streams.result(documents.dump(document))
         return 0
-    rows = [[span("written by"), *_named(call, one)] for one in writers]
-    rows.extend([span("read by"), *_named(call, one)] for one in readers)
+    rows = [[span("written by"), *_named(call, one, one.mode or "")] for one in writers]
+    rows.extend([span("read by"), *_named(call, one, "")] for one in readers)
     width = width_of(call.streams)
     show(call.streams, [line(span(name, Style.STRONG)), *(_within(one, width) for one in table(rows, indent=2))])
     return 0
 
 
-def _named(call: Session, told: Declared) -> list[Span]:
+def _named(call: Session, told: Declared, mode: str) -> list[Span]:
     return [
         span(told.cls.task_family, Style.STRONG),
-        span(told.mode or ""),
+        span(mode),
         span(call.shown_path(told.place), Style.DIM),
         span(first_line(told.cls)),
     ]

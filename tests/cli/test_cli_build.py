@@ -89,7 +89,7 @@ def test_build_blocked_on_many_days_ends_with_what_is_missing(project: Project) 
 
     assert ran.code == 3
     assert shape(ran.out)[-3:-1] == [
-        "missing  WeatherFile  2013-01-01..03, 05  data/{date}.csv is missing",
+        "missing  WeatherFile  2013-01-01..03, 05  data/{date}.csv",
         "next  bring the missing input, then again  etlctl build Report --date 2013-01-01..05 --deep",
     ]
 

@@ -129,15 +129,17 @@ def test_show_table_names_writers_and_readers(empty_project: Project) -> None:
     """Who writes a table and whose query reads it; a table nobody knows suggests the nearest."""
     empty_project.pipeline(LOADS)
 
-    shown = empty_project.run("show", "--table", "flights")
+    shown = empty_project.run("show", "--table", "flights").out
     document = empty_project.run("show", "--table", "airlines", "--json").json
     unknown = empty_project.run("show", "--table", "flihgts")
 
-    assert [" ".join(line.split()[:3]) for line in shown.out.splitlines()] == [
+    assert [" ".join(line.split()[:3]) for line in shown.splitlines()] == [
         "flights",
         "written by LoadFlights",
         "read by Delays",
     ]
+    assert "replace_where('date')" in shown.splitlines()[1]
+    assert "replace_where" not in shown.splitlines()[2]
     assert (document["writers"], document["readers"]) == (["Airlines"], ["Delays"])
     assert unknown.code == 2
     assert "Did you mean 'flights'?" in unknown.err
