@@ -9,13 +9,13 @@ What only a plan or a build needs is imported there: `etlctl list` opens an app 
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 from etlctl import settings as settings_module
@@ -24,7 +24,7 @@ from etlctl.core.context import Context
 from etlctl.core.registry import Registry
 from etlctl.core.task import Task
 from etlctl.core.text import shortened
-from etlctl.errors import ExitCode, UsageError
+from etlctl.errors import ExitCode, PipelineImportError, UsageError
 from etlctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.context = Context(settings.project, settings.params, settings.place_of_param, self._database)
+        self.context = Context(settings.project, settings.params, settings.place_of_param, self._database, settings)
         self._entered = ExitStack()
 
     @classmethod
@@ -65,6 +65,7 @@ class App:
 
         Raises PipelineImportError for a folder that cannot be a package, SettingsError for `[params]` of no task.
         """
+        self._check_not_below_a_project()
         with context.use(self.context):
             registry = Registry.load(self.settings.pipelines_path, self.settings.pipelines_modules)
         registry.check_params(self.settings.params, self.settings.place_of_param)
@@ -113,6 +114,16 @@ class App:
             )
             return runner.run(roots)
 
+    def _check_not_below_a_project(self) -> None:
+        path = self.settings.pipelines_path
+        if self.settings.file is not None or path is None or path.exists():
+            return
+        for folder in self.settings.project.parents:
+            found = settings_module.find_project(folder)
+            if found is not None:
+                config = "" if found.is_dir() else f", or give --config {found}"
+                raise PipelineImportError(f"There is no pipelines folder {path}. {found} exists: cd {folder}{config}.")
+
     @cached_property
     def _databases(self) -> Any:
         from etlctl.db.connections import Databases  # SQLAlchemy is imported when the first database is asked for
@@ -135,13 +146,15 @@ def build(
 ) -> RunSummary:
     """Builds `tasks` from Python: a script, a notebook, a test. True when all is done.
 
-    Settings are those of the current folder unless given. `local_scheduler` is taken for Luigi's callers: there is no
+    Settings are those given; else, in a task's run(), those of the build around it; else those of the current folder.
+    `local_scheduler` is taken for Luigi's callers: there is no
     other kind. Raises UsageError (CycleError, SettingsError, …) for what is found before anything ran; what a task
     does ends in the summary.
     """
     if jobs != 1 or not local_scheduler:
         raise UsageError("build() runs one job in this process: jobs=1 and local_scheduler=True are all it takes.")
-    found = settings or _settings_here()
+    around = context.in_place()
+    found = settings or (around.settings if around is not None else None) or _settings_here()
     with App.open(found) as app:
         wanted = [tasks] if isinstance(tasks, Task) else list(tasks)
         return app.build(wanted, deep=deep, force=force, observers=observers)
@@ -157,19 +170,78 @@ def _checked(tasks: Iterable[Any]) -> list[Task]:
 
 
 def default_context() -> Context:
-    """The Context of the current folder's settings, for targets used outside any app; one per folder."""
-    # asked for each task that is made outside an app, hence no Path here
-    return _app_of(os.getcwd(), os.environ.get("ETLCTL_CONFIG")).context
+    """The Context of the current folder's settings as they are now, for targets and tasks used outside any app."""
+    return _outside.app().context
 
 
-@functools.lru_cache(maxsize=1)
-def _app_of(folder: str, config: str | None) -> App:  # noqa: ARG001  the arguments are what the cache goes by
-    return App.open(_settings_here())
+def stand_for(folder: Path, project: Path) -> None:
+    """Makes `project` the one of code outside any app while `folder`, an absolute path, is the current folder."""
+    _outside.stands_for[os.fspath(folder)] = os.fspath(project)
+
+
+class _Outside:
+    """The app of code outside any app: that of the current folder, opened anew when its settings have changed.
+
+    It is asked for each task that is made outside an app, hence no Path here, and no look at variable after variable.
+    """
+
+    def __init__(self) -> None:
+        self.stands_for: dict[str, str] = {}
+        self._lock = Lock()
+        self._app: App | None = None
+        self._seen: tuple[str, dict[Any, Any], list[str], object] = ("", {}, [], None)
+        """Of the settings at hand: folder, environment, where their file may lie, and how it was found."""
+
+    def folder(self) -> str:
+        """The folder whose project it is."""
+        here = os.getcwd()
+        return self.stands_for.get(here, here)
+
+    def app(self) -> App:
+        """The app, with the settings as they are now."""
+        folder, variables, places, stamp = self._seen
+        if self._app is None or folder != self.folder() or variables != _variables() or stamp != _stamp(places):
+            with self._lock:
+                return self._renewed()
+        return self._app
+
+    def _renewed(self) -> App:
+        folder, variables = self.folder(), dict(_variables())
+        named = settings_module.find(None, os.environ, Path(folder)) if "ETLCTL_CONFIG" in os.environ else None
+        places = [os.fspath(path) for path in ([named] if named else settings_module.searched(Path(folder)))]
+        stamp = _stamp(places)  # before it is read: a change while it is being read is seen at the next look
+        settings = _settings_here()
+        if self._app is None or settings != self._app.settings:
+            if self._app is not None:
+                self._app.close()
+            self._app = App.open(settings)
+        self._seen = (folder, variables, places, stamp)
+        return self._app
+
+
+_outside = _Outside()  # outside any app there is nobody to hand it down
+
+
+def _variables() -> Any:
+    """What os.environ holds, as one dict where there is one: comparing it takes a twentieth of the time."""
+    return getattr(os.environ, "_data", os.environ)
+
+
+def _stamp(places: Iterable[str]) -> object:
+    """What changes with the first file there is; None for none."""
+    for place in places:
+        try:
+            status = os.stat(place)
+        except OSError:
+            continue
+        return place, status.st_mtime_ns, status.st_size, status.st_ino
+    return None
 
 
 def _settings_here() -> Settings:
-    path = settings_module.find(None, os.environ, Path.cwd())
-    return settings_module.load(path, profile=None, environ=os.environ, cwd=Path.cwd())
+    folder = Path(_outside.folder())
+    path = settings_module.find(None, os.environ, folder)
+    return settings_module.load(path, profile=None, environ=os.environ, cwd=folder)
 
 
 def _new_run_id() -> str:

@@ -16,7 +16,7 @@ from etlctl import DateParameter, IntParameter, LocalTarget, MockTarget, Paramet
 from etlctl.app import App
 from etlctl.core import context
 from etlctl.core.plan import Decision
-from etlctl.errors import CycleError, ExitCode, ParameterError, SettingsError, UsageError
+from etlctl.errors import CycleError, ExitCode, ParameterError, PipelineImportError, SettingsError, UsageError
 from etlctl.settings import Settings, load
 
 
@@ -211,6 +211,104 @@ def test_default_context_is_the_folders_and_follows_it(project: Path, monkeypatc
     assert context.current().project == other
     Copied("x").run()
     assert (other / "data" / "x.txt").exists()
+
+
+def test_default_context_follows_the_settings_as_build_does(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edit, a variable, another file: `exists()` never asks the database that was meant before."""
+    seen = []
+
+    def look() -> None:
+        seen.append(Path(context.current().database(None).url).name)
+
+    look()
+    monkeypatch.setenv("ETLCTL_CONNECTIONS_WAREHOUSE_URL", "sqlite:///variable.db")
+    look()
+    monkeypatch.delenv("ETLCTL_CONNECTIONS_WAREHOUSE_URL")
+    file = project / "etlctl.toml"
+    file.write_text("connections.warehouse.url = 'sqlite:///first.db'")
+    look()
+    file.write_text("connections.warehouse.url = 'sqlite:///${NAME}.db'")
+    monkeypatch.setenv("NAME", "second")
+    look()
+    monkeypatch.setenv("NAME", "third")
+    look()
+    (project / "config").mkdir()
+    (project / "config" / "etlctl.toml").write_text("connections.warehouse.url = 'sqlite:///stronger.db'")
+    look()
+    (project / "x.toml").write_text("connections.warehouse.url = 'sqlite:///named.db'")
+    monkeypatch.setenv("ETLCTL_CONFIG", "x.toml")
+    look()
+
+    names = ["warehouse", "variable", "first", "second", "third", "stronger", "named"]
+    assert seen == [f"{name}.db" for name in names]
+
+
+def test_default_context_is_kept_while_its_settings_are(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Databases stay open from look to look, also where a variable changes that is none of the settings'."""
+    found = context.current()
+    assert context.current() is found
+
+    monkeypatch.setenv("UNRELATED", "1")
+
+    assert context.current() is found
+
+
+def test_default_context_that_cannot_be_read_is_told_at_each_look(project: Path) -> None:
+    """Until it is mended; the settings of before do not stand in for it."""
+    assert context.current()
+    (project / "etlctl.toml").write_text("oops = 1")
+    for _ in range(2):
+        with pytest.raises(SettingsError, match="oops"):
+            context.current()
+    settings_of()
+    assert context.current().project == project
+
+
+def test_build_inside_a_run_has_the_settings_around_it(project: Path) -> None:
+    """`--profile production` holds for a build() in a task's run() too, not the default profile of the folder."""
+    settings_of(
+        "connections.warehouse.url = 'sqlite:///dev.db'\n"
+        "[profiles.production]\nconnections.warehouse.url = 'sqlite:///prod.db'\n"
+    )
+
+    class Row(etlctl.LoadTable):
+        columns = {"a": "integer"}
+
+        def rows(self) -> Any:
+            return [(1,)]
+
+    class Around(Task):
+        def output(self) -> Any:
+            return MockTarget("around")
+
+        def run(self) -> Any:
+            assert etlctl.build([Row()])
+            self.output().open("w").close()
+
+    production = load(Path("etlctl.toml"), environ={}, cwd=project, profile="production")
+    with App.open(production) as app:
+        assert app.build([Around()])
+
+    assert (project / "prod.db").exists()
+    assert not (project / "dev.db").exists()
+
+
+@pytest.mark.parametrize("made", ["config/etlctl.toml", "etlctl.toml", "pipelines/__init__.py"])
+def test_app_in_a_subfolder_names_the_project_above(project: Path, monkeypatch: pytest.MonkeyPatch, made: str) -> None:
+    """Started in data/ of a project: where it is, and how to get there."""
+    file = project / made
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("")
+    (project / "data" / "raw").mkdir(parents=True)
+    monkeypatch.chdir(project / "data" / "raw")
+    settings = load(None, environ={}, cwd=Path.cwd())
+
+    with App.open(settings) as app, pytest.raises(PipelineImportError) as caught:
+        _ = app.registry
+
+    named = file if file.suffix == ".toml" else file.parent
+    way = f"cd {project}" + (f", or give --config {file}" if file.suffix == ".toml" else "")
+    assert str(caught.value) == (f"There is no pipelines folder {project}/data/raw/pipelines. {named} exists: {way}.")
 
 
 def test_a_task_may_be_run_by_hand(project: Path) -> None:

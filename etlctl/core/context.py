@@ -6,6 +6,7 @@ notebook) gets one made from the settings of the current folder: `current()` ask
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ class Context:
     """Where the value of a family's parameter stands, for sentences about it: `config/etlctl.toml:7`."""
     database: Callable[[str | None], Any] = field(default=lambda name: _no_database(name))
     """A `db.connections.Database` by name or URL; None asks for the default connection."""
+    settings: Any = None
+    """The Settings it was made of, for a build inside it; nothing is read from them here."""
 
 
 @dataclass
@@ -45,6 +48,8 @@ class Attempt:
     """Rows written so far, or None for a task that has not counted any."""
     notes: list[str] = field(default_factory=list)
     """Sentences for the summary line, such as "the file holds a header alone"."""
+    waiting: str = ""
+    """What it waits for at the moment ("the lock of the database"); empty while it works."""
     transactions: int = 0
     """Load transactions open at the moment; a run() that yields tasks must not hold one."""
 
@@ -65,14 +70,17 @@ def current() -> Context:
 
     Raises UsageError in a thread where two projects are open in others and it cannot tell which it belongs to.
     """
-    context = _context.get()
+    context = in_place()
     if context is not None:
         return context
-    inherited = _of_other_threads()
-    if inherited is not None:
-        return inherited
-    made: Context = import_module(_DEFAULT).default_context()
+    made: Context = (sys.modules.get(_DEFAULT) or import_module(_DEFAULT)).default_context()
     return made
+
+
+def in_place() -> Context | None:
+    """The Context that this thread, or the task that has started it, works in; None outside any app."""
+    context = _context.get()
+    return context if context is not None else _of_other_threads()
 
 
 def attempt() -> Attempt:
@@ -112,6 +120,8 @@ def _in_place(variable: ContextVar[T | None], everywhere: list[tuple[int, T]], v
 
 def _of_other_threads() -> Context | None:
     """The innermost of the one other thread that has any; that of all others when they agree."""
+    if not _contexts:
+        return None
     elsewhere = _innermost(_contexts)
     if len({id(context) for context in elsewhere}) > 1:
         raise UsageError(

@@ -6,9 +6,19 @@ nor click is known here, and nothing is read at import.
 
 from __future__ import annotations
 
-from etlctl.settings.load import find, load
+from etlctl.settings.load import find, find_project, load, searched
 from etlctl.settings.model import ConnectionSettings, Settings
 from etlctl.settings.secret import Secret
 from etlctl.settings.urls import masked_url, sqlite_file
 
-__all__ = ["ConnectionSettings", "Secret", "Settings", "find", "load", "masked_url", "sqlite_file"]
+__all__ = [
+    "ConnectionSettings",
+    "Secret",
+    "Settings",
+    "find",
+    "find_project",
+    "load",
+    "masked_url",
+    "searched",
+    "sqlite_file",
+]

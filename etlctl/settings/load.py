@@ -15,7 +15,7 @@ from pathlib import Path
 from etlctl.errors import SettingsError
 from etlctl.settings.document import Document, owner_warning, read
 from etlctl.settings.entries import Layer, environment_entries, file_layer, profile_layers, variable_warnings
-from etlctl.settings.keys import CONFIG_VARIABLE, PROFILE_VARIABLE, printable
+from etlctl.settings.keys import CONFIG_VARIABLE, PIPELINES_PATH, PROFILE_VARIABLE, printable
 from etlctl.settings.model import Settings
 from etlctl.settings.resolve import DEFAULT_NAME, Place, resolved
 from etlctl.suggest import did_you_mean
@@ -32,15 +32,27 @@ def find(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> Path | 
         return _named(explicit, cwd, "--config")
     if CONFIG_VARIABLE in environ:
         return _named(environ[CONFIG_VARIABLE], cwd, f"environment variable {CONFIG_VARIABLE}")
-    for candidate in _SEARCHED:
+    for candidate in searched(cwd):
         try:
-            (cwd / candidate).lstat()
+            candidate.lstat()
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            raise SettingsError(f"{candidate}: the settings file cannot be read: {error.strerror}.") from None
-        return _absolute(cwd / candidate)
+            shown = _shown(candidate, cwd)
+            raise SettingsError(f"{shown}: the settings file cannot be read: {error.strerror}.") from None
+        return candidate
     return None
+
+
+def searched(folder: Path) -> list[Path]:
+    """Where the settings file of a folder may lie, as absolute paths; the first one that is there is taken."""
+    return [_absolute(folder / candidate) for candidate in _SEARCHED]
+
+
+def find_project(folder: Path) -> Path | None:
+    """The settings file or, without one, the pipelines folder that makes `folder` a project; None when it is none."""
+    places = [*searched(folder), _absolute(folder / (PIPELINES_PATH.default or ""))]
+    return next((place for place in places if os.access(place, os.R_OK)), None)
 
 
 def load(path: Path | None, *, environ: Mapping[str, str], cwd: Path, profile: str | None = None) -> Settings:
