@@ -62,6 +62,57 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+FOLDER_TEST = """\
+import os
+
+import etlctl
+from pipelines.flights import Copied
+
+
+def test_paths_start_at_the_project(tmp_path, monkeypatch):
+    assert Copied("a").output().exists() is False
+    assert etlctl.build([Copied("a")])
+    assert Copied("a").output().exists()
+    monkeypatch.chdir(tmp_path)
+    assert not Copied("a").output().exists()
+    assert etlctl.build([Copied("a")], settings=None).exit_code == 3
+"""
+FOLDER_PIPELINE = """\
+import etlctl
+
+
+class Given(etlctl.ExternalTask):
+    def output(self):
+        return etlctl.LocalTarget("data/given.txt")
+
+
+class Copied(etlctl.Task):
+    name = etlctl.Parameter()
+
+    def requires(self):
+        return Given()
+
+    def output(self):
+        return etlctl.LocalTarget(f"out/{self.name}.txt")
+
+    def run(self):
+        with self.output().open("w") as file:
+            file.write("x")
+"""
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A project in the folder p8, of pipelines, data and tests alone: no settings, nothing that pytest goes by."""
+    project = tmp_path / "p8"
+    for folder in ("pipelines", "tests/deep", "data"):
+        (project / folder).mkdir(parents=True)
+    (project / "pipelines" / "flights.py").write_text(FOLDER_PIPELINE)
+    (project / "data" / "given.txt").write_text("given")
+    (project / "tests" / "deep" / "test_paths.py").write_text(FOLDER_TEST)
+    return project
+
+
 def run_pytest(project: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """pytest as the user's, in a fresh process that has the project's folder nowhere on its path."""
     command = [
@@ -125,3 +176,55 @@ def test_plugin_settings_that_cannot_be_read_are_a_warning(project: Path) -> Non
     said = done.stdout + done.stderr
     assert said.count("Warning: etlctl: the tests cannot import the pipelines folder") == 1
     assert "oops" in said
+
+
+@pytest.mark.parametrize(
+    ("start", "options"),
+    [
+        ("p8", ()),
+        ("p8/tests", (".",)),
+        ("p8/tests", ()),
+        ("p8/tests/deep", ("test_paths.py::test_paths_start_at_the_project",)),
+        (".", ("p8/tests",)),
+        ("p8/tests", ("--rootdir=.",)),
+    ],
+)
+def test_plugin_finds_the_project_from_where_pytest_is_started(
+    bare: Path, start: str, options: tuple[str, ...]
+) -> None:
+    """Pipelines are importable and relative paths are the project's; another folder is its own."""
+    done = run_pytest(bare.parent / start, *options)
+
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+    assert (bare / "out" / "a.txt").exists()
+
+
+def test_plugin_finds_a_project_within_what_pytest_takes_for_its_root(bare: Path) -> None:
+    """A repository with pytest's settings at its top and the project in a folder of it."""
+    (bare.parent / "pytest.ini").write_text("[pytest]\n")
+
+    for start, options in ((bare.parent, ("p8/tests",)), (bare / "tests", ())):
+        done = run_pytest(start, *options)
+        assert "1 passed" in done.stdout, done.stdout + done.stderr
+        (bare / "out" / "a.txt").unlink()
+
+
+def test_plugin_looks_no_higher_than_the_repository(bare: Path) -> None:
+    """Another project's pipelines further up are none of this one's."""
+    inner = bare / "other"
+    (inner / ".git").mkdir(parents=True)
+    (inner / "test_it.py").write_text("import sys\n\n\ndef test_it():\n    assert 'pipelines' not in sys.modules\n")
+
+    done = run_pytest(inner)
+
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("start", "option"), [("p8/tests", "."), (".", "p8/tests")])
+def test_plugin_works_in_workers(bare: Path, start: str, option: str) -> None:
+    """pytest-xdist's processes have the same project."""
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "-n", "1", "-p", "no:cacheprovider", option]
+    folder = bare.parent / start
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=100)
+
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
