@@ -28,7 +28,14 @@ from sqlalchemy.pool import NullPool, StaticPool
 from sqlalchemy.schema import CreateTable
 
 from etlctl.db.columns import Column, ColumnType
-from etlctl.db.dialects import sqlite_catalog, sqlite_errors, sqlite_guard, sqlite_staging, sqlite_values
+from etlctl.db.dialects import (
+    sqlite_catalog,
+    sqlite_errors,
+    sqlite_guard,
+    sqlite_staging,
+    sqlite_values,
+    sqlite_waiting,
+)
 from etlctl.db.dialects.base import AUTOCOMMIT, WRITE, Records, Staged, TableColumn
 from etlctl.db.dialects.sqlite_staging import STAGING
 from etlctl.db.words import named_table, table_of
@@ -71,12 +78,13 @@ class SQLiteDialect:
         @event.listens_for(engine, "connect")
         def _connected(raw: sqlite3.Connection, _: Any) -> None:
             raw.isolation_level = None
+            sqlite_waiting.make_interruptible(raw)
 
         @event.listens_for(engine, "begin")
         def _begun(connection: sa.Connection) -> None:
             options = connection.get_execution_options()
             if not options.get(AUTOCOMMIT):
-                connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITE) else "BEGIN")
+                sqlite_waiting.begin(connection.connection.driver_connection, writes=bool(options.get(WRITE)))
 
         sqlite_guard.listen(engine)
         return engine

@@ -31,7 +31,7 @@ _DATA = {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOB
 
 
 def translated(error: BaseException, *, doing: str, shown_url: str) -> EtlctlError | None:
-    """See `Dialect.translated`."""
+    """See `Dialect.translated`. Raises KeyboardInterrupt for a statement that a signal's handler has ended."""
     cause = error.orig if isinstance(error, exc.DBAPIError) else error
     if isinstance(cause, EtlctlError):
         return cause
@@ -50,6 +50,8 @@ def _of_driver(error: sqlite3.Error, doing: str, shown_url: str) -> EtlctlError:
     if code is None:
         return _without_code(error, said, doing)
     primary = code & _PRIMARY
+    if primary == sqlite3.SQLITE_INTERRUPT:
+        raise KeyboardInterrupt from error
     if primary in _UNAVAILABLE:
         return UnavailableError(f"{doing}: {shown_url} {_UNAVAILABLE[primary]} (SQLite: {said}).")
     if primary == sqlite3.SQLITE_AUTH:
