@@ -144,13 +144,7 @@ class SQLiteDialect:
         self, connection: sa.Connection, raw: sqlite3.Connection, staged: sa.TableClause, records: Records
     ) -> int:
         inserts = sqlite_staging.Inserts(raw, connection.dialect.identifier_preparer, staged, records)
-        rows = iter(records.rows)
-        total = 0
-        while chunk := inserts.chunk(rows):
-            total += chunk
-            if records.progress is not None:
-                records.progress(total)
-        return total
+        return inserts.insert_all(iter(records.rows))
 
     def stage_query(
         self, connection: sa.Connection, name: str, columns: Sequence[Column], query: str, parameters: Any

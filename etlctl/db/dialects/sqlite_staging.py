@@ -1,7 +1,12 @@
 """Records into a staging table of SQLite, several with each INSERT; makes no table and ends no transaction.
 
-The time of a load is spent here, so what is done for each row is kept small: of a million rows of nine columns, an
-INSERT of one row each takes 3.3 s, of sixteen 2 s (the bare insertion, without converting).
+    insert_all()
+      _full_batches()      some dozen records, turned into columns
+        _looked_at()       fields in the common form are bound as they are; sqlite_quick.py
+      executemany()        one INSERT a batch; what is not in the common form is converted by SQL; sqlite_values.py
+
+The time of a load is spent here, so what is done for each field is kept small: it is bound, looked at together with
+others, and compared with the null words. `python tools/bench_load.py` tells what it comes to.
 """
 
 from __future__ import annotations
@@ -15,16 +20,20 @@ import sqlalchemy as sa
 
 from etlctl.db.columns import BadValueError
 from etlctl.db.dialects.base import BadRecordError, Records
+from etlctl.db.dialects.sqlite_quick import Look, look_for
 from etlctl.db.dialects.sqlite_values import TextConverter
 
 STAGING = "etlctl_staging"
 """Name of the attached database."""
 
-_ROWS = 16
-"""Records of one INSERT."""
+_ROWS = 32
+"""Records of one INSERT; with more of them it gains nothing."""
 _PARAMETERS = 2000
 """Of one INSERT at most; SQLite takes 32,766."""
-_CHUNK = 1250  # INSERTs between two looks at the progress: 20,000 records
+_SQL_LENGTH = 250_000
+"""Characters of one INSERT, about; SQLite takes a million."""
+_TOLD_EVERY = 20_000
+"""Records between two reports of the progress."""
 
 
 class _Quotes(Protocol):
@@ -38,53 +47,101 @@ class Inserts:
         self._raw = raw
         self._columns = list(records.columns)
         self._converter: TextConverter | None = None
+        self._looks: list[Look | None] = [None] * len(self._columns)
+        """Of the columns whose fields were all in the common form so far."""
         if records.null_values is not None:
             self._converter = TextConverter(self._columns, records.null_values)
             self._converter.register(raw)
+            self._looks = [look_for(column.type, records.null_values) for column in self._columns]
         constants = dict(records.constants or {})
         self._constants = tuple(constants.values())
         names = ", ".join(quotes.quote_identifier(column.name) for column in (*constants, *self._columns))
         self._table = f"{STAGING}.{quotes.quote_identifier(staged.name)}"
         self._into = f"INSERT INTO {self._table} ({names}) VALUES "  # noqa: S608  names are quoted
-        self._at_once = max(1, min(_ROWS, _PARAMETERS // max(len(self._columns), 1)))
+        widest = len(self._insert_of(1, [None] * len(self._columns))) - len(self._into)
+        most = min(_ROWS, _PARAMETERS // max(len(self._columns), 1), _SQL_LENGTH // max(widest, 1))
+        self._at_once = max(1, most)
+        self._progress = records.progress
+        self._staged = self._told = 0  # records in the table, as far as full batches go; those of the last report
         self._batch: list[Sequence[Any]] = []
+        self._is_held = False
+        """`_batch` was taken and not inserted: a column in it is no longer in the common form."""
 
-    def chunk(self, rows: Iterator[Sequence[Any]]) -> int:
-        """Inserts the next records, some thousand; how many, 0 when there are no more. Raises BadRecordError."""
+    def insert_all(self, rows: Iterator[Sequence[Any]]) -> int:
+        """Inserts the records; how many. Raises BadRecordError.
+
+        One statement for all of them, but for one more whenever a column turns out not to be in the common form.
+        """
+        wrote = 0
         try:
-            wrote: int = self._raw.executemany(self._insert_of(self._at_once), self._full_batches(rows)).rowcount
-            if 0 < len(self._batch) < self._at_once:
-                wrote += self._execute(self._batch)
+            while True:
+                insert = self._insert_of(self._at_once, self._looks)
+                wrote += self._raw.executemany(insert, self._full_batches(rows)).rowcount
+                if not self._is_held:
+                    break
+            if self._batch:
+                wrote += self._execute(self._batch, [None] * len(self._columns))
         except (sqlite3.OperationalError, sqlite3.IntegrityError) as error:
             if self._bad_value(error) is not None:
                 self._find_refused()
             raise
+        if self._progress is not None:
+            self._progress(wrote)
         return wrote
 
     def _full_batches(self, rows: Iterator[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
         """Parameters of one INSERT each; what is left at the end, fewer than it takes, stays in `_batch`."""
-        for _ in range(_CHUNK):
-            self._batch = list(islice(rows, self._at_once))
-            if len(self._batch) < self._at_once:
+        constants, at_once = self._constants, self._at_once
+        while True:
+            if not self._is_held:
+                self._batch = list(islice(rows, at_once))
+            self._is_held = False
+            if len(self._batch) < at_once:
                 return
-            yield (*self._constants, *chain.from_iterable(self._batch))
+            fields = self._looked_at(self._batch)
+            if fields is None:
+                self._is_held = True
+                return
+            yield (*constants, *chain.from_iterable(fields))
+            self._staged += at_once  # asked for the next batch: this one is in the table
+            if self._staged - self._told >= _TOLD_EVERY and self._progress is not None:
+                self._told = self._staged
+                self._progress(self._staged)
 
-    def _execute(self, batch: list[Sequence[Any]]) -> int:
-        values = (*self._constants, *chain.from_iterable(batch))
-        return self._raw.execute(self._insert_of(len(batch)), values).rowcount
+    def _looked_at(self, batch: list[Sequence[Any]]) -> list[Sequence[Any]] | None:
+        """The columns of the records; None when one needs another INSERT from now on, since it failed its look."""
+        fields: list[Sequence[Any]] = list(zip(*batch, strict=True))
+        is_common = True
+        for index, look in enumerate(self._looks):
+            if look is None:
+                continue
+            found = look(fields[index])
+            if found is None:
+                self._looks[index], is_common = None, False
+            else:
+                fields[index] = found
+        return fields if is_common else None
 
-    def _insert_of(self, rows: int) -> str:
-        """The constants are bound once, as the first parameters."""
+    def _execute(self, batch: list[Sequence[Any]], looks: Sequence[Look | None]) -> int:
+        values = (*self._constants, *chain.from_iterable(zip(*batch, strict=True)))
+        return self._raw.execute(self._insert_of(len(batch), looks), values).rowcount
+
+    def _insert_of(self, rows: int, looks: Sequence[Look | None]) -> str:
+        """The constants are bound once, as the first parameters; behind them all fields of a column, then the next."""
         fixed = [f"?{number}" for number in range(1, len(self._constants) + 1)]
         first = len(fixed) + 1
-        return self._into + ", ".join(
-            f"({', '.join([*fixed, *self._expressions_from(first + row * len(self._columns))])})" for row in range(rows)
-        )
+        values = []
+        for row in range(rows):
+            own = [self._value(index, f"?{first + index * rows + row}", looks) for index in range(len(looks))]
+            values.append(f"({', '.join([*fixed, *own])})")
+        return self._into + ", ".join(values)
 
-    def _expressions_from(self, first: int) -> list[str]:
-        if self._converter is not None:
-            return self._converter.expressions_from(first)
-        return [f"?{number}" for number in range(first, first + len(self._columns))]
+    def _value(self, index: int, parameter: str, looks: Sequence[Look | None]) -> str:
+        if self._converter is None:
+            return parameter
+        if looks[index] is not None:
+            return self._converter.null_or_kept(parameter)
+        return self._converter.expression(index, parameter)
 
     def _find_refused(self) -> None:
         """Inserts the records of the batch one by one, until the one that is refused: BadRecordError.
@@ -94,7 +151,7 @@ class Inserts:
         before = self._raw.execute(f"SELECT count(*) FROM {self._table}").fetchone()[0]  # noqa: S608  quoted above
         for index, record in enumerate(self._batch):
             try:
-                self._execute([record])
+                self._execute([record], [None] * len(self._columns))
             except (sqlite3.OperationalError, sqlite3.IntegrityError) as error:
                 bad = self._bad_value(error)
                 if bad is None:

@@ -90,14 +90,16 @@ class TextConverter:
         self.error: BadValueError | None = None
         self._columns = list(columns)
         self._null_values = null_values
-        self.expressions = self.expressions_from(1)
+        self.expressions = [self.expression(index, f"?{index + 1}") for index in range(len(self._columns))]
 
-    def expressions_from(self, first: int) -> list[str]:
-        """The expressions over the parameters from `?first` on, for an INSERT of several records at once."""
-        return [
-            _expression(column.type, f"?{first + index}", self._null_values, f"{_FUNCTION}{index + 1}")
-            for index, column in enumerate(self._columns)
-        ]
+    def expression(self, index: int, text: str) -> str:
+        """The SQL over the parameter `text` for the column of this index, counted from 0."""
+        return _expression(self._columns[index].type, text, self._null_values, f"{_FUNCTION}{index + 1}")
+
+    def null_or_kept(self, text: str) -> str:
+        """The SQL over the parameter `text` where the column itself makes of it what it should be."""
+        is_null = _is_null(text, self._null_values)
+        return f"CASE WHEN {is_null} THEN NULL ELSE {text} END" if is_null else text
 
     def register(self, connection: sqlite3.Connection) -> None:
         """Makes the functions that the expressions call known to the driver's connection."""
@@ -116,13 +118,17 @@ _FUNCTION = "etlctl_value_"
 
 
 def _expression(type_: ColumnType, text: str, null_values: Sequence[str], function: str) -> str:
-    is_null = " OR ".join(f"{text} = {_literal(word)}" for word in null_values)
+    is_null = _is_null(text, null_values)
     branches = [f"WHEN {is_null} THEN NULL"] if is_null else []
     for test, value in _BY_SQLITE.get(type_.kind, _nothing)(type_, text):
         if test == _ALWAYS:
             return f"CASE {' '.join(branches)} ELSE {value} END" if branches else value
         branches.append(f"WHEN {test} THEN {value}")
     return f"CASE {' '.join(branches)} ELSE {function}({text}) END" if branches else f"{function}({text})"
+
+
+def _is_null(text: str, null_values: Sequence[str]) -> str:
+    return " OR ".join(f"{text} = {_literal(word)}" for word in null_values)
 
 
 def _literal(word: str) -> str:

@@ -1,0 +1,106 @@
+"""Columns of a file's text in the form that nearly every file uses, told by one look at many fields; runs no SQL.
+
+To convert each field by SQL functions is most of the cost of a load. Where all fields of a column, some dozens at a
+time, match one pattern, its meaning is known, and SQLite's column affinity (sqlite.org/datatype3.html) gives exactly
+what `sqlite_values.stored` would: an integer of digits alone, a decimal that a float keeps, a day that there is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from etlctl.db.columns import ColumnType, Kind
+
+Look: TypeAlias = Callable[[Sequence[str]], Sequence[str] | None]
+"""The fields as they may be bound, or None where one of them is not of the common form."""
+
+_END = "\0"  # after each field when they are looked at together; a field that holds it is not of the common form
+
+_DAY_OF_MONTH = (
+    "(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+    "|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+)
+_LEAP_DAY = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)-02-29"
+_DATE = f"(?:(?!0000)[0-9]{{4}}-{_DAY_OF_MONTH}|{_LEAP_DAY})"
+_CLOCK = "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+_MOMENT = f"{_DATE}[ T]{_CLOCK}Z?+"
+_INTEGER_DIGITS = {16: 4, 32: 9, 64: 18}
+"""As many as fit whatever they are."""
+_EXACT_DIGITS = 15
+"""Decimal digits that an eight-byte float gives back."""
+
+
+def look_for(type_: ColumnType, null_values: Sequence[str]) -> Look | None:
+    """The look at a column of this type, or None where its fields are better converted one by one.
+
+    What a look gives is, for a field that is no null word, text that a column of `sqlite_values.ddl` keeps as `stored`
+    says; null words are given as they are.
+    """
+    nulls = frozenset(null_values)
+    if type_.kind is Kind.TEXT:
+        return _any_text if type_.length is None else _no_longer_than(type_.length, nulls)
+    pattern = _pattern(type_)
+    if pattern is None:
+        return None
+    words = "".join(f"|{re.escape(word)}" for word in null_values)
+    all_match = re.compile(f"(?:(?:{pattern}{words}){_END})*+").fullmatch
+    if type_.kind in (Kind.TIMESTAMP, Kind.TIMESTAMPTZ):
+        if any(mark in word for word in nulls for mark in "TZ"):  # would be changed as the moments are
+            return None
+        return _moments(all_match)
+    return _matching(all_match)
+
+
+def _pattern(type_: ColumnType) -> str | None:
+    if type_.kind is Kind.INTEGER:
+        return f"0|-?[1-9][0-9]{{0,{_INTEGER_DIGITS[type_.bits] - 1}}}+"
+    if type_.kind is Kind.NUMERIC and type_.precision is not None:
+        return _decimal(type_.precision, type_.scale or 0)
+    if type_.kind in (Kind.NUMERIC, Kind.FLOAT):
+        return f"{_decimal(_EXACT_DIGITS, 12)}|{_decimal(_EXACT_DIGITS, 6)}|{_decimal(_EXACT_DIGITS, 0)}"
+    if type_.kind is Kind.DATE:
+        return _DATE
+    return _MOMENT if type_.kind in (Kind.TIMESTAMP, Kind.TIMESTAMPTZ) else None
+
+
+def _decimal(precision: int, scale: int) -> str | None:
+    """No more digits than fit, before the point and behind it; no zero with a sign, which no column keeps."""
+    whole = min(precision, _EXACT_DIGITS) - scale
+    if whole < 1:
+        return None
+    fraction = rf"(?:\.[0-9]{{1,{scale}}}+)?+" if scale else ""
+    return rf"-?[1-9][0-9]{{0,{whole - 1}}}+{fraction}|0{fraction}"
+
+
+def _any_text(fields: Sequence[str]) -> Sequence[str]:
+    return fields
+
+
+def _no_longer_than(length: int, nulls: frozenset[str]) -> Look:
+    def look(fields: Sequence[str]) -> Sequence[str] | None:
+        if max(map(len, fields)) <= length or all(len(field) <= length or field in nulls for field in fields):
+            return fields
+        return None
+
+    return look
+
+
+def _matching(all_match: Callable[[str], object]) -> Look:
+    def look(fields: Sequence[str]) -> Sequence[str] | None:
+        joined = _END.join((*fields, ""))
+        return fields if all_match(joined) and joined.count(_END) == len(fields) else None
+
+    return look
+
+
+def _moments(all_match: Callable[[str], object]) -> Look:
+    def look(fields: Sequence[str]) -> Sequence[str] | None:
+        """`2013-01-02T03:04:05Z` as `2013-01-02 03:04:05`: a moment without a zone is in UTC."""
+        joined = _END.join((*fields, ""))
+        if not all_match(joined) or joined.count(_END) != len(fields):
+            return None
+        return joined.replace("T", " ").replace("Z", "").split(_END)[:-1]
+
+    return look
