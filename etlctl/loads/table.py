@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ from etlctl.loads.columns import RowReader
 if TYPE_CHECKING:
     from etlctl.db.dialects.base import Records, Staged
     from etlctl.db.sessions import OpenLoad, Session
+
+_TELLING_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -143,14 +146,21 @@ class LoadTable(TableLoad):
 
 
 class _Placed:
-    """The rows of a RowReader, whose bad values know their row."""
+    """The rows of a RowReader, whose bad values know their row. A slow source is counted as it goes on: its thousands,
+    after which the database tells how far it is, may be minutes apart."""
 
-    def __init__(self, reader: RowReader) -> None:
+    def __init__(self, reader: RowReader, clock: Callable[[], float] = time.monotonic) -> None:
         self._reader = reader
+        self._clock = clock
 
     def __iter__(self) -> Iterator[Sequence[Any]]:
         try:
-            yield from self._reader
+            due = self._clock() + _TELLING_EVERY_S
+            for row in self._reader:
+                if self._clock() >= due:
+                    _progress(self._reader.rows)
+                    due = self._clock() + _TELLING_EVERY_S
+                yield row
         except BadValueError as error:
             where = self._reader.place(error.column.name if error.column is not None else None)
             raise BadDataError(f"{where}: {error}") from error

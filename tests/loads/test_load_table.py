@@ -3,6 +3,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -225,3 +226,23 @@ def test_rows_are_counted_while_they_come(warehouse: Warehouse) -> None:
         Many().run()
 
     assert seen[0] == 20_000 and attempt.rows == 50_000
+
+
+def test_rows_of_a_slow_source_are_counted_by_time(warehouse: Warehouse) -> None:
+    """A few rows a second: the count is there after half a second, long before the thousands are full."""
+    seen: list[int | None] = []
+
+    class Slow(LoadTable):
+        columns = {"x": "integer"}
+
+        def rows(self) -> Iterator[Any]:
+            for number in range(4):
+                yield (number,)
+                seen.append(attempt.rows)
+                time.sleep(0.3)
+
+    with attempting(Attempt()) as attempt:
+        Slow().run()
+
+    assert seen[0] is None
+    assert (seen[-1] or 0) >= 2
