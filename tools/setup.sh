@@ -6,7 +6,8 @@
 #   ALSO  a second lock file, installed over the first
 #
 # What was installed is written to $VENV/.ok at the very end: an environment without it was interrupted half-way and
-# is made anew. uv does the work where it is on the PATH, else python -m venv and pip.
+# is made anew. $VENV/.made-by-setup is there from the beginning: an environment with neither is somebody else's, and is
+# left alone. uv does the work where it is on the PATH, else python -m venv and pip.
 set -eu
 cd "$(dirname "$0")/.."
 VENV=${VENV:-.venv}
@@ -88,18 +89,18 @@ can_install() { # an environment made by uv has no pip, and uv may be gone
 
 make_environment() {
     choose_python
-    case $VENV in
-    */* | [!.]*)
-        if [ -e "$VENV" ] && [ ! -e "$VENV/pyvenv.cfg" ] && [ -n "$(ls -A "$VENV")" ]; then
-            fail "$VENV exists and is not a virtual environment; remove it or name another place: make VENV=.venv test"
-        fi
-        ;;
-    esac
+    if [ -n "$(ls -A "$VENV" 2>/dev/null)" ] && [ ! -e "$VENV/.made-by-setup" ] && [ ! -e "$VENV/.ok" ]; then
+        fail "$VENV exists and this setup has not made it; remove it or name another place:" \
+            "make VENV=.venv-etlctl test"
+    fi
     say "making $VENV with $FOUND"
     rm -rf "$VENV"
     if [ -n "$UV" ]; then
         "$UV" venv --quiet --python "$FOUND" "$VENV"
+        : >"$VENV/.made-by-setup"
     else
+        mkdir -p "$VENV"
+        : >"$VENV/.made-by-setup" # before the seconds that pip takes to get there
         "$FOUND" -m venv "$VENV"
     fi
 }
