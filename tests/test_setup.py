@@ -117,6 +117,7 @@ def test_setup_starts_anew_after_an_interrupted_one(machine: Machine) -> None:
 def test_setup_makes_an_environment_that_has_not_even_its_configuration(machine: Machine) -> None:
     machine.has_python("python3", "3 11 pip")
     (machine.checkout / ".venv" / "bin").mkdir(parents=True)
+    (machine.checkout / ".venv" / ".made-by-setup").touch()
 
     done = machine.setup()
 
@@ -216,15 +217,34 @@ def test_setup_says_what_to_install_when_python_cannot_make_environments(machine
     assert "apt install python3-venv" in fails_in_one_sentence(machine.setup())
 
 
-def test_setup_leaves_a_folder_alone_that_is_no_environment(machine: Machine) -> None:
+@pytest.mark.parametrize(("name", "file"), [("mine", "notes"), (".git", "HEAD"), (".venv", "pyvenv.cfg")])
+def test_setup_leaves_alone_what_somebody_else_made(machine: Machine, name: str, file: str) -> None:
+    """A folder of work, or the reader's own environment with what is installed in it."""
     machine.has_python("python3", "3 11 pip")
-    folder = machine.checkout / "mine"
-    (folder / "bin").mkdir(parents=True)
+    folder = machine.checkout / name
+    folder.mkdir()
+    (folder / file).write_text("home = /usr/bin\n")
 
-    sentence = fails_in_one_sentence(machine.setup(VENV="mine"))
+    sentence = fails_in_one_sentence(machine.setup(VENV=name))
 
-    assert "mine exists and is not a virtual environment" in sentence
-    assert (folder / "bin").is_dir()
+    assert f"{name} exists and this setup has not made it; remove it or name another place: make VENV=" in sentence
+    assert machine.asked() == []
+    assert (folder / file).exists()
+
+
+@pytest.mark.parametrize("name", ["venv", "mine/env"])
+def test_setup_remakes_its_own_environment_of_any_name(machine: Machine, name: str) -> None:
+    """Interrupted while it was made, in whatever place."""
+    machine.has_python("python3", "3 11 pip")
+    interruption = Path(f"{machine.asked_file}.pip-fails")
+    interruption.touch()
+    machine.setup(VENV=name)
+    interruption.unlink()
+
+    done = machine.setup(VENV=name)
+
+    assert done.returncode == 0, done.stderr
+    assert len(machine.asked()) == 3
 
 
 def test_setup_uses_uv_where_there_is_one_and_needs_no_venv_package_then(machine: Machine) -> None:
@@ -316,3 +336,17 @@ def test_wheel_carries_types_licence_and_entry_points(tmp_path: Path) -> None:
     assert not [name for name in names if name.startswith(("tests", "tools"))]
     assert "etlctl = etlctl.cli.main:main" in entry_points
     assert "etlctl = etlctl.pytest_plugin" in entry_points
+
+
+def test_editable_install_puts_etlctl_alone_on_the_path(tmp_path: Path) -> None:
+    """The root's `pipelines/`, `tests/` and `tools/` would hide those of every project used from the environment."""
+    code = "import sys; from hatchling.build import build_editable; build_editable(sys.argv[1])"
+
+    subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, check=True, capture_output=True)
+
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".pth")]
+        (folder,) = archive.read(name).decode().splitlines()
+    assert os.listdir(folder) == ["etlctl"]
+    assert (Path(folder) / "etlctl").samefile(ROOT / "etlctl")
