@@ -22,6 +22,7 @@ STYLES = {
     Status.UPTODATE: Style.DIM,
 }
 _BAR = 16
+_LEAST_LABEL = 24  # tasks that a run() yields may be longer than those known before
 _MOST_LABEL = 44
 _LONG_REASON = 60
 _LABELS_LOOKED_AT = 200
@@ -43,7 +44,7 @@ class Progress:
     def __init__(self, say: Callable[[Line], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._say = say
         self._clock = clock
-        self._width = 28
+        self._width = _LEAST_LABEL
         self.began = clock()
         self.total = 0
         self.done = 0
