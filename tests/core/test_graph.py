@@ -89,7 +89,7 @@ def test_graph_numbers_requirements_before_what_requires_them() -> None:
 
 
 def test_graph_takes_equal_tasks_as_one_node() -> None:
-    """Asked for twice, required twice: one node, and its dependents are each named once."""
+    """F57: Asked for twice, required twice: one node, and its dependents are each named once."""
 
     class Twice(Task):
         def requires(self) -> Any:
@@ -179,7 +179,7 @@ class Edges(Task):
 
 @given(st.dictionaries(st.sampled_from("abcdef"), st.lists(st.sampled_from("abcdef"), max_size=3).map(" ".join)))
 def test_graph_finds_a_cycle_exactly_when_there_is_one(edges: dict[str, str]) -> None:
-    """And what it prints is a circle: each requires the next, the last is the first."""
+    """F55: And what it prints is a circle: each requires the next, the last is the first."""
     Edges.edges = edges
     reached: set[str] = set()
     stack = ["a"]
@@ -243,14 +243,14 @@ def test_path_to_goes_along_what_is_not_complete() -> None:
 
 
 def test_graph_a_chain_of_10_000_builds_without_recursion() -> None:
-    """10,000 levels resolve, run, and are found complete."""
+    """F56: 10,000 levels resolve, run, and are found complete."""
     assert run(Link(10_000))
     assert len(shelf.names) == 10_001
     assert [result.status for result in run(Link(10_000)).results] == [Status.UPTODATE]
 
 
 def test_graph_a_chain_of_10_000_that_fails_at_its_end_is_skipped_whole() -> None:
-    """The end of one carries on to 10,000 without recursion; each names the root of it."""
+    """F56: The end of one carries on to 10,000 without recursion; each names the root of it."""
 
     class Failing(Link):
         def requires(self) -> Any:
@@ -267,12 +267,36 @@ def test_graph_a_chain_of_10_000_that_fails_at_its_end_is_skipped_whole() -> Non
 
 
 def test_graph_a_fan_in_of_20_000_builds() -> None:
-    """20,000 tasks under one."""
+    """F56: 20,000 tasks under one."""
     summary = run(Fan(20_000))
 
     assert summary
     assert len(summary.results) == 20_001
     assert summary.results[-1].task == Fan(20_000)
+
+
+class Diamond(Task):
+    """Level by level two tasks that share both of the level below: 1,000 levels have 2^1,000 paths."""
+
+    level = IntParameter()
+    side = IntParameter()
+
+    def requires(self) -> Any:
+        return [Diamond(self.level - 1, side) for side in (0, 1)] if self.level else []
+
+    def output(self) -> Any:
+        return shelf.target(f"{self.level} {self.side}")
+
+    def run(self) -> Any:
+        shelf.names.add(f"{self.level} {self.side}")
+
+
+def test_graph_of_1_000_diamonds_runs_each_task_once() -> None:
+    """F57: however many paths lead to a task, it is made many times and run once."""
+    summary = run(Diamond(1_000, 0))
+
+    assert summary
+    assert len(summary.results) == len(set(summary.tasks)) == 2_001
 
 
 @pytest.mark.parametrize("kind", [Link, Fan])

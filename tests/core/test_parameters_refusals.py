@@ -199,7 +199,7 @@ VALUES: list[tuple[Parameter[Any], Any, str]] = [
 
 @pytest.mark.parametrize(("parameter", "value", "reason"), VALUES)
 def test_a_python_value_is_refused_with_a_reason(parameter: Parameter[Any], value: Any, reason: str) -> None:
-    """The same checks as for text: nothing slips in because it came from code."""
+    """F59: The same checks as for text: nothing slips in because it came from code."""
     with pytest.raises((ValueError, TypeError)) as caught:
         parameter.normalize(value)
 

@@ -107,7 +107,7 @@ def test_task_id_of_a_lone_surrogate_is_luigis() -> None:
 
 @pytest.mark.parametrize("seed", ["0", "1", "12345"])
 def test_task_id_is_the_same_in_every_process(seed: str) -> None:
-    """Hash randomisation does not reach ids or update keys, of sets and dicts neither."""
+    """F59: Hash randomisation does not reach ids or update keys, of sets and dicts neither."""
     code = (
         "import etlctl\n"
         "class T(etlctl.Task):\n"
@@ -145,7 +145,7 @@ class Pair(Task):
 
 @given(st.text(), st.text(), st.text(), st.text())
 def test_equal_ids_keys_and_tasks_go_together(a: str, b: str, c: str, d: str) -> None:
-    """Tasks are equal exactly when their values are; then hash, task_id and update_key are equal too."""
+    """F59: Tasks are equal exactly when their values are; then hash, task_id and update_key are equal too."""
     with use(Context(project=Path(__file__).parent)):
         first, second = Pair(a, b), Pair(c, d)
 
@@ -155,3 +155,24 @@ def test_equal_ids_keys_and_tasks_go_together(a: str, b: str, c: str, d: str) ->
     if same:
         assert hash(first) == hash(second)
         assert first.task_id == second.task_id
+
+
+_DATED = task_of("Dated", day=etlctl.DateParameter())
+_KEYED = task_of("Keyed", keys=etlctl.DictParameter())
+_NAMED = task_of("Named", name=etlctl.Parameter())
+
+
+def test_equal_values_have_one_id_however_they_were_given() -> None:
+    """F59: a datetime for a date, another order in a dict; composed and decomposed é are two values and two ids."""
+    with use(Context(project=Path(__file__).parent)):
+        same = [
+            (_DATED(dt.date(2013, 1, 2)), _DATED(dt.datetime(2013, 1, 2, 3))),
+            (_KEYED({"a": 1, "b": 2}), _KEYED({"b": 2, "a": 1})),
+        ]
+        composed, decomposed = _NAMED("\u00e9"), _NAMED("e\u0301")
+
+    for one, other in same:
+        assert (one == other) == (one.task_id == other.task_id) == (one.update_key == other.update_key)
+    assert same[0][0] == same[0][1]
+    assert composed != decomposed
+    assert (composed.task_id, composed.update_key) != (decomposed.task_id, decomposed.update_key)

@@ -260,7 +260,7 @@ def test_any_graph_with_yields_runs_in_a_valid_order_and_once(world: World) -> N
 @given(worlds())
 @settings(max_examples=60)
 def test_any_graph_asks_an_own_complete_at_most_once_and_once_per_dependent(world: World) -> None:
-    """1 + the tasks that require it."""
+    """F57: 1 + the tasks that require it."""
     with context.use(IN_PLACE):
         built(world)
 

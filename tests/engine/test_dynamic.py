@@ -418,7 +418,7 @@ def test_dynamic_a_generator_that_does_not_close_well_harms_nobody(caplog: pytes
 
 
 def test_dynamic_yielding_oneself_is_a_cycle() -> None:
-    """The task itself, also when only an insignificant parameter differs: it fails with the path."""
+    """F55: The task itself, also when only an insignificant parameter differs: it fails with the path."""
 
     class Self(Step):
         try_number = IntParameter(default=1, significant=False)
@@ -434,7 +434,7 @@ def test_dynamic_yielding_oneself_is_a_cycle() -> None:
 
 
 def test_dynamic_a_cycle_through_yields_and_requires_prints_its_path() -> None:
-    """a yields b, b requires c, c yields a: found when it closes; all three end, siblings run."""
+    """F55: a yields b, b requires c, c yields a: found when it closes; all three end, siblings run."""
 
     class A(Step):
         def run(self) -> Any:
@@ -456,7 +456,7 @@ def test_dynamic_a_cycle_through_yields_and_requires_prints_its_path() -> None:
 
 
 def test_dynamic_a_static_cycle_behind_a_yield_fails_the_yielder_alone() -> None:
-    """Tasks that require each other, found only through a yield: exit 1, not 2; each who yields them is told."""
+    """F55: Tasks that require each other, found only through a yield: exit 1, not 2; each who yields them is told."""
 
     class Ring(Step):
         def requires(self) -> Any:

@@ -135,7 +135,7 @@ def test_build_force_cannot_run_what_comes_from_elsewhere() -> None:
 
 
 def test_build_of_equal_tasks_made_twice_runs_once() -> None:
-    """Equal parameters are one task, however often it is made and asked for."""
+    """F57: Equal parameters are one task, however often it is made and asked for."""
     assert run(Step("a"), Step("a"), Step("b", after="a"))
     assert journal == ["a", "b"]
 
@@ -262,7 +262,7 @@ def test_build_believes_an_own_complete() -> None:
 
 
 def test_build_own_complete_still_false_fails_the_dependents_and_not_the_task() -> None:
-    """The task itself is OK; what requires it fails and names it; there is no endless loop."""
+    """F60: The task itself is OK; what requires it fails and names it; there is no endless loop."""
 
     class Needy(Step):
         def requires(self) -> Any:
@@ -277,7 +277,7 @@ def test_build_own_complete_still_false_fails_the_dependents_and_not_the_task() 
 
 @pytest.mark.parametrize("dependents", [1, 7, 1000])
 def test_build_asks_an_own_complete_at_most_once_and_once_per_dependent(dependents: int) -> None:
-    """1 + dependents, in a diamond of any width."""
+    """F57: 1 + dependents, in a diamond of any width."""
     Counted.asks.clear()
 
     class Dependent(Step):
@@ -293,7 +293,7 @@ def test_build_asks_an_own_complete_at_most_once_and_once_per_dependent(dependen
 
 
 def test_build_output_missing_after_run_fails() -> None:
-    """Every declared output must be there after run(); the first that is not is named."""
+    """F60: Every declared output must be there after run(); the first that is not is named."""
 
     class Lazy(Step):
         def output(self) -> Any:
@@ -365,7 +365,7 @@ BAD_ENDS = [
 
 @pytest.mark.parametrize(("raised", "reason", "code"), BAD_ENDS, ids=[repr(row[0]) for row in BAD_ENDS])
 def test_build_whatever_run_raises_fails_that_task_alone(raised: BaseException, reason: str, code: int) -> None:
-    """Any exception, sys.exit(0) included, is a failure of the one task; what depends on it is skipped."""
+    """F58: Any exception, sys.exit(0) included, is a failure of the one task; what depends on it is skipped."""
 
     class Raising(Step):
         def run(self) -> Any:
@@ -414,7 +414,7 @@ def test_build_stop_ends_the_run_gently_with_its_code() -> None:
 @pytest.mark.parametrize("raised", [ValueError("cannot say"), SystemExit(0)])
 @pytest.mark.parametrize("method", ["requires", "output", "complete"])
 def test_build_what_cannot_be_asked_fails_alone(method: str, raised: BaseException) -> None:
-    """requires(), output() or complete() that raises, sys.exit() too: only that subtree fails, exit 1."""
+    """F58: requires(), output() or complete() that raises, sys.exit() too: only that subtree fails, exit 1."""
 
     def raising(self: Any) -> Any:
         raise raised
@@ -432,7 +432,7 @@ def test_build_what_cannot_be_asked_fails_alone(method: str, raised: BaseExcepti
 
 
 def test_build_wrong_return_types_fail_their_task_alone() -> None:
-    """requires() giving a class or text, output() giving text, a parameter refused inside requires()."""
+    """F58: requires() giving a class or text, output() giving text, a parameter refused inside requires()."""
 
     class Needs(Step):
         def requires(self) -> Any:
@@ -749,7 +749,7 @@ class Ring(Task):
 
 @pytest.mark.parametrize("size", [1, 2, 3, 10_000])
 def test_build_a_cycle_is_an_error_that_prints_it(size: int) -> None:
-    """`A -> B -> A`, found before anything runs, whatever its length, within 2 s of computing."""
+    """F55: `A -> B -> A`, found before anything runs, whatever its length, within 2 s of computing."""
     began = time.process_time()
 
     with pytest.raises(CycleError) as caught:
