@@ -48,8 +48,8 @@ from etlctl.core.parameters import (
     TupleParameter,
     YearParameter,
 )
-from etlctl.core.task_parameter import TaskParameter
 from etlctl.core.task import Task
+from etlctl.core.task_parameter import TaskParameter
 
 
 class Colour(enum.Enum):
