@@ -117,7 +117,10 @@ def _running_line(one: Running, now: float) -> Line:
     elapsed = now - one.began
     rows = one.attempt.rows
     told = "" if rows is None else f"{rows:,} rows   {_rate(rows, elapsed)}   "
-    return (span(" RUN   ", Style.STRONG), span(f"{shortened(one.label, 60)}   {told}"), Span(seconds(elapsed)))
+    label = span(f"{shortened(one.label, 60)}   ")
+    if one.attempt.waiting:  # a rate would be that of the time before
+        return (span(" WAIT  ", Style.WARN), label, span(f"for {one.attempt.waiting}   "), Span(seconds(elapsed)))
+    return (span(" RUN   ", Style.STRONG), label, span(told), Span(seconds(elapsed)))
 
 
 def _rate(rows: int, elapsed: float) -> str:

@@ -125,6 +125,16 @@ def test_lines_of_a_run_have_their_columns_below_each_other() -> None:
     assert text_of(said[0]).index("5 rows") < 80
 
 
+def test_live_part_says_what_a_task_waits_for() -> None:
+    """A load that waits for a lock is told as that, not as one that runs."""
+    progress = Progress(lambda one: None)
+    progress.task_started(Named("x"), Attempt(rows=5, waiting="the lock of the database"))
+
+    lines = state_lines(progress, "x", is_stopping=False, now=progress.began + 2)
+
+    assert text_of(lines[1]) == " WAIT  Named(x)   for the lock of the database   2.0 s"
+
+
 def test_live_screen_shows_lines_of_the_run_and_of_print() -> None:
     """What is said and what a task prints scrolls by; the state is drawn; nothing is obeyed."""
     stream = io.StringIO()
