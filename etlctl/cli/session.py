@@ -8,12 +8,14 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from etlctl.cli.options import Common, common
 from etlctl.cli.streams import STREAMS, Streams, of_process
+from etlctl.core import context
+from etlctl.core.context import Attempt
 from etlctl.core.text import printable
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class Session:
             self.log()
         from etlctl.app import App
 
+        self._stack.enter_context(context.attempting(_Waiting(self.streams)))
         for warning in self.settings.warnings:
             self.streams.story(f"warning: {warning}")
         return self._stack.enter_context(App.open(self.settings))
@@ -87,6 +90,20 @@ class Session:
 
             self._logs = True
             self._stack.enter_context(installed(self.streams, debug=self.asked.debug))
+
+
+class _Waiting(Attempt):
+    """The attempt outside of any task's: says once that a question waits, which may be for a minute."""
+
+    def __init__(self, streams: Streams) -> None:
+        super().__init__()
+        self._streams: Streams | None = streams
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "waiting" and value and self._streams is not None:
+            self._streams.story(f"etlctl: waiting for {printable(value)} …")
+            self._streams = None
 
 
 def session(ctx: click.Context) -> Session:

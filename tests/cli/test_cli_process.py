@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -333,3 +334,39 @@ SECRET_CALLS = [
     ["build", "Quiet", "--help"],
     ["build", "Other"],
 ]
+
+
+def test_plan_that_waits_for_a_lock_says_so(empty_project: Project) -> None:
+    """Another process has the warehouse to itself for a second: a word on stderr, and then the plan."""
+    empty_project.pipeline("""
+        from etlctl import LoadTable
+
+        class Loaded(LoadTable):
+            columns = {"a": "integer"}
+
+            def rows(self):
+                yield {"a": 1}
+    """)
+    empty_project.run("build", "Loaded")
+    other = sqlite3.connect(empty_project.folder / ".etlctl/warehouse.db", isolation_level=None)
+    mode = other.execute("PRAGMA journal_mode = DELETE").fetchone()[0]  # a WAL is read past a writer
+    other.execute("BEGIN EXCLUSIVE")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "etlctl", "plan", "Loaded"],
+        cwd=empty_project.folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    assert process.stderr is not None
+
+    said = process.stderr.readline()
+    other.execute("ROLLBACK")
+    out, err = process.communicate(timeout=30)
+
+    assert mode == "delete"
+    assert said == "etlctl: waiting for the lock of the database …\n"
+    assert (process.returncode, err) == (0, "")
+    assert "nothing to do" in out
+    other.close()
