@@ -75,7 +75,7 @@ class Graph:
         self._settle(roots)
         return roots
 
-    def walk(self, roots: Iterable[Node]) -> Iterator[Node]:
+    def walk(self, roots: Iterable[Node], *, behind_complete: bool = True) -> Iterator[Node]:
         """Nodes reachable from `roots`, requirements before what requires them, each once."""
         reached: set[Node] = set()
         stack = list(roots)
@@ -83,7 +83,8 @@ class Graph:
             node = stack.pop()
             if node not in reached:
                 reached.add(node)
-                stack.extend(node.requires)
+                if behind_complete or not node.complete:
+                    stack.extend(node.requires)
         return iter(sorted(reached, key=lambda node: node.order))
 
     def check_settings(self) -> None:

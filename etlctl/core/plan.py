@@ -59,7 +59,7 @@ class Plan:
 def make_plan(graph: Graph, roots: Iterable[Node]) -> Plan:
     """Decides for each node reachable from `roots`; `graph` was resolved with them."""
     roots = list(roots)
-    needed = _needed(roots)
+    needed = set(graph.walk(roots, behind_complete=False))  # what a build descends to
     decided: dict[Node, tuple[Decision, Node]] = {}
     tasks: list[PlannedTask] = []
     for node in graph.walk(roots):
@@ -70,19 +70,6 @@ def make_plan(graph: Graph, roots: Iterable[Node]) -> Plan:
         requires = None if node.error is not None else tuple(one.task for one in node.requires)
         tasks.append(PlannedTask(node.task, decision, reason, requires, node.error))
     return Plan(tuple(node.task for node in roots), tuple(tasks))
-
-
-def _needed(roots: list[Node]) -> set[Node]:
-    """What a build descends to: from the roots through everything that is not complete."""
-    reached: set[Node] = set()
-    stack = list(roots)
-    while stack:
-        node = stack.pop()
-        if node not in reached:
-            reached.add(node)
-            if not node.complete:
-                stack.extend(node.requires)
-    return reached
 
 
 def _decide(node: Node, decided: dict[Node, tuple[Decision, Node]]) -> tuple[Decision, str, Node]:
