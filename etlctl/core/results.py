@@ -18,6 +18,7 @@ from etlctl.errors import ExitCode
 
 _LONGEST_REASON = 160
 _MOST_LABELS = 5
+_WIDEST_LABEL = 44
 BUILD_OPTIONS = frozenset({"config", "debug", "deep", "force", "help", "json", "param", "profile"})
 """Names that mean something else on the command line of `etlctl build`; a test of the command keeps this true."""
 
@@ -98,7 +99,8 @@ class RunSummary:
     def text(self) -> str:
         """The whole summary as plain lines, as a pipe gets it."""
         shown = [result for result in self.results if result.status is not Status.UPTODATE]
-        lines = [result_line(result, number, len(shown)) for number, result in enumerate(shown, 1)]
+        width = min(max((len(result.task.label) for result in shown), default=0), _WIDEST_LABEL)
+        lines = [result_line(result, number, len(shown), width) for number, result in enumerate(shown, 1)]
         return "\n".join([*lines, *failure_lines(self), total_line(self)])
 
     @property

@@ -159,6 +159,13 @@ def test_summary_text_is_lines_failures_and_total() -> None:
     assert set(made.counts) == set(Status)
 
 
+def test_summary_text_has_its_columns_below_each_other() -> None:
+    """Short and long labels: rows stand at one place."""
+    made = summary(*(TaskResult(Load(day), Status.OK, rows=3, duration_s=0.1) for day in ("1", "2013-01-02")))
+
+    assert len({line.index("3 rows") for line in made.text.splitlines()[:2]}) == 1
+
+
 @pytest.mark.parametrize(
     ("duration_s", "shown"),
     [
