@@ -82,7 +82,7 @@ def test_auto_namespace_is_the_modules_dotted_name() -> None:
     """auto_namespace gives each class the name of its module."""
     etlctl.auto_namespace(scope="acme")
 
-    made = type("Load", (Task,), {"__module__": "acme.etl.flights"})
+    made: type[Task] = type("Load", (Task,), {"__module__": "acme.etl.flights"})
 
     assert made.task_family == "acme.etl.flights.Load"
 
@@ -90,9 +90,9 @@ def test_auto_namespace_is_the_modules_dotted_name() -> None:
 def test_an_empty_scope_is_every_module_until_it_is_taken_back() -> None:
     """namespace("x") without scope holds everywhere; namespace() takes it back."""
     etlctl.namespace("all")
-    everywhere = type("A", (Task,), {"__module__": "anything"})
+    everywhere: type[Task] = type("A", (Task,), {"__module__": "anything"})
     etlctl.namespace()
-    nowhere = type("A", (Task,), {"__module__": "anything"})
+    nowhere: type[Task] = type("A", (Task,), {"__module__": "anything"})
 
     assert everywhere.task_family == "all.A"
     assert nowhere.task_family == "A"

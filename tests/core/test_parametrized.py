@@ -131,7 +131,7 @@ def test_a_default_that_raises_names_the_parameter() -> None:
     """Also when what it raises is no ValueError."""
 
     class Late(Task):
-        day = DateParameter(default=lambda: {}["today"])
+        day = DateParameter(default=lambda: dict[str, dt.date]()["today"])
 
     with pytest.raises(ParameterValueError, match=r"Late\.day: its default cannot be used: KeyError: 'today'"):
         Late()

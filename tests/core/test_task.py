@@ -109,7 +109,7 @@ def test_task_label_leaves_out_defaults_that_are_normalised() -> None:
         asked = Parameter(default=lambda: "x")
 
     class Odd(Task):
-        number = IntParameter(default="no number")
+        number = IntParameter(default="no number")  # type: ignore[arg-type]  # the mistake under test
 
     assert Listed().label == "Listed(asked=x)"
     assert Listed([2], DAY).label == "Listed([2], asked=x)"
@@ -302,7 +302,7 @@ def test_completeness_tells_who_answers() -> None:
         def complete(self) -> bool:
             return True
 
-    class Mixed(Mixin, Task):  # type: ignore[misc]  # as the notebook does
+    class Mixed(Mixin, Task):
         pass
 
     class Wrapped(WrapperTask):
@@ -525,7 +525,7 @@ def test_requires_refuses_what_is_no_task_class() -> None:
     with pytest.raises(TypeError, match="take task classes"):
         requires(Upper("1"))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="take task classes"):
-        inherits(int)  # type: ignore[type-var]
+        inherits(int)  # type: ignore[arg-type]  # the mistake under test
     with pytest.raises(TypeError, match="by position or by name, not both"):
         requires(Upper, second=Second)
 
