@@ -67,8 +67,13 @@ def test_write_passes_every_point_in_order(way: str, monkeypatch: pytest.MonkeyP
     passed: list[str] = []
     synced: list[str] = []
     fsync = os.fsync
+
+    def noting(fd: int) -> None:
+        synced.append(passed[-1])
+        fsync(fd)
+
     monkeypatch.setattr(faultpoints, "point", passed.append)
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(passed[-1]), fsync(fd)))
+    monkeypatch.setattr(os, "fsync", noting)
 
     exec(AS_CHILD + WRITINGS[way], {"LocalTarget": LocalTarget, "Path": Path})
 
@@ -81,7 +86,12 @@ def test_write_flushes_all_that_it_made(way: str, monkeypatch: pytest.MonkeyPatc
     """A power loss takes back nothing: contents, the folders made for them, and the names in those are on the disk."""
     synced: set[int] = set()
     fsync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.add(os.fstat(fd).st_ino), fsync(fd)))
+
+    def noting(fd: int) -> None:
+        synced.add(os.fstat(fd).st_ino)
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noting)
 
     exec(AS_CHILD + WRITINGS[way].replace("'x.csv'", "'new/deep/x.csv'"), {"LocalTarget": LocalTarget, "Path": Path})
 
@@ -215,7 +225,8 @@ def test_failed_flush_of_the_folder_says_that_the_file_is_in_place(monkeypatch: 
 def test_two_writers_leave_one_whole_file(if_absent: bool) -> None:
     """F44: writers that overlap: the last to close wins, or the first with if_absent; the other leaves nothing."""
     target = LocalTarget("x.csv", if_absent=if_absent)
-    one, two = target.open("w"), target.open("w")
+    one: Any = target.open("w")
+    two: Any = target.open("w")
     one.write("one\n" * 10_000)
     two.write("two\n" * 10_000)
 

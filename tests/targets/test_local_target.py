@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -153,11 +154,10 @@ def test_exists_many_equals_exists_on_hard_names() -> None:
 def test_exists_many_lists_a_folder_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred targets of one folder cost one listing and no stat()."""
     asked: list[str] = []
-    stat = os.stat
     Path("d").mkdir()
     for number in range(0, 100, 2):
         Path(f"d/{number}.csv").touch()
-    monkeypatch.setattr(os, "stat", lambda path, **kwargs: asked.append(path) or stat(path, **kwargs))
+    monkeypatch.setattr(os, "stat", _noting_stat(asked))
 
     answers = LocalTarget.exists_many([LocalTarget(f"d/{number}.csv") for number in range(100)])
 
@@ -167,10 +167,9 @@ def test_exists_many_lists_a_folder_once(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_exists_many_asks_the_system_about_names_that_may_mean_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some file systems hold names to be equal that differ in case or accents: only stat() can tell, and is asked."""
     asked: list[str] = []
-    stat = os.stat
     for name in ("Flights", "caf\u00e9", "other"):
         Path(name).touch()
-    monkeypatch.setattr(os, "stat", lambda path, **kwargs: asked.append(path) or stat(path, **kwargs))
+    monkeypatch.setattr(os, "stat", _noting_stat(asked))
 
     LocalTarget.exists_many([LocalTarget(name) for name in ["flights", "cafe\u0301", "other", *map(str, range(20))]])
 
@@ -180,11 +179,10 @@ def test_exists_many_asks_the_system_about_names_that_may_mean_the_same(monkeypa
 def test_exists_many_does_not_list_a_crowded_folder_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty targets among a thousand files are asked one by one."""
     asked: list[str] = []
-    stat = os.stat
     Path("d").mkdir()
     for number in range(1_000):
         Path(f"d/{number}").touch()
-    monkeypatch.setattr(os, "stat", lambda path, **kwargs: asked.append(path) or stat(path, **kwargs))
+    monkeypatch.setattr(os, "stat", _noting_stat(asked))
 
     answers = LocalTarget.exists_many([LocalTarget(f"d/{number}") for number in range(990, 1_010)])
 
@@ -332,12 +330,24 @@ def test_move_and_copy_of_nothing_name_the_source(act: Callable[..., None]) -> N
 
 def test_if_absent_tells_the_summary_that_its_work_was_discarded() -> None:
     """The loser is no failure: the target is there; but nobody is left guessing."""
+    late: Any
     with context.attempting(context.Attempt()) as attempt, LocalTarget("a", if_absent=True).open("w") as late:
         Path("a").write_text("first")
         late.write("second")
 
     assert Path("a").read_text() == "first" and late.published is False
     assert attempt.notes == ["a was there already: the first one stays, what this run wrote is discarded"]
+
+
+def _noting_stat(asked: list[str]) -> Callable[..., os.stat_result]:
+    """os.stat as it is now, which first puts down what it is asked about."""
+    stat = os.stat
+
+    def noting(path: str, **kwargs: Any) -> os.stat_result:
+        asked.append(path)
+        return stat(path, **kwargs)
+
+    return noting
 
 
 def _make(path: str, content: str, is_folder: bool) -> None:

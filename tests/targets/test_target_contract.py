@@ -176,9 +176,9 @@ def test_file_target_shows_nothing_before_it_is_closed(file_kind: Kind) -> None:
     file.write(_content(file_kind, "half"))
     file.flush()
 
-    assert not target.exists() and file.published is None
+    assert (target.exists(), file.published) == (False, None)
     file.close()
-    assert target.exists() and file.published is True and file.closed
+    assert (target.exists(), file.published, file.closed) == (True, True, True)
 
 
 def test_file_target_publishes_nothing_after_an_exception(file_kind: Kind, names_in: Callable[..., list[str]]) -> None:

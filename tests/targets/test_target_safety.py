@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,10 +48,11 @@ def fenced(project: Path) -> Iterator[Path]:
     outside.mkdir()
     (outside / "victim").write_text("precious")
     (root / "in").mkdir()
-    for name, to in {
+    links: dict[str, str | Path] = {
         "out": outside, "up": project, "file-out": outside / "victim", "dangling-out": outside / "made", "here": ".",
         "loop-out": "out", "sibling": "../fenced-sibling", "root-link": "/",
-    }.items():  # fmt: skip
+    }  # fmt: skip
+    for name, to in links.items():
         (root / name).symlink_to(to)
     before = _everything_outside(project)
     yield root
@@ -154,7 +156,7 @@ def test_planted_link_at_a_temporary_name_is_never_followed(project: Path) -> No
     """S8: even a guessed name is refused (O_EXCL, O_NOFOLLOW): another is taken, the victim is untouched."""
     victim = project / "victim"
     victim.write_text("precious")
-    planted = [temporary_beside("x.csv", keep_suffix=False, token=lambda one=one: one) for one in ("0" * 16, "1" * 16)]
+    planted = [temporary_beside("x.csv", keep_suffix=False, token=partial(str, one)) for one in ("0" * 16, "1" * 16)]
     Path(planted[0]).symlink_to("victim")
     Path(planted[1]).write_text("a file in the way")
     tokens = iter(["0" * 16, "1" * 16, "2" * 16])
