@@ -573,9 +573,14 @@ def test_dump_counts_rows_as_it_goes(warehouse: Warehouse) -> None:
 
     class Watched(MockTarget):
         def open(self, mode: str = "r") -> Any:
-            out = super().open(mode)
+            out: Any = super().open(mode)
             write = out.write
-            out.write = lambda text: (seen.append(context.attempt().rows or 0), write(text))
+
+            def noting(text: str) -> Any:
+                seen.append(context.attempt().rows or 0)
+                return write(text)
+
+            out.write = noting
             return out
 
     class Counted(Dump):
@@ -605,7 +610,7 @@ def test_dump_holds_no_lock_once_it_is_published(warehouse: Warehouse) -> None:
 # --- there and back -----------------------------------------------------------------------------------------------
 
 NULL = "\\N"
-_TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=12)
+_TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 _HARD = st.sampled_from(
     ["", ",", '"', '""', "\n", "\r\n", "\r", "\t", "\\", "\\.", "NULL", "'", " x ", "ü\u2028", "😀"]
 )

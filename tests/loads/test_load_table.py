@@ -193,7 +193,7 @@ def test_update_id_may_be_ones_own(warehouse: Warehouse) -> None:
     class ByMethod(Cities):
         table = "one"
 
-        def update_id(self) -> str:  # type: ignore[override]
+        def update_id(self) -> str:
             return "mine"
 
     ByMethod().run()

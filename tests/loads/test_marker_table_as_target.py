@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -16,7 +16,7 @@ from warehouse import Warehouse
 
 class Load(LoadTable):
     table = "Table_Updates"
-    columns: ClassVar[Any] = {"n": "integer"}
+    columns = {"n": "integer"}
     evolve = True
 
     def rows(self) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+import datetime as dt
 from enum import Enum
 from typing import Any
 
@@ -29,14 +29,14 @@ class Load(Task):
     count = IntParameter(default=3)
     names = ListParameter(default=["a", "b"])
     colour = EnumParameter(enum=Colour, default=Colour.RED)
-    age = TimeDeltaParameter(default=timedelta(days=1))
+    age = TimeDeltaParameter(default=dt.timedelta(days=1))
     options = DictParameter(default={"a": 1})
     table = "flights"
     _hidden = "no"
 
     @property
-    def last_day(self) -> date:
-        return self.date + timedelta(days=1)
+    def last_day(self) -> dt.date:
+        return self.date + dt.timedelta(days=1)
 
     @property
     def broken(self) -> Any:
@@ -48,7 +48,7 @@ class Load(Task):
 
 @pytest.fixture
 def values() -> Any:
-    return query_values(Load(date(2013, 1, 1)))
+    return query_values(Load(dt.date(2013, 1, 1)))
 
 
 def test_query_values_lists_parameters_alone(values: Any) -> None:
@@ -59,10 +59,10 @@ def test_query_values_lists_parameters_alone(values: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("date", date(2013, 1, 1)),
+        ("date", dt.date(2013, 1, 1)),
         ("count", 3),
         ("names", ("a", "b")),
-        ("last_day", date(2013, 1, 2)),
+        ("last_day", dt.date(2013, 1, 2)),
         ("table", "flights"),
         ("colour", "RED"),
         ("age", "0 w 1 d 0 h 0 m 0 s"),
@@ -77,7 +77,7 @@ def test_query_values_gives_parameters_and_attributes(values: Any, name: str, va
 
 def test_query_values_finds_what_was_set_on_the_task() -> None:
     """An attribute of the one task counts as well as one of its class."""
-    task = Load(date(2013, 1, 1))
+    task = Load(dt.date(2013, 1, 1))
     task.limit = 5  # type: ignore[attr-defined]
 
     assert query_values(task)["limit"] == 5

@@ -25,7 +25,7 @@ class Feed(ExternalTask):
 class First(LoadTable):
     number = IntParameter(default=1)
     table = "first"
-    columns: ClassVar[Any] = {"x": "integer"}
+    columns = {"x": "integer"}
     lineage = True
 
     def requires(self) -> Any:
@@ -51,7 +51,7 @@ class Second(Task):
 
 
 class Third(LoadTable):
-    columns: ClassVar[Any] = {"x": "integer"}
+    columns = {"x": "integer"}
     mode = replace
     given: ClassVar[Any] = 3
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -24,7 +24,7 @@ class Load(LoadTable):
     """Two rows into a table that has one of them, and one besides."""
 
     table = "t"
-    columns: ClassVar[Any] = {"k": "integer", "v": "text"}
+    columns = {"k": "integer", "v": "text"}
 
     def rows(self) -> Any:
         return [(1, "new"), (2, "new")]

@@ -10,6 +10,7 @@ import os
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -123,7 +124,9 @@ def test_source_refuses_an_impossible_delimiter(write: Write, delimiter: str) ->
     end=st.sampled_from(["\n", "\r\n", "\r"]),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
 )  # fmt: skip
-def test_source_reads_back_what_csv_writes(tmp_path: Path, rows: list[list[str]], end: str, quoting: int) -> None:
+def test_source_reads_back_what_csv_writes(
+    tmp_path: Path, rows: list[list[str]], end: str, quoting: Literal[0, 1]
+) -> None:
     """Any text that Python's csv module writes comes back as it was, and each record's line is where it begins."""
     if quoting == csv.QUOTE_MINIMAL and end != "\r\n":
         # Python's writer leaves the other character of a line end without quotes then, and nobody can read that
@@ -268,7 +271,7 @@ def test_source_without_header_counts_fields_by_the_columns(write: Write) -> Non
 def test_source_hands_out_the_records_before_a_fault(write: Write) -> None:
     """The first fault of a file is the one that is told: a value before it is seen before it."""
     source = SourceFile(write("a,b\n1,2\n3,4\n5\n"), wanted=["a"])
-    found = []
+    found: list[tuple[str, ...]] = []
 
     with pytest.raises(BadDataError):
         found.extend(source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -24,7 +24,7 @@ from warehouse import Warehouse, ended, forked
 class Load(LoadTable):
     number = IntParameter()
     table = "t"
-    columns: ClassVar[Any] = {"x": "integer"}
+    columns = {"x": "integer"}
 
     def rows(self) -> Any:
         return [(self.number,), (self.number,)] if self.number >= 0 else [("none",)]
@@ -213,7 +213,7 @@ def test_rows_that_ask_the_database_see_the_block(warehouse: Warehouse) -> None:
     """rows() may read what was loaded before it, over the same connection."""
 
     class Copied(LoadTable):
-        columns: ClassVar[Any] = {"x": "integer"}
+        columns = {"x": "integer"}
 
         def rows(self) -> Any:
             with self.database.reading() as connection:

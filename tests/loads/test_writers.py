@@ -18,7 +18,7 @@ from etlctl.db.columns import parse_type
 from etlctl.db.values import to_value
 from etlctl.loads.writers import DelimitedWriter, JsonLinesWriter
 
-_TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 _HARD = st.sampled_from(["", ",", '"', '""', "\n", "\r\n", "\r", "\t", "\\", "\\.", "NULL", "'", " x ", "%s", "\u2028"])
 _VALUE = st.one_of(st.none(), _TEXT, _HARD)
 _ROWS = st.lists(st.tuples(_VALUE, _VALUE), min_size=1, max_size=8)
