@@ -88,11 +88,11 @@ def ended(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def die_at(name: str) -> None:
-    """From now on this process kills itself with SIGKILL at the fault point `name`."""
+def die_at(moment: str) -> None:
+    """From now on this process kills itself with SIGKILL at the fault point `moment`."""
 
-    def point(reached: str) -> None:
-        if reached == name:
+    def point(name: str) -> None:
+        if name == moment:
             os.kill(os.getpid(), signal.SIGKILL)
 
     faultpoints.point = point

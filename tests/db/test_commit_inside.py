@@ -75,11 +75,16 @@ def test_a_refusal_that_user_code_swallows_still_fails_the_load(warehouse: Wareh
     assert warehouse.count("t") == 0 and warehouse.markers() == []
 
 
+def close_detached(connection: sa.Connection) -> None:
+    connection.detach()
+    connection.connection.close()
+
+
 CLOSES: dict[str, Callable[[sa.Connection], Any]] = {
     "the driver's": lambda connection: raw_of(connection).close(),
     "the pool's": lambda connection: connection.connection.close(),
     "invalidate": lambda connection: connection.invalidate(),
-    "detach": lambda connection: (connection.detach(), connection.connection.close()),
+    "detach": close_detached,
 }
 
 

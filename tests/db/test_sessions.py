@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -249,7 +249,7 @@ def test_an_attempt_counts_its_open_transactions(warehouse: Warehouse) -> None:
 def test_a_generator_closed_late_leaves_no_open_transaction(warehouse: Warehouse) -> None:
     """Closing a generator that stood inside the block rolls back and forgets its Session."""
 
-    def run() -> Iterator[None]:
+    def run() -> Generator[None, None, None]:
         with TableTarget("t", "a").transaction():
             yield
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -90,7 +90,7 @@ def test_dynamic_a_yield_waits_for_its_tasks_and_gives_their_outputs(structure: 
     """One, a list, a dict, nested, DynamicRequirements: built, then resumed with targets in the same structure."""
     got: list[Any] = []
 
-    def body(task: Any) -> Iterator[Any]:
+    def body(task: Any) -> Generator[Any, Any, None]:
         got.append((yield structure()))
 
     assert run(generator("root", body))
@@ -117,7 +117,7 @@ def flat(structure: Any) -> list[str]:
 def test_dynamic_run_is_resumed_and_not_restarted() -> None:
     """What stands before a yield happens once, local variables live on."""
 
-    def body(task: Any) -> Iterator[Any]:
+    def body(task: Any) -> Generator[Any, Any, None]:
         so_far = ""
         for name in "abc":
             target = yield Step(name)
@@ -133,7 +133,7 @@ def test_dynamic_a_complete_task_is_not_run() -> None:
     shelf.names.add("a")
     seen: list[str] = []
 
-    def body(task: Any) -> Iterator[Any]:
+    def body(task: Any) -> Generator[Any, Any, None]:
         seen.append((yield Step("a")).name)
 
     summary = run(generator("root", body))
@@ -154,7 +154,7 @@ def test_dynamic_custom_complete_spares_the_question() -> None:
         given.append(complete(Step("there")))
         return True
 
-    def body(task: Any) -> Iterator[Any]:
+    def body(task: Any) -> Generator[Any, Any, None]:
         given.append((yield DynamicRequirements([Unasked("a")], all_there))[0].name)
 
     shelf.names.add("there")
@@ -206,7 +206,7 @@ def test_dynamic_yields_nest() -> None:
 def test_dynamic_two_generators_share_what_they_yield() -> None:
     """The same task yielded twice is built once; both get its output."""
 
-    def body(task: Any) -> Iterator[Any]:
+    def body(task: Any) -> Generator[Any, Any, None]:
         journal.append(f"{task.name} got {(yield Step('shared')).name}")
 
     class Sharing(Step):

@@ -705,7 +705,8 @@ def test_build_one_answer_holds_for_the_attempt_across_midnight() -> None:
             return Words()
 
         def run(self) -> Any:
-            seen.extend([self.requires().date, self.input().name, self.deps()[0].date, self.input().exists()])
+            words: Any = self.deps()[0]
+            seen.extend([self.requires().date, self.input().name, words.date, self.input().exists()])
             super().run()
 
     assert run(Count("count"))
