@@ -24,7 +24,6 @@ from typing import NamedTuple
 HEADER = "carrier,flight,tailnum,origin,dest,dep_time,dep_delay,air_time,distance,time_hour,remark"
 LOAD = """
 import datetime, sys, time
-from collections.abc import Callable
 from pathlib import Path
 from etlctl import DateParameter, ExternalTask, LoadTable, LocalTarget, build, faultpoints
 
