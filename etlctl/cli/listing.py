@@ -108,6 +108,7 @@ command = Command(
     "list",
     callback=click.pass_context(_list),
     params=[click.Argument(["words"], nargs=-1, metavar="[WORD]...")],
-    help="Tasks by module, with their parameters and the first line of their docstring. WORDs narrow it down.",
+    help="Tasks by module, with their parameters and the first line of their docstring. WORDs narrow it down. On "
+    "stderr: modules that cannot be imported, names that two tasks have, loads that would lose rows without an error.",
     examples=_EXAMPLES,
 )

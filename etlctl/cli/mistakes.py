@@ -46,7 +46,8 @@ _ABSENT = {
 
 _LIKENESS = 0.7
 _SHORTEST_BEGUN = 3
-_DATE = re.compile(r"-[0-9]+[dwh]?|today|yesterday|tomorrow|[0-9]{4}-[0-9]{1,2}(-[0-9T:-]+)?|[0-9]{4}")
+_REST_OF_DATE = re.compile(r"[0-9]{2}[0-9T:-]*")
+_DATE = re.compile(r"-[0-9]+[dwh]|today|yesterday|tomorrow|[0-9]{4}-[0-9]{1,2}(-[0-9T:-]+)?|[0-9]{4}")
 
 
 def no_such_option(error: click.NoSuchOption) -> str:
@@ -99,9 +100,8 @@ def no_task_but_date(ctx: click.Context, word: str, classes: Sequence[type[Task]
 
 def looks_like_date(word: str) -> bool:
     """Whether a word is what people write for a date, or a range of them."""
-    return all(_DATE.fullmatch(part) or part[:2].isdecimal() for part in word.split("..", 1)) and bool(
-        _DATE.fullmatch(word.split("..", 1)[0])
-    )
+    start, _, end = word.partition("..")
+    return bool(_DATE.fullmatch(start)) and (not end or bool(_DATE.fullmatch(end) or _REST_OF_DATE.fullmatch(end)))
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:

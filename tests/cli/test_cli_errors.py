@@ -6,6 +6,7 @@ import pytest
 
 from cli.project import Project
 from etlctl.cli import main as main_module
+from etlctl.cli.mistakes import looks_like_date
 
 
 @pytest.mark.parametrize(
@@ -234,3 +235,29 @@ def test_interrupt_outside_a_build_is_130(project: Project, monkeypatch: pytest.
     ran = project.run("list")
 
     assert (ran.code, ran.err) == (130, "etlctl: interrupted.\n")
+
+
+@pytest.mark.parametrize(
+    ("word", "is_date"),
+    [
+        ("2013-01-02", True),
+        ("2013-1-2", True),
+        ("2013-01", True),
+        ("2013-01-02T05", True),
+        ("2013", True),
+        ("2013-01-01..2013-01-03", True),
+        ("2013-01-01..03", True),
+        ("-3d..yesterday", True),
+        ("-2w", True),
+        ("today", True),
+        ("-5", False),
+        ("2013-01-01..Report", False),
+        ("3", False),
+        ("Report", False),
+        ("", False),
+        ("..", False),
+    ],
+)
+def test_looks_like_date_knows_what_people_write_for_one(word: str, is_date: bool) -> None:
+    """Days, months, years, words and ranges of them; no number, and no name."""
+    assert looks_like_date(word) is is_date

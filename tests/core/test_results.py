@@ -54,9 +54,9 @@ def test_summary_exit_code_is_the_first_of_6_4_1_5_3(size: int) -> None:
         assert [int(one) for one in CODES] == [6, 4, 1, 5, 3]
 
 
-@pytest.mark.parametrize("signal", [ExitCode.INTERRUPTED, ExitCode.TERMINATED])
+@pytest.mark.parametrize("signal", [ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.HANGUP])
 def test_summary_of_an_interrupted_run_has_the_signals_code(signal: ExitCode) -> None:
-    """130 and 143 stand before what the tasks came to."""
+    """130, 143 and 129 stand before what the tasks came to."""
     assert summary(*CODES.values(), interrupted=signal).exit_code is signal
 
 
