@@ -555,7 +555,7 @@ def test_dynamic_the_total_grows_with_what_is_yielded() -> None:
 
     run(generator("root", body), observers=[watcher])
 
-    assert watcher.calls[0][3] == 1
+    assert watcher.calls[0][3] == [generator("root", body)]
     assert [call[3:] for call in watcher.calls if call[0] == "task_finished"] == [(1, 3), (2, 3), (3, 3)]
 
 
