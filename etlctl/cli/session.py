@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -115,3 +116,10 @@ def session(ctx: click.Context) -> Session:
         streams = ctx.meta.get(STREAMS) or of_process()
         found = ctx.meta[_KEY] = Session(common(ctx), streams, stack)
     return found
+
+
+@contextmanager
+def brief_session(ctx: click.Context) -> Iterator[Session]:
+    """A session for the block alone: a completion seeks its answer after click has closed the call's context."""
+    with ExitStack() as stack:
+        yield Session(common(ctx), ctx.meta.get(STREAMS) or of_process(), stack)

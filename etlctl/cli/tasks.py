@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 
 from etlctl.cli import mistakes, parameters
 from etlctl.cli.options import CLASSES, Command, Common, common
-from etlctl.cli.session import Session, session
+from etlctl.cli.session import Session, brief_session, session
 from etlctl.core import dates
 from etlctl.core.parameters import Parameter, ParameterVisibility
 from etlctl.core.task import Task
@@ -275,7 +275,8 @@ def _apply(asked: Common, found: Mapping[str, Any]) -> None:
 
 def _complete_task(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     try:
-        classes = session(ctx).app.registry.classes()
+        with brief_session(ctx) as call:
+            classes = call.app.registry.classes()
     except EtlctlError:
         return []  # a shell that is completing has no place to show an error
     first_lines = [(cls.task_family, (cls.__doc__ or "").strip().split("\n")[0]) for cls in classes]
