@@ -553,9 +553,10 @@ def test_dynamic_the_total_grows_with_what_is_yielded() -> None:
     def body(task: Any) -> Iterator[Any]:
         yield [Step("a"), Step("b")]
 
-    run(generator("root", body), observers=[watcher])
+    root = generator("root", body)
+    run(root, observers=[watcher])
 
-    assert watcher.calls[0][3] == [generator("root", body)]
+    assert watcher.calls[0][3] == [root]
     assert [call[3:] for call in watcher.calls if call[0] == "task_finished"] == [(1, 3), (2, 3), (3, 3)]
 
 
