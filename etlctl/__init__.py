@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from etlctl.loads.query import QueryTable, RunSQL
     from etlctl.loads.sequence import Sequence, transaction
     from etlctl.loads.table import LoadTable
+    from etlctl.targets import formats as format  # noqa: F401  not in __all__: a builtin has the name
     from etlctl.targets.local import LocalTarget
     from etlctl.targets.mock import MockTarget
 
@@ -190,13 +191,15 @@ __all__ = [  # spelled out for type checkers, which a computed list tells nothin
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "format":  # Luigi's `luigi.format.Gzip`; not in __all__, since a builtin has this name
-        return import_module("etlctl.targets.formats")
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'etlctl' has no attribute {name!r}")
-    return getattr(import_module(home), name)
+if not TYPE_CHECKING:  # a checker that saw it would take any misspelled name for one of ours
+
+    def __getattr__(name: str) -> Any:
+        if name == "format":  # Luigi's `luigi.format.Gzip`; not in __all__, since a builtin has this name
+            return import_module("etlctl.targets.formats")
+        home = _HOMES.get(name)
+        if home is None:
+            raise AttributeError(f"module 'etlctl' has no attribute {name!r}")
+        return getattr(import_module(home), name)
 
 
 def __dir__() -> list[str]:

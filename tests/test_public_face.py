@@ -48,7 +48,7 @@ def test_public_face_its_three_lists_are_one() -> None:
 def test_public_face_an_unknown_name_is_an_attribute_error() -> None:
     """A name that is not there, as of any module; `from etlctl import X` says ImportError."""
     with pytest.raises(AttributeError, match="module 'etlctl' has no attribute 'LoadTabel'"):
-        _ = etlctl.LoadTabel
+        _ = etlctl.LoadTabel  # type: ignore[attr-defined]  # the mistake under test
     with pytest.raises(ImportError, match="cannot import name 'LoadTabel'"):
         exec("from etlctl import LoadTabel")
 
