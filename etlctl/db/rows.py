@@ -5,7 +5,7 @@ Written once for every database; only the INSERT … SELECT itself is the dialec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -47,13 +47,20 @@ def delete_partitions_of(
     return connection.execute(sa.delete(target).where(condition)).rowcount
 
 
-def check_partition(connection: sa.Connection, staged: Staged, values: Mapping[str, Any], doing: str) -> None:
-    """LoadError when a staged row lies outside the partition that the load is about to replace."""
+def check_partition(
+    connection: sa.Connection, staged: Staged, values: Mapping[str, Any], doing: str, *, hidden: Collection[str] = ()
+) -> None:
+    """LoadError when a staged row lies outside the partition that the load is about to replace.
+
+    The values of columns in `hidden` are not shown.
+    """
     inside = sa.and_(*_equal(staged.table, values))
     query = sa.select(sa.func.count()).select_from(staged.table).where(sa.or_(sa.not_(inside), inside.is_(None)))
     outside = connection.execute(query).scalar_one()
     if outside:
-        shown = ", ".join(f"{name} = {shortened(str(value))}" for name, value in values.items())
+        shown = ", ".join(
+            f"{name} = {'***' if name in hidden else shortened(str(value))}" for name, value in values.items()
+        )
         raise LoadError(
             f"{doing}: {outside} of {staged.rows} rows lie outside {shown}, the part of the table that this load "
             "replaces: loading it again would leave them there twice. Restrict the rows, or replace_where() by other "

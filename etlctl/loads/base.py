@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from etlctl.core import context
+from etlctl.core.parameters import ParameterVisibility
 from etlctl.core.task import Task
 from etlctl.core.text import shortened, snake_case
 from etlctl.db.columns import BadValueError, Column, ColumnType, Kind
@@ -200,7 +201,7 @@ class TableLoad(MarkedLoad):
             column = by_name.get(name.lower())
             if column is None:
                 raise self._undeclared(name)
-            found[column] = self._stored(column, self._value_of(name, source))
+            found[column] = self._stored(column, self._value_of(name, source), is_private=self._is_private(source))
         if self.lineage:
             found[by_name[LINEAGE_COLUMN]] = self.output().update_id
         return found
@@ -312,16 +313,18 @@ class TableLoad(MarkedLoad):
         if _UNKNOWN in known.values():
             rows.delete_partitions_of(load.connection, load.database, self.table, staged, list(known))
             return
-        rows.check_partition(load.connection, staged, known, self.doing)
+        hidden = {name for name in known if self._is_private(self.values.get(name, name))}
+        rows.check_partition(load.connection, staged, known, self.doing, hidden=hidden)
         rows.delete_where(load.connection, load.database, self.table, known)
 
     def _known(self, column: Column) -> Any:
         """The value of `values`, or of the parameter of that name, for a partition's column."""
         for name, source in self.values.items():
             if name.lower() == column.name.lower():
-                return self._stored(column, self._value_of(name, source))
+                return self._stored(column, self._value_of(name, source), is_private=self._is_private(source))
         if column.name in self.param_kwargs:
-            return self._stored(column, self.param_kwargs[column.name])
+            private = self._is_private(column.name)
+            return self._stored(column, self.param_kwargs[column.name], is_private=private)
         return _UNKNOWN
 
     def _delete_own(self, load: OpenLoad, columns: Sequence[Column]) -> None:
@@ -372,11 +375,18 @@ class TableLoad(MarkedLoad):
         found = getattr(self, source)
         return found() if callable(found) else found
 
-    def _stored(self, column: Column, value: Any) -> Any:
+    def _stored(self, column: Column, value: Any, *, is_private: bool) -> Any:
+        where = f"{self.doing}: the value for column {shortened(column.name)}"
         try:
             return self.database.dialect.stored(column.type, value)
         except BadValueError as error:
-            raise LoadError(f"{self.doing}: the value for column {shortened(column.name)}: {error}.") from error
+            if is_private:  # whose text stands in the error's own words, and in a traceback of them
+                raise LoadError(f"{where} is private and refused: it is no {column.type}.") from None
+            raise LoadError(f"{where}: {error}.") from error
+
+    def _is_private(self, source: Any) -> bool:
+        parameter = dict(self.get_params()).get(source) if isinstance(source, str) else None
+        return parameter is not None and parameter.visibility is ParameterVisibility.PRIVATE
 
 
 _UNKNOWN = object()

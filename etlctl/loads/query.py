@@ -225,7 +225,11 @@ class RunSQL(MarkedLoad):
         if self.transactional:
             return super().run()
         target, attempt = self.output(), context.attempt()
-        if attempt.forced or not target.exists():
+        is_loaded = target.exists()
+        refusal = self.force_refusal()
+        if attempt.forced and is_loaded and refusal is not None:
+            raise LoadError(refusal)
+        if attempt.forced or not is_loaded:
             with self.database.unguarded(self.doing) as connection:
                 attempt.rows = self._execute(connection, query, statements)
             target.touch()

@@ -100,6 +100,8 @@ class LoadTable(TableLoad):
 
     def _input(self, carried: Sequence[Column], constants: Mapping[Column, Any]) -> _Input:
         rows = self.rows()
+        if rows is None and type(self).rows is not LoadTable.rows:
+            raise LoadError(f"{type(self).__name__}.rows() returned None. Yield rows, or return a list of them.")
         return self._from_file(carried, constants) if rows is None else self._from_rows(rows, carried, constants)
 
     def _from_rows(self, rows: Iterable[Any], carried: Sequence[Column], constants: Mapping[Column, Any]) -> _Input:
