@@ -19,7 +19,7 @@ from rich.live import Live
 from rich.text import Text
 
 from etlctl.cli.layout import Line, Style, fold, span
-from etlctl.cli.screen import columns_of
+from etlctl.cli.streams import columns_of
 
 _STYLES = {
     Style.PLAIN: "",

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from typing import TextIO
 
 from etlctl.cli.layout import WIDE_OPEN, Line, fold, text_of
-from etlctl.cli.streams import Streams
-
-NARROWEST = 40
-"""A terminal narrower than this is written as if it had this many columns."""
+from etlctl.cli.streams import Streams, columns_of
 
 
 def show(streams: Streams, lines: Iterable[Line], *, colours: bool | None = None) -> None:
@@ -34,16 +29,6 @@ def width_of(streams: Streams) -> int:
     if not streams.is_terminal:
         return WIDE_OPEN
     return columns_of(streams.out)
-
-
-def columns_of(terminal: TextIO | None) -> int:
-    """Columns of a terminal; COLUMNS of the environment goes first."""
-    told = os.environ.get("COLUMNS", "")
-    columns = int(told) if told.isdecimal() else 0
-    if not columns and terminal is not None:
-        with suppress(OSError, ValueError):
-            columns = os.get_terminal_size(terminal.fileno()).columns
-    return max(columns or 100, NARROWEST)
 
 
 def wants_colours(streams: Streams, environ: Mapping[str, str]) -> bool:

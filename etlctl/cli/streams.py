@@ -19,6 +19,9 @@ STREAMS = "etlctl.streams"
 _NEEDED = "█·…×├└│─"
 _ASCII = str.maketrans({"█": "#", "·": ".", "…": "...", "×": "x", "├": "|", "└": "`", "│": "|", "─": "-", "–": "-"})
 
+NARROWEST = 40
+"""A terminal narrower than this is written as if it had this many columns."""
+
 
 class Streams:
     """The two streams of one command. Writing never raises: a reader that went away (`| head`) is no error, and
@@ -149,3 +152,13 @@ def _descriptor(stream: TextIO) -> int:
         return stream.fileno()
     except (OSError, ValueError):
         return -1
+
+
+def columns_of(terminal: TextIO | None) -> int:
+    """Columns of a terminal; COLUMNS of the environment goes first."""
+    told = os.environ.get("COLUMNS", "")
+    columns = int(told) if told.isdecimal() else 0
+    if not columns and terminal is not None:
+        with suppress(OSError, ValueError):
+            columns = os.get_terminal_size(terminal.fileno()).columns
+    return max(columns or 100, NARROWEST)
