@@ -23,9 +23,9 @@ from etlctl.core import context
 from etlctl.core.context import Context
 from etlctl.core.registry import Registry
 from etlctl.core.task import Task
-from etlctl.core.text import shortened
 from etlctl.errors import ExitCode, PipelineImportError, UsageError
 from etlctl.settings import Settings
+from etlctl.text import shortened
 
 if TYPE_CHECKING:
     from etlctl.core.plan import Plan

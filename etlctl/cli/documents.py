@@ -21,8 +21,8 @@ from etlctl.core.plan import PlannedTask
 from etlctl.core.registry import Registry
 from etlctl.core.results import RunSummary, Status, TaskResult, command_words
 from etlctl.core.task import Task
-from etlctl.core.text import printable
 from etlctl.errors import ExitCode
+from etlctl.text import printable
 
 VERSION: Final = 1
 

@@ -9,7 +9,7 @@ from etlctl.cli.layout import Line, Style, span
 from etlctl.cli.states import State, state_of
 from etlctl.core.plan import Plan, PlannedTask
 from etlctl.core.task import Task
-from etlctl.core.text import printable
+from etlctl.text import printable
 
 DEEPEST = 30
 """Levels that a tree shows unless told: each costs three columns."""

@@ -10,7 +10,7 @@ from etlctl.core import dates
 from etlctl.core.parameters import Parameter, ParameterVisibility
 from etlctl.core.plan import Decision, PlannedTask
 from etlctl.core.task import Task
-from etlctl.core.text import printable, shortened
+from etlctl.text import printable, shortened
 
 _MOST_RUNS = 3
 _SHORTEST_REPLACED = 4

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from unicodedata import category, east_asian_width
 
-from etlctl.core.text import printable
+from etlctl.text import printable
 
 WIDE_OPEN = 1_000_000
 """The width of what has no width: a pipe, a file."""

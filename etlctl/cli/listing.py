@@ -15,8 +15,8 @@ from etlctl.cli.pitfalls import pitfall
 from etlctl.cli.screen import show, width_of
 from etlctl.cli.session import Session, session
 from etlctl.core.task import Task
-from etlctl.core.text import printable, shortened
 from etlctl.errors import AmbiguousTaskError
+from etlctl.text import printable, shortened
 
 _EXAMPLES = """
 etlctl list

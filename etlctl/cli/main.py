@@ -16,9 +16,9 @@ import click
 from etlctl import __version__
 from etlctl.cli import options, streams
 from etlctl.cli.streams import Streams
-from etlctl.core.text import printable
 from etlctl.errors import EtlctlError, ExitCode
 from etlctl.suggest import did_you_mean
+from etlctl.text import printable
 
 COMMANDS = {
     "build": ("etlctl.cli.build", "Run what is missing for a task."),

@@ -12,7 +12,7 @@ from etlctl.cli import parameters
 from etlctl.cli.options import CLASSES
 from etlctl.core import dates
 from etlctl.core.task import Task
-from etlctl.core.text import printable, shortened
+from etlctl.text import printable, shortened
 
 WORDS = "etlctl.words"
 """Where `ctx.meta` holds the words behind a command that takes tasks."""

@@ -10,7 +10,7 @@ import click
 from etlctl.core import context, dates
 from etlctl.core.parameters import Parameter, ParameterVisibility
 from etlctl.core.task import Task
-from etlctl.core.text import printable, shortened
+from etlctl.text import printable, shortened
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

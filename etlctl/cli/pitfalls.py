@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from etlctl.core.parameters import ParameterVisibility
 from etlctl.core.task import Task
-from etlctl.core.text import printable, shortened
+from etlctl.text import printable, shortened
 
 _LOADS = "etlctl.loads.base"
 

@@ -11,7 +11,7 @@ from etlctl.cli.layout import Line, Span, Style, cells, span
 from etlctl.core.context import Attempt
 from etlctl.core.results import RunSummary, Status, TaskResult, result_line, seconds
 from etlctl.core.task import Task
-from etlctl.core.text import printable, shortened
+from etlctl.text import printable, shortened
 
 STYLES = {
     Status.OK: Style.GOOD,

@@ -17,7 +17,7 @@ from etlctl.cli.options import Common, common
 from etlctl.cli.streams import STREAMS, Streams, of_process
 from etlctl.core import context
 from etlctl.core.context import Attempt
-from etlctl.core.text import printable
+from etlctl.text import printable
 
 if TYPE_CHECKING:
     from etlctl.app import App

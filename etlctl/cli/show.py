@@ -13,9 +13,9 @@ from etlctl.cli.screen import show, width_of
 from etlctl.cli.session import Session, session
 from etlctl.cli.tasks import Request, TaskCommand, built_in_spellings, make_tasks
 from etlctl.core.task import Task
-from etlctl.core.text import printable
 from etlctl.errors import MissingParameterError, UsageError
 from etlctl.suggest import did_you_mean
+from etlctl.text import printable
 
 _EXAMPLES = """
 etlctl show LoadFlights

@@ -20,8 +20,8 @@ from etlctl.cli.states import SIGNS, STATES, State, state_of
 from etlctl.cli.tasks import Request, TaskCommand, make_tasks
 from etlctl.core.plan import Decision, PlannedTask
 from etlctl.core.task import Task
-from etlctl.core.text import shortened
 from etlctl.errors import EtlctlError, UsageError
+from etlctl.text import shortened
 
 _EXAMPLES = """
 etlctl status                                   # every task that needs no parameters

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from etlctl.cli.streams import Streams
-from etlctl.core.text import printable
+from etlctl.text import printable
 
 
 @contextmanager

@@ -19,9 +19,9 @@ from etlctl.cli.session import Session, brief_session, session
 from etlctl.core import dates
 from etlctl.core.parameters import Parameter, ParameterVisibility
 from etlctl.core.task import Task
-from etlctl.core.text import printable, shortened
 from etlctl.errors import EtlctlError, ParameterValueError, UnknownParameterError, UsageError
 from etlctl.suggest import nearest
+from etlctl.text import printable, shortened
 
 MOST_TASKS = 1_000_000
 """More tasks than this from one command line are taken for a mistake."""

@@ -17,8 +17,8 @@ from typing import Any
 from etlctl.core.events import Event
 from etlctl.core.target import exists_in_bulk
 from etlctl.core.task import Completeness, Task, outputs_of, requirements_of
-from etlctl.core.text import shortened
 from etlctl.errors import BrokenTaskError, CycleError, EtlctlError, SettingsError
+from etlctl.text import shortened
 
 _logger = logging.getLogger("etlctl")
 

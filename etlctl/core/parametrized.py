@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Self
 
 from etlctl.core import context
 from etlctl.core.parameters import Parameter, ParameterVisibility
-from etlctl.core.text import shortened
 from etlctl.errors import (
     DuplicateParameterError,
     MissingParameterError,
@@ -16,6 +15,7 @@ from etlctl.errors import (
     UnknownParameterError,
 )
 from etlctl.suggest import did_you_mean
+from etlctl.text import shortened
 
 
 class Parametrized:

@@ -9,8 +9,8 @@ from functools import cached_property
 
 from etlctl.core.graph import Graph, Node
 from etlctl.core.task import Completeness, Task
-from etlctl.core.text import shortened
 from etlctl.errors import EtlctlError
+from etlctl.text import shortened
 
 
 class Decision(StrEnum):

@@ -25,9 +25,9 @@ from typing import Any, TypeVar
 
 from etlctl.core.parametrized import Parametrized
 from etlctl.core.task import Task
-from etlctl.core.text import shortened
 from etlctl.errors import AmbiguousTaskError, PipelineImportError, SettingsError, TaskNotFoundError
 from etlctl.suggest import did_you_mean
+from etlctl.text import shortened
 
 _OURS = "etlctl"
 _MACHINERY = ("<", __file__, str(Path(importlib.__file__ or "").parent))

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from etlctl.core.context import Attempt
 from etlctl.core.task import Task
-from etlctl.core.text import printable, shortened
 from etlctl.errors import ExitCode
+from etlctl.text import printable, shortened
 
 _LONGEST_REASON = 160
 _MOST_LABELS = 5

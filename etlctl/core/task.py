@@ -13,8 +13,8 @@ from etlctl.core.events import EventSource
 from etlctl.core.namespaces import namespace_of
 from etlctl.core.parameters import ParameterVisibility
 from etlctl.core.parametrized import Parametrized
-from etlctl.core.text import printable, shortened
 from etlctl.errors import BrokenTaskError
+from etlctl.text import printable, shortened
 
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_]")
 

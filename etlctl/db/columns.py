@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 
-from etlctl.core.text import shortened
 from etlctl.suggest import did_you_mean
+from etlctl.text import shortened
 
 
 class Kind(Enum):

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from etlctl.core.text import shortened
 from etlctl.db.words import named_table, quoted
 from etlctl.errors import EtlctlError, LoadError, TornLoadError
+from etlctl.text import shortened
 
 if TYPE_CHECKING:
     from etlctl.db.connections import Database

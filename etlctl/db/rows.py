@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from etlctl import faultpoints
-from etlctl.core.text import shortened
 from etlctl.db.words import named_table
 from etlctl.errors import BadDataError, LoadError
+from etlctl.text import shortened
 
 if TYPE_CHECKING:
     from etlctl.db.connections import Database

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from etlctl.core import context
 from etlctl.core.target import Target
-from etlctl.core.text import shortened
 from etlctl.errors import AlreadyLoaded, EtlctlError, LoadError
+from etlctl.text import shortened
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.schema import CreateTable
 
-from etlctl.core.text import shortened
 from etlctl.db.columns import Column, ColumnType, Kind
 from etlctl.db.words import checked_name, table_of
 from etlctl.errors import LoadError
+from etlctl.text import shortened
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

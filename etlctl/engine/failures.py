@@ -11,8 +11,8 @@ from typing import Any
 
 import etlctl
 from etlctl.core.task import Task
-from etlctl.core.text import shortened
 from etlctl.errors import EtlctlError, ExitCode
+from etlctl.text import shortened
 
 _OURS = f"{Path(etlctl.__file__).parent}{os.sep}"
 _LIBRARIES = tuple({f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "purelib", "platlib")})

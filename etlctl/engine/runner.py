@@ -29,10 +29,10 @@ from etlctl.core.graph import Graph, Node, cycle_sentence, path_to
 from etlctl.core.plan import missing_line
 from etlctl.core.results import Observer, RunSummary, Status, TaskResult
 from etlctl.core.task import Task
-from etlctl.core.text import printable
 from etlctl.engine.executors.base import Executor, Outcome
 from etlctl.engine.failures import exit_code_of, lines_of, place_of
 from etlctl.errors import AlreadyLoaded, CycleError, ExitCode
+from etlctl.text import printable
 
 _logger = logging.getLogger("etlctl")
 _ENDED_WELL = (Status.OK, Status.UPTODATE)

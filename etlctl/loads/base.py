@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, cast
 from etlctl.core import context
 from etlctl.core.parameters import ParameterVisibility
 from etlctl.core.task import Task
-from etlctl.core.text import shortened, snake_case
 from etlctl.db.columns import BadValueError, Column, ColumnType, Kind
 from etlctl.db.table_target import TableTarget
 from etlctl.errors import AlreadyLoaded, LoadError, TornLoadError
 from etlctl.loads import columns as columns_module
 from etlctl.loads import modes
 from etlctl.suggest import did_you_mean
+from etlctl.text import shortened, snake_case
 
 if TYPE_CHECKING:
     from etlctl.db.connections import Database

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from etlctl.core import context
-from etlctl.core.text import printable, shortened
 from etlctl.errors import CheckFailedError, LoadError
 from etlctl.suggest import did_you_mean
+from etlctl.text import printable, shortened
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from etlctl.core.text import shortened
 from etlctl.db.columns import BadValueError, Column, ColumnType, Kind, parse_type
 from etlctl.errors import BadDataError, LoadError
 from etlctl.suggest import did_you_mean
+from etlctl.text import shortened
 
 
 def declared(columns: Any, *, where: str) -> tuple[Column, ...]:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from etlctl.core import context
 from etlctl.core.task import Task, flatten
-from etlctl.core.text import shortened
 from etlctl.db import ambient
 from etlctl.errors import BadDataError, LoadError, QueryError
 from etlctl.loads.parameters import query_values
@@ -27,6 +26,7 @@ from etlctl.loads.queryfile import place_of, query_of
 from etlctl.loads.sqltext import bind, flavour_of
 from etlctl.loads.writers import DelimitedWriter, JsonLinesWriter, RowWriter
 from etlctl.suggest import did_you_mean
+from etlctl.text import shortened
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

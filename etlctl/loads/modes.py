@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from etlctl.core.text import shortened
 from etlctl.errors import LoadError
 from etlctl.suggest import did_you_mean
+from etlctl.text import shortened
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from etlctl import faultpoints
 from etlctl.core import context
-from etlctl.core.text import shortened
 from etlctl.db.columns import Column, ColumnType, Kind
 from etlctl.errors import LoadError, QueryError
 from etlctl.loads import modes
@@ -21,6 +20,7 @@ from etlctl.loads.sqlscript import Statement, split_statements
 from etlctl.loads.sqltext import BoundSQL, Flavour, bind, check_parameters, flavour_of, tokens
 from etlctl.loads.sqltext import Kind as TokenKind
 from etlctl.suggest import did_you_mean
+from etlctl.text import shortened
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

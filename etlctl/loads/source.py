@@ -20,10 +20,10 @@ from operator import itemgetter, length_hint
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from etlctl.core.text import printable, shortened
 from etlctl.errors import BadDataError, LoadError
 from etlctl.loads.faults import Fault, QuoteRules, Reader, field_place, line_ends
 from etlctl.suggest import did_you_mean
+from etlctl.text import printable, shortened
 
 LARGEST_FIELD = 64 * 1024 * 1024
 """Characters; a quote that is left open would otherwise read the rest of the file into memory."""

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from etlctl.core import context
 from etlctl.core.task import flatten
-from etlctl.core.text import shortened
 from etlctl.db.columns import BadValueError, Column
 from etlctl.errors import BadDataError, LoadError
 from etlctl.loads import modes
 from etlctl.loads.base import LINEAGE_COLUMN, TableLoad
 from etlctl.loads.columns import RowReader
+from etlctl.text import shortened
 
 if TYPE_CHECKING:
     from etlctl.db.dialects.base import Records, Staged

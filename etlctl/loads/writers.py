@@ -24,9 +24,9 @@ from decimal import Decimal
 from json.encoder import encode_basestring
 from typing import Any, Protocol
 
-from etlctl.core.text import shortened
 from etlctl.db.columns import ColumnType, Kind
 from etlctl.errors import BadDataError
+from etlctl.text import shortened
 
 Render = Callable[[Any], str]
 """A value that is not None as text."""

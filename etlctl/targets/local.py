@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from typing import IO, Any
 
 from etlctl.core.target import Target
-from etlctl.core.text import printable
 from etlctl.errors import TaskError
 from etlctl.targets import formats, paths, publish, temporaries
 from etlctl.targets.writers import open_writer
+from etlctl.text import printable
 
 _LISTING_PAYS_FROM = 16
 """Fewer targets than this in one folder are asked one by one."""

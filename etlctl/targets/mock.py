@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import IO, Any, ClassVar
 
 from etlctl.core.target import Target
-from etlctl.core.text import printable
 from etlctl.targets import formats
 from etlctl.targets.writers import open_writer
+from etlctl.text import printable
 
 
 @dataclass(frozen=True)

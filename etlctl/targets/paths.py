@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from etlctl.core import context
-from etlctl.core.text import printable, shortened
 from etlctl.errors import TaskError
+from etlctl.text import printable, shortened
 
 
 def as_text(path: str | os.PathLike[str]) -> str:

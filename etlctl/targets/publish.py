@@ -24,9 +24,9 @@ from typing import Any
 
 from etlctl import faultpoints
 from etlctl.core import context
-from etlctl.core.text import printable
 from etlctl.errors import TaskError
 from etlctl.targets.temporaries import random_token, temporary_beside
+from etlctl.text import printable
 
 _ATTEMPTS = 10
 

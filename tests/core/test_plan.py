@@ -9,7 +9,7 @@ import pytest
 from etlctl import ExternalTask, Parameter, Target, Task, WrapperTask
 from etlctl.core.graph import Graph
 from etlctl.core.plan import Decision, make_plan
-from etlctl.core.text import printable
+from etlctl.text import printable
 from running import Shelf, plan
 
 shelf = Shelf()

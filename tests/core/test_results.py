@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from etlctl import IntParameter, Parameter, ParameterVisibility, RunSummary, Status, Task, TaskResult
 from etlctl.core.results import command_words, failure_lines, result_line, seconds, total_line
-from etlctl.core.text import printable
 from etlctl.errors import ExitCode
+from etlctl.text import printable
 
 NOW = datetime(2013, 1, 2, tzinfo=UTC)
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from etlctl import IntParameter, Task
-from etlctl.core.text import printable
 from etlctl.engine.failures import exit_code_of, lines_of, place_of
 from etlctl.errors import CheckFailedError, ExitCode, HeldError, SettingsError, TornLoadError
+from etlctl.text import printable
 
 
 class Load(Task):

@@ -9,8 +9,8 @@ import sqlite3
 
 from sqlalchemy import exc
 
-from etlctl.core.text import shortened
 from etlctl.errors import BadDataError, CommitInsideError, EtlctlError, LoadError, QueryError, UnavailableError
+from etlctl.text import shortened
 
 _PRIMARY = 0xFF  # the low byte of an extended code is the primary one
 _UNAVAILABLE = {
