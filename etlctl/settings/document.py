@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from etlctl.errors import SettingsError
 from etlctl.settings.key_lines import key_lines
-from etlctl.settings.keys import KeyPath, dotted, printable
+from etlctl.settings.keys import KeyPath, dotted
+from etlctl.text import printable
 
 _PLACE = r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$"
 _TWICE = ("Cannot overwrite a value", "Cannot declare", "Duplicate inline table key")

@@ -24,9 +24,9 @@ from etlctl.settings.keys import (
     all_keys,
     child,
     dotted,
-    printable,
 )
 from etlctl.suggest import did_you_mean, nearest
+from etlctl.text import printable
 
 _CONNECTION_NAME = r"[A-Za-z][A-Za-z0-9_-]*"
 _PREFIX = "ETLCTL_"

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import NamedTuple, TypeAlias
 
+from etlctl.text import printable
+
 KeyPath: TypeAlias = tuple[str, ...]
 Tree: TypeAlias = "dict[str, Tree | Key]"
 
@@ -78,11 +80,6 @@ def child(table: Tree, name: str) -> Tree | Key | None:
 def dotted(path: KeyPath) -> str:
     """The key as one would write it on one line of TOML, safe to show."""
     return ".".join(part if _is_bare(part) else f'"{printable(part)}"' for part in path)
-
-
-def printable(text: str) -> str:
-    r"""`text` with what a terminal would obey written out, as in `\x1b`."""
-    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def _is_bare(part: str) -> bool:

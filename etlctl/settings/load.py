@@ -15,10 +15,11 @@ from pathlib import Path
 from etlctl.errors import SettingsError
 from etlctl.settings.document import Document, owner_warning, read
 from etlctl.settings.entries import Layer, environment_entries, file_layer, profile_layers, variable_warnings
-from etlctl.settings.keys import CONFIG_VARIABLE, PIPELINES_PATH, PROFILE_VARIABLE, printable
+from etlctl.settings.keys import CONFIG_VARIABLE, PIPELINES_PATH, PROFILE_VARIABLE
 from etlctl.settings.model import Settings
 from etlctl.settings.resolve import DEFAULT_NAME, Place, resolved
 from etlctl.suggest import did_you_mean
+from etlctl.text import printable
 
 _SEARCHED = (Path("config", "etlctl.toml"), Path("etlctl.toml"))
 

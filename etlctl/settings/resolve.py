@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 from etlctl.errors import SettingsError
 from etlctl.settings import keys
 from etlctl.settings.entries import Entries, Entry
-from etlctl.settings.keys import Key, KeyPath, dotted, printable
+from etlctl.settings.keys import Key, KeyPath, dotted
 from etlctl.settings.model import ConnectionSettings, Settings
 from etlctl.settings.secret import Secret
 from etlctl.settings.texts import expanded, expanded_url, referred, sources
 from etlctl.settings.urls import anchored, complaint, is_in_memory, masked_url, sqlite_file
 from etlctl.suggest import did_you_mean
+from etlctl.text import printable
 
 DEFAULT_NAME = "warehouse"
 _DEFAULT = "default"

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from etlctl.errors import SettingsError
-from etlctl.settings.keys import printable
+from etlctl.text import printable
 
 _MARK = r"\$\$\{|\$\{(?P<name>[^}]*)\}|\$\{"
 _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
