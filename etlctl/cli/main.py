@@ -111,7 +111,8 @@ def main(args: Sequence[str] | None = None) -> int:
     code = _run(words, out)
     if out.error is not None:
         out.story(f"etlctl: cannot write the result: {out.error.strerror or out.error}.")
-        return code or ExitCode.FAILED
+        code = code or ExitCode.FAILED
+    out.settle()
     return code
 
 

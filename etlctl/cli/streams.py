@@ -75,12 +75,18 @@ class Streams:
     def give_up(self) -> None:
         """Nobody reads stdout any more: further results go nowhere, and Python's own flush at exit finds it open."""
         self._is_gone = True
-        with suppress(OSError, ValueError):
-            if self.out is None:
-                return
-            devnull = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(devnull, self.out.fileno())
-            os.close(devnull)
+        if self.out is not None:
+            _point_at_nothing(self.out)
+
+    def settle(self) -> None:
+        """The last call. What a terminal that went away left unwritten is dropped: Python would flush it once more at
+        exit, fail, and leave with 120 in place of the command's own code."""
+        for stream in (sys.__stdout__, sys.__stderr__):
+            try:
+                if stream is not None:
+                    stream.flush()
+            except (OSError, ValueError):
+                _point_at_nothing(stream)
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -152,6 +158,15 @@ def _descriptor(stream: TextIO) -> int:
         return stream.fileno()
     except (OSError, ValueError):
         return -1
+
+
+def _point_at_nothing(stream: TextIO | None) -> None:
+    with suppress(OSError, ValueError):
+        if stream is None:
+            return
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, stream.fileno())
+        os.close(devnull)
 
 
 def columns_of(terminal: TextIO | None) -> int:
