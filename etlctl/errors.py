@@ -24,6 +24,7 @@ EtlctlError
 │   └── CommitInsideError            user code tried to end the load's transaction
 ├── BlockedError                  3  an external input is missing
 ├── UnavailableError              4  a database or object store cannot be used
+│   └── TransientError               the same may go well when it is tried again
 ├── HeldError                     5  another process has the work, or took it over
 ├── TornLoadError                 6  a load that was half committed by something else; needs a person
 └── AlreadyLoaded                 0  no failure: the marker is there, so there is nothing to do
@@ -161,6 +162,10 @@ class UnavailableError(EtlctlError):
     """A database or an object store cannot be used: unreachable, refused, read-only, locked past its timeout."""
 
     exit_code = ExitCode.UNAVAILABLE
+
+
+class TransientError(UnavailableError):
+    """A lost connection, a deadlock, a lock waited for too long: the whole transaction may go well another time."""
 
 
 class HeldError(EtlctlError):

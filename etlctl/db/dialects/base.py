@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
+    from sqlalchemy.sql.elements import quoted_name
 
     from etlctl.db.columns import BadValueError, Column, ColumnType
     from etlctl.errors import EtlctlError
@@ -22,6 +23,25 @@ WRITE = "etlctl_write"
 """Execution option of a Connection whose next transaction is going to write (SQLite: BEGIN IMMEDIATE)."""
 AUTOCOMMIT = "etlctl_autocommit"
 """Execution option of a Connection on which every statement commits by itself."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a connection behaves, besides its URL; what a database has no word for it leaves out."""
+
+    connect_timeout_s: float = 10
+    statement_timeout_s: float | None = None
+    """None leaves it to the server."""
+    lock_timeout_s: float = 60
+    """How long a statement waits for a lock before it fails."""
+
+
+class TableName(NamedTuple):
+    """A table's place, for statements; both parts are always quoted."""
+
+    schema: quoted_name | None
+    """None leaves it to the connection."""
+    name: quoted_name
 
 
 @dataclass(frozen=True)
@@ -46,20 +66,35 @@ class Staged:
 
 
 @dataclass(frozen=True)
+class DelimitedFile:
+    """A CSV or TSV file as it is, for a database that reads such files itself."""
+
+    open: Callable[[], AbstractContextManager[BinaryIO]]
+    """Its bytes from the first on, unpacked, the header included; a fresh stream at every call."""
+    delimiter: str
+    has_header: bool
+    names: Sequence[str]
+    """Its columns in the order of the file; where it has no header, those of the Records."""
+
+
+@dataclass(frozen=True)
 class Records:
-    """Rows on their way into a staging table."""
+    """Rows on their way into a table."""
 
     columns: Sequence[Column]
     """What each record holds, in order."""
     rows: Iterable[Sequence[Any]]
-    """Asked for once, a few at a time. Its exceptions pass through."""
+    """A few at a time; may be asked for again, from the beginning, only where `file` is given. Its exceptions pass
+    through."""
     null_values: Sequence[str] | None = None
     """The words that mean NULL when the records are text as a file has it; None when every value is already in the
     form the database stores."""
     constants: Mapping[Column, Any] | None = None
     """Values that every row gets besides, in the form the database stores."""
     progress: Callable[[int], None] | None = None
-    """Told now and then how many rows are staged."""
+    """Told now and then how many rows are on their way."""
+    file: DelimitedFile | None = None
+    """The file that the rows are made of, where they are its text and nothing else."""
 
 
 class BadRecordError(ValueError):
@@ -91,13 +126,31 @@ class Dialect(Protocol):
     """`sqlite`, `postgresql`, `mysql`, `redshift`."""
     ids_per_query: int
     """How many update_ids one question may hold."""
-    target_schema: str | None
-    """Where targets and markers are, said before their names in every statement; None leaves it to the connection."""
+    stages_outside: bool
+    """Whether `stage_records` is called before the load's transaction, because that locks the whole database (SQLite);
+    else inside it, and rows may go straight into the target by `insert_records`."""
+    has_transactional_ddl: bool
+    """Whether CREATE, ALTER and DROP of tables belong to the transaction; where they do not they commit it (MySQL)."""
+    refuses_commit: bool
+    """Whether the server itself refuses COMMIT while a marker says `loading`: the marker table then has the column
+    `loading` (see `create_markers`), which `db/markers.py` fills when a load begins and empties when it is done."""
 
     # -- opening
 
-    def make_engine(self, url: str) -> sa.Engine:
-        """An engine with `hide_parameters` that obeys `WRITE` and `AUTOCOMMIT`; no connection is opened."""
+    def make_engine(self, url: str, options: Options) -> sa.Engine:
+        """An engine with `hide_parameters` that obeys `WRITE`, `AUTOCOMMIT` and `options`; opens no connection.
+
+        Connections that are kept are few; none of them is older than the server's patience without being noticed.
+        """
+
+    def table_name(self, table: str) -> TableName:
+        """The place of `table` as a task names it; `schema.table` is two names where the database has schemas.
+
+        LoadError for a name that the database cannot hold: one that is too long is never cut.
+        """
+
+    def checked_column(self, name: str, table: str) -> str:
+        """`name` itself; LoadError when it cannot be the name of a column."""
 
     def is_absent(self, url: str) -> bool:
         """True where there is no database yet (a SQLite file), so that reading finds nothing and must not make it."""
@@ -118,8 +171,17 @@ class Dialect(Protocol):
     ) -> Staged:
         """Streams `records` into a new staging table `name` of `columns`, in memory that does not grow with them.
 
-        Outside a transaction it ends the one it needs itself and holds no lock that stops a writer; inside, its table
-        belongs to that transaction. Raises BadRecordError for a value that is not of its column's type.
+        Called outside a transaction where `stages_outside`: it then ends the one it needs itself and holds no lock that
+        stops a writer. Inside, its table belongs to that transaction. `columns` are all of the staged table's: those
+        of the records and of their constants. Raises BadRecordError for a value that is not of its column's type.
+        """
+
+    def insert_records(self, connection: sa.Connection, table: str, records: Records) -> int:
+        """Inside the load's transaction: streams `records`, with their constants, straight into `table`; how many.
+
+        As the database says it; where the rows are ours to count, LoadError when the two numbers differ. Columns of the
+        table that the records lack are left to their defaults. Errors and memory as for `stage_records`. Not called
+        where `stages_outside`.
         """
 
     def stage_query(
@@ -153,25 +215,36 @@ class Dialect(Protocol):
     def insert_staged(self, connection: sa.Connection, table: str, staged: Staged) -> int:
         """INSERT INTO `table` all rows of `staged`; the number the database says it wrote."""
 
+    def ids_among(self, column: sa.ColumnElement[str], ids: Sequence[str]) -> sa.ColumnElement[bool]:
+        """`column IN (ids)` in the form that this database answers fastest for up to `ids_per_query` of them."""
+
     def insert_marker(self, connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> bool:
-        """INSERT of a marker row; False when its key is there already, in which case nothing is changed."""
+        """INSERT of a marker row; False when its key is there already, in which case nothing is changed.
+
+        Waits for another transaction that has inserted the key and not ended. The transaction goes on after False.
+        """
 
     def guard(self, connection: sa.Connection) -> AbstractContextManager[Guard]:
         """Refuses COMMIT and ROLLBACK on `connection`, in whatever way they are said, while the block goes on."""
 
     # -- tables
 
-    def lock_for_ddl(self, connection: sa.Connection) -> None:
-        """Inside a write transaction: waits until no other process of ours is making or changing tables."""
+    def lock_for_ddl(self, connection: sa.Connection) -> AbstractContextManager[None]:
+        """A block, inside a write transaction, in which no other process of ours is making or changing tables.
 
-    def table_columns(self, connection: sa.Connection, table: str) -> list[TableColumn] | None:
-        """The columns of `table` in order, or None when there is no such table."""
+        The lock is held until the block ends at least, and until the transaction does where the database can."""
 
-    def unique_keys(self, connection: sa.Connection, table: str) -> list[frozenset[str]]:
-        """Sets of columns that the database itself keeps unique in `table`, names in lower case."""
+    def table_columns(self, connection: sa.Connection, name: TableName) -> list[TableColumn] | None:
+        """The columns of a table in order, or None when there is no such table."""
 
-    def type_ddl(self, column_type: ColumnType) -> str:
-        """The type's words in this database's CREATE TABLE."""
+    def unique_keys(self, connection: sa.Connection, name: TableName) -> list[frozenset[str]]:
+        """Sets of columns that the database itself keeps unique in a table, names in lower case."""
+
+    def table_options(self) -> Mapping[str, Any]:
+        """Keyword arguments of `sa.Table` for tables of ours and targets (MySQL: engine, character set, collation)."""
+
+    def type_ddl(self, column_type: ColumnType, *, is_key: bool = False) -> str:
+        """The type's words in this database's CREATE TABLE; `is_key` for a column that gets an index."""
 
     def stored(self, column_type: ColumnType, value: object) -> Any:
         """A value of Python in the form this database stores for the type. Raises BadValueError."""
@@ -179,10 +252,17 @@ class Dialect(Protocol):
     def bound(self, value: object) -> Any:
         """A value of Python for a statement, in the form in which it compares with what `stored` gives."""
 
+    def create_markers(self, connection: sa.Connection, table: sa.Table) -> None:
+        """Makes the marker table, and its schema where it has one that is missing; under `lock_for_ddl`.
+
+        Where `refuses_commit`, with a deferred foreign key (loading, target_table) to the table's own primary key.
+        """
+
     def adopt_markers(self, connection: sa.Connection, table: sa.Table) -> None:
         """Gives an older marker table (Luigi's, or a former version of ours) our columns and the key of the pair.
 
-        Runs inside the caller's write transaction; every row stays, with state NULL, which means done.
+        Runs inside the caller's write transaction, under `lock_for_ddl`; every row stays, with state NULL, which means
+        done; Luigi can go on writing it. Where DDL commits, each step leaves a table that another call goes on with.
         """
 
     # -- errors
@@ -190,5 +270,7 @@ class Dialect(Protocol):
     def translated(self, error: BaseException, *, doing: str, shown_url: str) -> EtlctlError | None:
         """The error of ours that an error of the driver or of SQLAlchemy means; None when `error` is neither.
 
-        `doing` begins the sentence ("LoadFlights(2013-01-02): table flights on warehouse").
+        `doing` begins the sentence ("LoadFlights(2013-01-02): table flights on warehouse"). TransientError for what
+        may go well when the whole transaction is tried again: a lost connection, a deadlock, a serialization failure,
+        a lock that was waited for too long, a server that is starting or has no connection free.
         """
