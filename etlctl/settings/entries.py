@@ -14,6 +14,7 @@ from etlctl.settings.document import Document
 from etlctl.settings.keys import (
     CONFIG_VARIABLE,
     CONNECTION,
+    MOST_S,
     PROFILE_VARIABLE,
     PROFILES,
     TREE,
@@ -24,9 +25,10 @@ from etlctl.settings.keys import (
     all_keys,
     child,
     dotted,
+    key_of,
 )
 from etlctl.suggest import did_you_mean, nearest
-from etlctl.text import printable
+from etlctl.text import printable, shortened
 
 _CONNECTION_NAME = r"[A-Za-z][A-Za-z0-9_-]*"
 _PREFIX = "ETLCTL_"
@@ -134,9 +136,35 @@ def _environment_entry(name: str, text: str, path: KeyPath) -> Entry:
     origin = f"environment variable {name}"
     if not text:
         raise SettingsError(f"{origin} is set, but empty. Unset it, or give it a value.")
-    if path[-1] == "modules":
-        return Entry([module.strip() for module in text.split(",")], origin, is_literal=True)
-    return Entry(text, origin, is_literal=True)
+    key = key_of(path)
+    if key is None or key.kind is Kind.TEXT:
+        return Entry(text, origin, is_literal=True)
+    return Entry(_value_of(key, text, f"{origin}: '{dotted(path)}'"), origin, is_literal=True)
+
+
+def _value_of(key: Key, text: str, where: str) -> Any:
+    """What the text of a variable is as a value of the key's kind."""
+    if key.kind is Kind.TEXTS:
+        return [item.strip() for item in text.split(",")]
+    if key.kind is Kind.SWITCH:
+        if text not in ("true", "false"):
+            raise SettingsError(f"{where} must be true or false, not '{printable(shortened(text, 40))}'.")
+        return text == "true"
+    if key.kind is Kind.SECONDS:
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+            raise SettingsError(f"{where} must be {_seconds(key)}, as in 30, not '{printable(shortened(text, 40))}'.")
+        _check_seconds(key, float(text), where)
+        return float(text)
+    return text
+
+
+def _check_seconds(key: Key, value: float, where: str) -> None:
+    if not key.least_s <= value <= MOST_S:  # neither does nan
+        raise SettingsError(f"{where} must be {_seconds(key)}.")
+
+
+def _seconds(key: Key) -> str:
+    return f"{key.kind.value} from {key.least_s:g} to {MOST_S}"
 
 
 def _layer(document: Document, table: Mapping[str, Any], prefix: KeyPath, note: str) -> Layer:
@@ -163,7 +191,7 @@ def _collect(
         if known is None:
             raise _unknown(document, here, tree, is_top=len(path) == skip)
         if isinstance(known, Key):
-            _check_kind(document, here, known.kind, value)
+            _check_kind(document, here, known, value)
             layer.entries[here[skip:]] = Entry(value, document.at(here) + note, table_origin=document.at(path) + note)
         else:
             _collect(document, _table(document, value, here), known, here, skip, layer, note)
@@ -184,18 +212,26 @@ def _table(document: Document, value: Any, path: KeyPath) -> Mapping[str, Any]:
     raise SettingsError(f"{document.at(path)}: '{dotted(path)}' must be a table of keys, not {_kind_of(value)}.")
 
 
-def _check_kind(document: Document, path: KeyPath, kind: Kind, value: Any) -> None:
-    where = f"{document.at(path)}: '{dotted(path)}' must be {kind.value}"
-    if kind is Kind.ANY:
+_TYPES: Mapping[Kind, tuple[type, ...]] = {
+    Kind.TEXT: (str,),
+    Kind.URL: (str,),
+    Kind.TEXTS: (list,),
+    Kind.SECONDS: (int, float),
+    Kind.SWITCH: (bool,),
+}
+
+
+def _check_kind(document: Document, path: KeyPath, key: Key, value: Any) -> None:
+    if key.kind is Kind.ANY:
         return
-    if kind is Kind.TEXTS:
-        if not isinstance(value, list):
-            raise SettingsError(f"{where}, not {_kind_of(value)}.")
-        wrong = [item for item in value if not isinstance(item, str)]
-        if wrong:
-            raise SettingsError(f"{where}; {_kind_of(wrong[0])} is among them.")
-    elif not isinstance(value, str):
-        raise SettingsError(f"{where}, not {_kind_of(value)}.")
+    at = f"{document.at(path)}: '{dotted(path)}'"
+    if type(value) not in _TYPES[key.kind]:
+        raise SettingsError(f"{at} must be {key.kind.value}, not {_kind_of(value)}.")
+    if key.kind is Kind.SECONDS:
+        _check_seconds(key, value, at)
+    wrong = [item for item in value if not isinstance(item, str)] if key.kind is Kind.TEXTS else []
+    if wrong:
+        raise SettingsError(f"{at} must be {key.kind.value}; {_kind_of(wrong[0])} is among them.")
 
 
 def _kind_of(value: Any) -> str:

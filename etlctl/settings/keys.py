@@ -25,6 +25,8 @@ class Kind(Enum):
     TEXT = "a text in quotes"
     URL = "a text in quotes, a database URL"
     TEXTS = "a list of texts in quotes"
+    SECONDS = "a number of seconds"
+    SWITCH = "true or false"
     ANY = "any value"
 
 
@@ -34,8 +36,11 @@ class Key(NamedTuple):
     path: KeyPath
     kind: Kind
     default: str | None = None
+    """As one would write it in a variable."""
     variable: str | None = None
     """The environment variable that overrides it."""
+    least_s: float = 0
+    """Of seconds: the smallest number that means anything."""
 
 
 STATE_URL = Key(("state", "url"), Kind.URL, "sqlite:///.etlctl/state.db", "ETLCTL_STATE_URL")
@@ -48,13 +53,38 @@ CONNECTION_URL = Key(
 MARKER_TABLE = Key(
     ("connections", CONNECTION, "marker_table"), Kind.TEXT, "table_updates", "ETLCTL_CONNECTIONS_NAME_MARKER_TABLE"
 )
+MARKER_SCHEMA = Key(
+    ("connections", CONNECTION, "marker_schema"), Kind.TEXT, None, "ETLCTL_CONNECTIONS_NAME_MARKER_SCHEMA"
+)
+CONNECT_TIMEOUT = Key(
+    ("connections", CONNECTION, "connect_timeout"), Kind.SECONDS, "10", "ETLCTL_CONNECTIONS_NAME_CONNECT_TIMEOUT", 1
+)
+STATEMENT_TIMEOUT = Key(
+    ("connections", CONNECTION, "statement_timeout"), Kind.SECONDS, "0", "ETLCTL_CONNECTIONS_NAME_STATEMENT_TIMEOUT"
+)
+LOCK_TIMEOUT = Key(
+    ("connections", CONNECTION, "lock_timeout"), Kind.SECONDS, "60", "ETLCTL_CONNECTIONS_NAME_LOCK_TIMEOUT", 0.001
+)
+AUDIT = Key(("connections", CONNECTION, "audit"), Kind.SWITCH, "false", "ETLCTL_CONNECTIONS_NAME_AUDIT")
 PARAMS = Key(("params", FAMILY, PARAMETER), Kind.ANY)
+
+OF_A_CONNECTION = (
+    CONNECTION_URL,
+    MARKER_TABLE,
+    MARKER_SCHEMA,
+    CONNECT_TIMEOUT,
+    STATEMENT_TIMEOUT,
+    LOCK_TIMEOUT,
+    AUDIT,
+)
+MOST_S = 2_000_000
+"""The longest timeout: PostgreSQL counts it in milliseconds, in 31 bits."""
 
 TREE: Tree = {
     "default_connection": DEFAULT_CONNECTION,
     "pipelines": {"path": PIPELINES_PATH, "modules": PIPELINES_MODULES},
     "state": {"url": STATE_URL},
-    "connections": {CONNECTION: {"url": CONNECTION_URL, "marker_table": MARKER_TABLE}},
+    "connections": {CONNECTION: {key.path[-1]: key for key in OF_A_CONNECTION}},
     "params": {FAMILY: {PARAMETER: PARAMS}},
 }
 PROFILES = "profiles"
@@ -75,6 +105,14 @@ def child(table: Tree, name: str) -> Tree | Key | None:
     """What `name` means in `table`; None for a name that it does not know."""
     placeholder = next((known for known in table if known in _PLACEHOLDERS), None)
     return table.get(placeholder or name)
+
+
+def key_of(path: KeyPath) -> Key | None:
+    """The key that a path of names means."""
+    found: Tree | Key | None = TREE
+    for part in path:
+        found = child(found, part) if isinstance(found, dict) else None
+    return found if isinstance(found, Key) else None
 
 
 def dotted(path: KeyPath) -> str:

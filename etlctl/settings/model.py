@@ -20,6 +20,14 @@ class ConnectionSettings:
     url: Secret
     """A URL in SQLAlchemy's form; the file of a SQLite one is absolute."""
     marker_table: str = "table_updates"
+    marker_schema: str | None = None
+    """The schema of the marker table (on MySQL: the database); None leaves it to the connection. None on SQLite."""
+    connect_timeout_s: float = 10
+    statement_timeout_s: float | None = None
+    """None leaves it to the server."""
+    lock_timeout_s: float = 60
+    audit: bool = False
+    """Whether every load is written down in `etlctl_audit`, beside the marker table."""
     place: str = field(default="", compare=False)
     """Where its URL stands, to begin a sentence about it: `config/etlctl.toml:7: 'connections.NAME.url'`."""
 

@@ -16,7 +16,7 @@ from etlctl.settings.keys import Key, KeyPath, dotted
 from etlctl.settings.model import ConnectionSettings, Settings
 from etlctl.settings.secret import Secret
 from etlctl.settings.texts import expanded, expanded_url, referred, sources
-from etlctl.settings.urls import anchored, complaint, is_in_memory, masked_url, sqlite_file
+from etlctl.settings.urls import anchored, complaint, is_in_memory, is_sqlite, masked_url, sqlite_file
 from etlctl.suggest import did_you_mean
 from etlctl.text import printable
 
@@ -115,18 +115,43 @@ class _Resolver:
 
 
 def _connection(resolver: _Resolver, name: str, at: str) -> ConnectionSettings:
-    url, table = (_path_of(key, name) for key in (keys.CONNECTION_URL, keys.MARKER_TABLE))
+    url = _path_of(keys.CONNECTION_URL, name)
     default = keys.CONNECTION_URL.default if name == DEFAULT_NAME else None
     if default is None and url not in resolver.entries:
         raise SettingsError(f"{at}: '{dotted(url[:-1])}' has no url. Give it one: url = \"sqlite:///PATH\".")
-    markers = resolver.text(table, keys.MARKER_TABLE.default or "")
-    if not markers.isprintable():
-        raise SettingsError(
-            f"{_at(resolver.entry(table, markers), table)} is '{printable(markers)}', which no table can be called. "
-            "Leave its control characters out."
-        )
-    place = _at(resolver.entry(url, default), url)
-    return ConnectionSettings(name=name, url=resolver.url(url, default), marker_table=markers, place=place)
+    schema = _path_of(keys.MARKER_SCHEMA, name)
+    secret = resolver.url(url, default)
+    has_schema = schema in resolver.entries and not is_sqlite(secret.reveal())
+    return ConnectionSettings(
+        name=name,
+        url=secret,
+        marker_table=_table_name(resolver, _path_of(keys.MARKER_TABLE, name), keys.MARKER_TABLE.default),
+        marker_schema=_table_name(resolver, schema) if has_schema else None,
+        connect_timeout_s=_seconds(resolver, keys.CONNECT_TIMEOUT, name),
+        statement_timeout_s=_seconds(resolver, keys.STATEMENT_TIMEOUT, name) or None,
+        lock_timeout_s=_seconds(resolver, keys.LOCK_TIMEOUT, name),
+        audit=_is_on(resolver, keys.AUDIT, name),
+        place=_at(resolver.entry(url, default), url),
+    )
+
+
+def _table_name(resolver: _Resolver, path: KeyPath, default: str | None = None) -> str:
+    name = resolver.text(path, default or "")
+    if name.isprintable():
+        return name
+    what = "schema" if path[-1] == keys.MARKER_SCHEMA.path[-1] else "table"
+    raise SettingsError(
+        f"{_at(resolver.entry(path, name), path)} is '{printable(name)}', which no {what} can be called. "
+        "Leave its control characters out."
+    )
+
+
+def _seconds(resolver: _Resolver, key: Key, name: str) -> float:
+    return float(resolver.entry(_path_of(key, name), key.default).value)
+
+
+def _is_on(resolver: _Resolver, key: Key, name: str) -> bool:
+    return bool(resolver.entry(_path_of(key, name), key.default == "true").value)
 
 
 def _default_connection(resolver: _Resolver, connections: Mapping[str, ConnectionSettings]) -> str:

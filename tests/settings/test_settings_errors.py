@@ -65,7 +65,7 @@ def test_bad_toml_is_told_with_file_line_and_column(
             "[connections.warehouse]\nurl = 'sqlite:///a'\nmarker_tabel = 'm'",
             (
                 f"{F}:3: unknown key 'connections.warehouse.marker_tabel'. Did you mean 'marker_table'? "
-                "Known here: marker_table, url."
+                "Known here: audit, connect_timeout, lock_timeout, marker_schema, marker_table, statement_timeout, url."
             ),
         ),
         (
@@ -109,12 +109,62 @@ def test_unknown_key_is_told_at_any_level_with_line_and_suggestion(load_text: Lo
         ("state.url = ''", f"{F}:1: 'state.url' is empty."),
         ("pipelines.path = {a = 1}", f"{F}:1: 'pipelines.path' must be a text in quotes, not a table."),
         ("[connections.'a b']\nurl = 'sqlite:///x'", f"{F}:1: 'connections.\"a b\"': a connection's name is letters"),
+        ("connections.a.audit = 'true'", f"{F}:1: 'connections.a.audit' must be true or false, not a text."),
+        ("connections.a.audit = 1", f"{F}:1: 'connections.a.audit' must be true or false, not a whole number."),
+        (
+            "connections.a.lock_timeout = '60'",
+            f"{F}:1: 'connections.a.lock_timeout' must be a number of seconds, not a text.",
+        ),
+        (
+            "connections.a.connect_timeout = true",
+            f"{F}:1: 'connections.a.connect_timeout' must be a number of seconds, not true or false.",
+        ),
+        ("connections.a.marker_schema = 5", f"{F}:1: 'connections.a.marker_schema' must be a text in quotes, not a"),
         ("[profiles.x]\nstate.url = 3", f"{F}:2: 'profiles.x.state.url' must be a text in quotes, a database URL"),
     ],
 )
 def test_wrong_type_is_told_with_what_is_expected(load_text: Loader, text: str, sentence: str) -> None:
     """Key, line, what it must be and what it is."""
     assert sentence in _sentence(load_text, text)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "least"),
+    [
+        ("connect_timeout", "0", "1"),
+        ("connect_timeout", "-1", "1"),
+        ("connect_timeout", "nan", "1"),
+        ("lock_timeout", "0", "0.001"),
+        ("lock_timeout", "inf", "0.001"),
+        ("statement_timeout", "-0.5", "0"),
+        ("statement_timeout", "2000001", "0"),
+        ("statement_timeout", "0x" + 5000 * "f", "0"),
+    ],
+)
+def test_seconds_that_mean_nothing_are_refused(load_text: Loader, key: str, value: str, least: str) -> None:
+    """A lock_timeout of 0 would wait for ever on one database and not at all on another."""
+    shown = _sentence(load_text, f'[connections.a]\nurl = "sqlite:///x"\n{key} = {value}')
+
+    assert shown == f"{F}:3: 'connections.a.{key}' must be a number of seconds from {least} to 2000000."
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "sentence"),
+    [
+        ("LOCK_TIMEOUT", "1m", "must be a number of seconds from 0.001 to 2000000, as in 30, not '1m'."),
+        ("LOCK_TIMEOUT", "0", "must be a number of seconds from 0.001 to 2000000."),
+        ("CONNECT_TIMEOUT", "1e3", "must be a number of seconds from 1 to 2000000, as in 30, not '1e3'."),
+        ("STATEMENT_TIMEOUT", "\x1b", "as in 30, not '\\x1b'."),
+        ("AUDIT", "yes", "must be true or false, not 'yes'."),
+        ("AUDIT", "", "is set, but empty."),
+    ],
+)
+def test_variable_of_a_wrong_kind_is_told(load_text: Loader, key: str, text: str, sentence: str) -> None:
+    """What a variable says for a number or a switch is checked as what the file says."""
+    shown = _sentence(load_text, None, {f"ETLCTL_CONNECTIONS_WAREHOUSE_{key}": text})
+
+    assert shown.startswith(f"environment variable ETLCTL_CONNECTIONS_WAREHOUSE_{key}")
+    assert sentence in shown
 
 
 def test_unknown_profile_lists_those_there_are(load_text: Loader) -> None:
@@ -211,12 +261,13 @@ def test_environment_variable_that_cannot_be_used_is_named(
     assert sentence in _sentence(load_text, None, {name: value})
 
 
+@pytest.mark.parametrize("key", ["marker_table", "marker_schema"])
 @pytest.mark.parametrize("name", [r"a\u0000b", r"a\nb", r"\u001b[31m", ""])
-def test_marker_table_that_is_no_name_is_refused(load_text: Loader, name: str) -> None:
+def test_marker_table_that_is_no_name_is_refused(load_text: Loader, key: str, name: str) -> None:
     """No database can hold it; found before anything runs, with its place."""
-    shown = _sentence(load_text, f'[connections.warehouse]\nmarker_table = "{name}"')
+    shown = _sentence(load_text, f'[connections.warehouse]\n{key} = "{name}"\nurl = "postgresql://wh-1/dw"')
 
-    assert shown.startswith(f"{F}:2: 'connections.warehouse.marker_table' ")
+    assert shown.startswith(f"{F}:2: 'connections.warehouse.{key}' ")
     assert shown.isprintable()
 
 

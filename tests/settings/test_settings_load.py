@@ -62,6 +62,10 @@ def test_load_reads_the_example_of_the_design_with_an_origin_for_each_value(load
         "state.url": "config/etlctl.toml:6",
         "connections.warehouse.url": "config/etlctl.toml:8",
         "connections.warehouse.marker_table": "config/etlctl.toml:9",
+        "connections.warehouse.connect_timeout": "default",
+        "connections.warehouse.statement_timeout": "default",
+        "connections.warehouse.lock_timeout": "default",
+        "connections.warehouse.audit": "default",
         "params.LoadFlights": "config/etlctl.toml:10",
         "params.LoadFlights.batch": "config/etlctl.toml:11",
     }
@@ -129,6 +133,65 @@ def test_environment_overrides_the_default_warehouse_without_a_file(load_text: L
     settings = load_text(None, {"ETLCTL_CONNECTIONS_WAREHOUSE_URL": "postgresql://wh-1/dw"})
 
     assert _url(settings) == "postgresql://wh-1/dw"
+
+
+def _plain(settings: Settings, name: str = "warehouse") -> tuple[object, ...]:
+    found = settings.connections[name]
+    return (
+        found.marker_schema,
+        found.connect_timeout_s,
+        found.statement_timeout_s,
+        found.lock_timeout_s,
+        found.audit,
+    )
+
+
+def test_a_connection_has_timeouts_and_neither_schema_nor_audit_unless_told(load_text: Loader) -> None:
+    """What holds without a word, and that a statement_timeout of 0 is none at all."""
+    text = '[connections.dw]\nurl = "postgresql://wh-1/dw"\nstatement_timeout = 0\n'
+
+    assert _plain(load_text(text), "dw") == (None, 10, None, 60, False)
+
+
+def test_a_connection_is_told_its_timeouts_schema_and_audit_by_file_profile_and_environment(load_text: Loader) -> None:
+    """Each of the three replaces the one below it key by key, and is the origin of what it gave."""
+    text = """
+    [connections.dw]
+    url = "postgresql://wh-1/dw"
+    marker_schema = "etl"
+    connect_timeout = 3
+    statement_timeout = 1800.5
+    lock_timeout = 0.5
+    audit = true
+    [profiles.p.connections.dw]
+    marker_schema = "${SCHEMA}"
+    lock_timeout = 7
+    """
+    environ = {
+        "SCHEMA": "marks",
+        "ETLCTL_CONNECTIONS_DW_CONNECT_TIMEOUT": "2.5",
+        "ETLCTL_CONNECTIONS_DW_STATEMENT_TIMEOUT": "0",
+        "ETLCTL_CONNECTIONS_DW_AUDIT": "false",
+    }
+
+    changed = load_text(text, environ, profile="p")
+
+    assert _plain(load_text(text), "dw") == ("etl", 3, 1800.5, 0.5, True)
+    assert _plain(changed, "dw") == ("marks", 2.5, None, 7, False)
+    assert changed.origins["connections.dw.marker_schema"].endswith("(profile p) from ${SCHEMA}")
+    assert changed.origins["connections.dw.lock_timeout"] == "config/etlctl.toml:11 (profile p)"
+    assert changed.origins["connections.dw.audit"] == "environment variable ETLCTL_CONNECTIONS_DW_AUDIT"
+
+
+def test_marker_schema_is_left_out_on_sqlite(load_text: Loader) -> None:
+    """A laptop's profile changes the URL of production's connection and nothing else."""
+    text = """
+    connections.dw = {url = "postgresql://wh-1/dw", marker_schema = "etl"}
+    profiles.laptop.connections.dw.url = "sqlite:///dw.db"
+    """
+
+    assert load_text(text).connections["dw"].marker_schema == "etl"
+    assert load_text(text, profile="laptop").connections["dw"].marker_schema is None
 
 
 def test_default_connection_is_the_only_one_where_nothing_is_said(load_text: Loader) -> None:
