@@ -15,7 +15,7 @@ compile() { # FILE, further options
     file=$1
     shift
     "$UV" pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-        --no-emit-find-links --custom-compile-command "make lock" "$@" -o "$file" pyproject.toml
+        --no-emit-find-links --all-extras --custom-compile-command "make lock" "$@" -o "$file" pyproject.toml
 }
 compile requirements-dev.lock --group dev
 compile requirements-lowest.lock --resolution lowest-direct
