@@ -60,8 +60,8 @@ def _unidentified(cls: type[Task]) -> list[str]:
 def _read(cls: type[Task]) -> set[str]:
     """Names that the rows are made with: those of the query, and of `values`."""
     from etlctl.cli.declared import query_text
+    from etlctl.db.sqltext import parameters
     from etlctl.errors import QueryError
-    from etlctl.loads.sqltext import parameters
 
     values = getattr(cls, "values", None)
     found = {one for one in values.values() if isinstance(one, str)} if isinstance(values, Mapping) else set()

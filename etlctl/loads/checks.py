@@ -199,7 +199,7 @@ class NoRows(Check):
         return f"no_rows({shortened(' '.join(self.query.split()))})"
 
     def failure(self, checked: CheckedRows) -> str | None:
-        from etlctl.loads.sqltext import bind, flavour_of
+        from etlctl.db.sqltext import bind, flavour_of
 
         flavour = flavour_of(checked.connection.dialect.name)
         bound = bind(self.query, checked.params, flavour=flavour, place="no_rows", adapt=checked.adapt)

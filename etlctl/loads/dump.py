@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 from etlctl.core import context
 from etlctl.core.task import Task, flatten
 from etlctl.db import ambient
+from etlctl.db.sqltext import bind, flavour_of
 from etlctl.errors import BadDataError, LoadError, QueryError
 from etlctl.loads.parameters import query_values
 from etlctl.loads.queryfile import place_of, query_of
-from etlctl.loads.sqltext import bind, flavour_of
 from etlctl.loads.writers import DelimitedWriter, JsonLinesWriter, RowWriter
 from etlctl.suggest import did_you_mean
 from etlctl.text import shortened

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from etlctl import faultpoints
 from etlctl.core import context
 from etlctl.db.columns import Column, ColumnType, Kind
+from etlctl.db.sqlscript import Statement, split_statements
+from etlctl.db.sqltext import BoundSQL, Flavour, bind, check_parameters, flavour_of, tokens
+from etlctl.db.sqltext import Kind as TokenKind
 from etlctl.errors import LoadError, QueryError
 from etlctl.loads import modes
 from etlctl.loads.base import LINEAGE_COLUMN, MarkedLoad, TableLoad
 from etlctl.loads.parameters import query_values
 from etlctl.loads.queryfile import Query, query_of
-from etlctl.loads.sqlscript import Statement, split_statements
-from etlctl.loads.sqltext import BoundSQL, Flavour, bind, check_parameters, flavour_of, tokens
-from etlctl.loads.sqltext import Kind as TokenKind
 from etlctl.suggest import did_you_mean
 from etlctl.text import shortened
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from etlctl.core import context
 from etlctl.core.task import Task
+from etlctl.db.sqltext import Flavour, Kind, Token, bind, significant, tokens
 from etlctl.errors import QueryError
-from etlctl.loads.sqltext import Flavour, Kind, Token, bind, significant, tokens
 from etlctl.text import printable, shortened, snake_case
 
 _OURS = f"{__name__.partition('.')[0]}."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from etlctl.loads.sqltext import SQLITE, Flavour, Kind, Token, significant, tokens
+from etlctl.db.sqltext import SQLITE, Flavour, Kind, Token, significant, tokens
 
 _NAMES = (Kind.WORD, Kind.QUOTED)
 _BEGIN_QUERY = ("SELECT", "WITH", "VALUES")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from etlctl.db.sqltext import MYSQL, POSTGRESQL, SQLITE, Kind, bind, check_parameters, parameters, tokens
 from etlctl.errors import QueryError
-from etlctl.loads.sqltext import MYSQL, POSTGRESQL, SQLITE, Kind, bind, check_parameters, parameters, tokens
 
 
 class Asked(dict[str, Any]):

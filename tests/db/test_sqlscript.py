@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from etlctl.db.sqlscript import Statement, split_statements
+from etlctl.db.sqltext import MYSQL, POSTGRESQL, Flavour, tokens
 from etlctl.errors import QueryError
-from etlctl.loads.sqlscript import Statement, split_statements
-from etlctl.loads.sqltext import MYSQL, POSTGRESQL, Flavour, tokens
 
 
 def split_by_sqlite(sql: str) -> list[str]:

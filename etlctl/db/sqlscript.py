@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from etlctl.loads.sqltext import SQLITE, Flavour, Kind, Token, significant, tokens
+from etlctl.db.sqltext import SQLITE, Flavour, Kind, Token, significant, tokens
 
 
 class Statement(NamedTuple):
