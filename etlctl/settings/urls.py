@@ -22,6 +22,9 @@ _URL = r"""
 _CONTROL = r"[\x00-\x1f\x7f]"
 _HIDDEN_OPTION = "(?i)pass|pwd|secret|token|key|credential|auth|sig"
 _SQLITE = ("sqlite", "sqlite+pysqlite")
+_POSTGRES = "postgres(?=://|[+])"
+_DRIVERS = {"postgresql": "psycopg2", "postgres": "psycopg2", "mysql": "pymysql", "mariadb": "pymysql"}
+"""The one driver that loads into each: how rows are streamed and commits refused is the driver's, not SQLAlchemy's."""
 _OPTIONS = ("timeout", "uri")
 _FILE_OPTIONS = ("cache", "immutable", "mode", "nolock", "psow", "vfs")
 """What SQLite takes with uri=true, https://sqlite.org/uri.html. The driver's other options would undo what loads need
@@ -32,7 +35,8 @@ _ENCODE = "Characters such as @ : / ? # % in a user or password are percent-enco
 def complaint(url: str) -> str | None:
     """What is wrong with `url`, as the end of a sentence that begins with its key; None when it can be read.
 
-    Of a SQLite one driver, options and path are looked at too; whether other databases can be loaded is not asked here.
+    Of a SQLite one driver, options and path are looked at too, of a PostgreSQL or MySQL one the driver. Whether there
+    is a dialect for another database is asked when it is opened.
     """
     wrong = _form_complaint(url)
     match = _parts(url)
@@ -41,7 +45,7 @@ def complaint(url: str) -> str | None:
     scheme = match["scheme"]
     if scheme.lower().startswith("sqlite") and scheme not in _SQLITE:
         return f"begins with {scheme}; SQLite is written sqlite:///PATH."
-    return _sqlite_complaint(match) if is_sqlite(url) else None
+    return _sqlite_complaint(match) if is_sqlite(url) else _server_complaint(match)
 
 
 def masked_url(url: str) -> str:
@@ -82,7 +86,11 @@ def sqlite_file(url: str) -> Path | None:
 
 
 def anchored(url: str, project: Path) -> str:
-    """`url` itself; a SQLite one whose file is relative gets the file under `project`, an absolute folder."""
+    """`url` as it is used: the file of a SQLite one that is relative lies under `project`, an absolute folder.
+
+    And `postgres://`, as some platforms hand it out, is `postgresql://`, which alone SQLAlchemy knows.
+    """
+    url = re.sub(f"^{_POSTGRES}", "postgresql", url)
     file = sqlite_file(url)
     match = _parts(url)
     if file is None or file.is_absolute() or match is None:
@@ -139,6 +147,19 @@ def _sqlite_complaint(match: re.Match[str]) -> str | None:
         return None
     also = " SQLite's own options need sqlite:///file:PATH?uri=true&…" if unknown in _FILE_OPTIONS else ""
     return f"has the option {unknown!r}, which is not known here: {', '.join(known)}.{also}"
+
+
+def _server_complaint(match: re.Match[str]) -> str | None:
+    word, _, driver = match["scheme"].partition("+")
+    known = _DRIVERS.get(word)
+    if known is not None and driver not in ("", known):
+        return f"begins with {match['scheme']}; etlctl uses {known} for it: write {word}://…"
+    if known == "pymysql" and not match["database"] and not match["query"]:
+        return f"names no database. Write {word}://USER@HOST/DATABASE."
+    lower = match["scheme"].lower()
+    if known is None and lower.partition("+")[0] in _DRIVERS:
+        return f"begins with {match['scheme']}; write {lower}://…"
+    return None
 
 
 def _is_port(text: str) -> bool:

@@ -121,6 +121,14 @@ def test_a_variable_or_reference_that_leads_nowhere_is_named(
         ("postgresql://u:a@S3cr3t@h/d", "(postgresql://***) has more than one @ before its options"),
         ("postgresql://u:a@b/S3cr3t@h/d", "(postgresql://***) has more than one @ before its options"),
         ("postgresql://[::1]S3cr3t/d", "(postgresql://***) is not a URL"),
+        ("mysql://u:p@h:S3cr3t/d", "(mysql://***) has a port that is not a number from 1 to 65535."),
+        ("mariadb+pymysql://u:a@S3cr3t@h/d", "(mariadb+pymysql://***) has more than one @ before its options"),
+        ("mysql://u:S3cr3t@h", "(mysql://u:***@h) names no database. Write mysql://USER@HOST/DATABASE."),
+        ("mysql+mysqldb://u:S3cr3t@h/d", "etlctl uses pymysql for it: write mysql://…"),
+        ("postgresql+asyncpg://u:S3cr3t@h/d", "(postgresql+asyncpg://u:***@h/d) begins with postgresql+asyncpg; "),
+        ("postgres+psycopg://u:S3cr3t@h/d", "etlctl uses psycopg2 for it: write postgres://…"),
+        ("PostgreSQL://u:S3cr3t@h/d", "(PostgreSQL://u:***@h/d) begins with PostgreSQL; write postgresql://…"),
+        ("mssql+pyodbc://u:S3cr3t@h:port/d", "(mssql+pyodbc://***) has a port that is not a number"),
     ],
 )
 @pytest.mark.parametrize("by", ["file", "variable", "override", "reference"])
@@ -135,6 +143,36 @@ def test_a_bad_url_is_told_by_its_key_and_never_shown(load_text: Loader, url: st
 
     assert sentence in str(caught.value) and "state.url" in str(caught.value)
     assert "S3cr3t" not in "".join(traceback.format_exception_only(caught.value))
+
+
+@pytest.mark.parametrize("driver", ["", "+psycopg2"])
+@pytest.mark.parametrize("password", [quote(PASSWORD, safe=""), "${PW}"])
+def test_the_postgres_of_some_platforms_is_postgresql(load_text: Loader, driver: str, password: str) -> None:
+    """Heroku and others hand out postgres://, which SQLAlchemy does not know; nothing else of the URL changes."""
+    settings = load_text(f"connections.dw.url = 'postgres{driver}://etl:{password}@h/postgres'", {"PW": PASSWORD})
+
+    made = make_url(settings.connections["dw"].url.reveal())
+    assert (made.drivername, made.password, made.database) == (f"postgresql{driver}", PASSWORD, "postgres")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://etl@/dw?host=/var/run/postgresql",
+        "postgresql+psycopg2://h/d?sslmode=verify-full&sslrootcert=root.crt",
+        "mysql://h/d?charset=utf8mb4",
+        "mariadb://h:3306/d",
+        "mysql+pymysql://h/d",
+        "mysql://h?read_default_file=/etc/my.cnf",
+        "mssql+pyodbc://h/d?driver=ODBC+Driver+18+for+SQL+Server",
+        "duckdb:///x.db",
+        "cockroachdb://h:26257/d",
+        "postgresqlx://h/d",
+    ],
+)
+def test_url_of_another_database_stays_as_it_is(load_text: Loader, url: str) -> None:
+    """Which dialects there are is not for the settings to know."""
+    assert load_text(f"connections.dw.url = '{url}'").connections["dw"].url.reveal() == url
 
 
 @pytest.mark.parametrize(
