@@ -25,6 +25,7 @@ EtlctlError
 ├── BlockedError                  3  an external input is missing
 ├── UnavailableError              4  a database or object store cannot be used
 │   └── TransientError               the same may go well when it is tried again
+│       └── LockTimeoutError         another transaction held a lock for too long
 ├── HeldError                     5  another process has the work, or took it over
 ├── TornLoadError                 6  a load that was half committed by something else; needs a person
 └── AlreadyLoaded                 0  no failure: the marker is there, so there is nothing to do
@@ -166,6 +167,10 @@ class UnavailableError(EtlctlError):
 
 class TransientError(UnavailableError):
     """A lost connection, a deadlock, a lock waited for too long: the whole transaction may go well another time."""
+
+
+class LockTimeoutError(TransientError):
+    """A lock was waited for as long as the settings allow."""
 
 
 class HeldError(EtlctlError):

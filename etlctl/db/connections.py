@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -15,27 +17,27 @@ from typing import TYPE_CHECKING
 from etlctl.db import ambient
 from etlctl.db.dialects import dialect_for
 from etlctl.errors import SettingsError, UnavailableError
+from etlctl.settings import ConnectionSettings, Secret
 from etlctl.settings.urls import anchored, complaint, masked_url
 from etlctl.suggest import did_you_mean
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from etlctl.settings import ConnectionSettings
-
-DEFAULT_MARKER_TABLE = "table_updates"
+    from etlctl.db.dialects.base import Options, TableName
 
 
 class Database:
     """One database that loads go to. Thread-safe; in a forked child it makes itself a new engine."""
 
-    def __init__(self, name: str, url: str, marker_table: str = DEFAULT_MARKER_TABLE, *, place: str = "") -> None:
-        self.name = name
+    def __init__(self, settings: ConnectionSettings) -> None:
+        self.settings = settings
+        self.name = settings.name
         """The connection's name in the settings, or the masked URL where it was given by URL."""
-        self.url = url
+        self.url = settings.url.reveal()
         """With its password: for the driver alone, never for a message."""
-        self.marker_table = marker_table
-        self.dialect = dialect_for(url, f"{place or f'connection {name}'} ({masked_url(url)})")
+        shown = settings.place or f"connection {settings.name}"
+        self.dialect = dialect_for(self.url, f"{shown} ({settings.shown_url})")
         self._lock = Lock()
         self._engine: sa.Engine | None = None
         self._pid = 0
@@ -49,6 +51,20 @@ class Database:
         return masked_url(self.url)
 
     @property
+    def marker_table(self) -> str:
+        """The marker table's name, for people."""
+        schema = self.settings.marker_schema
+        return self.settings.marker_table if schema is None else f"{schema}.{self.settings.marker_table}"
+
+    @cached_property
+    def marker_name(self) -> TableName:
+        """Where the marker table is, for statements."""
+        from etlctl.db.words import table_name
+
+        name = self.dialect.table_name(self.settings.marker_table)
+        return name if self.settings.marker_schema is None else table_name(name.name, self.settings.marker_schema)
+
+    @property
     def engine(self) -> sa.Engine:
         """The SQLAlchemy engine, made at the first look. What commits on it is no part of any load."""
         with self._lock:
@@ -56,8 +72,14 @@ class Database:
                 self._engine.dispose(close=False)  # its connections belong to the parent process
                 self._engine = None
             if self._engine is None:
-                self._engine, self._pid = self.dialect.make_engine(self.url), os.getpid()
+                self._engine, self._pid = self.dialect.make_engine(self.url, self._options()), os.getpid()
             return self._engine
+
+    def _options(self) -> Options:
+        from etlctl.db.dialects.base import Options
+
+        given = self.settings
+        return Options(given.connect_timeout_s, given.statement_timeout_s, given.lock_timeout_s)
 
     def is_same_as(self, other: Database) -> bool:
         """Whether both are one database, by whatever URL: a lock on one is a lock on the other."""
@@ -160,7 +182,7 @@ class Databases:
         self._default = default
         self._project = project
         self._lock = Lock()
-        self._open: dict[tuple[str, str], Database] = {}
+        self._open: dict[tuple[str, str | None, str], Database] = {}
 
     def get(self, name_or_url: str | None = None) -> Database:
         """The database of a connection's name or of a URL; None asks for the default connection.
@@ -170,7 +192,7 @@ class Databases:
         name = self._default if name_or_url is None else name_or_url
         settings = self._connections.get(name)
         if settings is not None:
-            return self._named(settings)
+            return self._database(settings)
         if "://" not in name:
             known = ", ".join(self._connections) or "none"
             raise SettingsError(
@@ -181,7 +203,9 @@ class Databases:
         if wrong is not None:
             raise SettingsError(f"The URL given as connection, {masked_url(name)}, {wrong}")
         url = anchored(name, self._project)
-        return self._by_url(url) or self._database(masked_url(name), url, DEFAULT_MARKER_TABLE)
+        return self._by_url(url) or self._database(
+            ConnectionSettings(masked_url(name), Secret(url), place="The URL given as connection")
+        )
 
     def close(self) -> None:
         """Closes every database that was opened."""
@@ -192,18 +216,14 @@ class Databases:
         """The named connection of this very URL, so that a URL means its marker table too."""
         for settings in self._connections.values():
             if anchored(settings.url.reveal(), self._project) == url:
-                return self._named(settings)
+                return self._database(settings)
         return None
 
-    def _named(self, settings: ConnectionSettings) -> Database:
-        return self._database(settings.name, settings.url.reveal(), settings.marker_table, place=settings.place)
-
-    def _database(
-        self, name: str, url: str, marker_table: str, *, place: str = "The URL given as connection"
-    ) -> Database:
-        resolved = anchored(url, self._project)
+    def _database(self, settings: ConnectionSettings) -> Database:
+        url = anchored(settings.url.reveal(), self._project)
+        key = (url, settings.marker_schema, settings.marker_table)
         with self._lock:
-            found = self._open.get((resolved, marker_table))
+            found = self._open.get(key)
             if found is None:
-                found = self._open[resolved, marker_table] = Database(name, resolved, marker_table, place=place)
+                found = self._open[key] = Database(replace(settings, url=Secret(url)))
             return found

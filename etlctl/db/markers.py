@@ -15,16 +15,21 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
-from etlctl.db.words import named_table, quoted
+from etlctl.db import ambient
+from etlctl.db.words import named_table
 from etlctl.errors import EtlctlError, LoadError, TornLoadError
 from etlctl.text import shortened
 
 if TYPE_CHECKING:
     from etlctl.db.connections import Database
+    from etlctl.db.dialects.base import TableName
 
 DONE = "done"
 LOADING = "loading"
+_NO_ID = "no update: "
+"""Begins what the column `loading` holds while a load goes on: the key of no marker, so that no COMMIT is possible."""
 _READ = ("update_id", "target_table", "inserted", "update_key", "state", "row_count", "run_id", "owner")
 
 
@@ -97,14 +102,23 @@ class Marker:
         return None
 
 
+def marker_table(database: Database, **options: Any) -> sa.Table:
+    """The marker table as we make it: Luigi's columns first, then ours. Its rows are written through it.
+
+    `options` are those of `sa.Table` for making it.
+    """
+    dialect = database.dialect
+    return _table_of(database.marker_name, dialect.longest_id, dialect.refuses_commit, **options)
+
+
 @lru_cache(maxsize=32)
-def marker_table(name: str, schema: str | None = None) -> sa.Table:
-    """The marker table as we make it: Luigi's columns first, then ours. Its rows are written through it."""
+def _table_of(name: TableName, longest_id: int | None, has_loading: bool, **options: Any) -> sa.Table:
+    loading = [sa.Column("loading", sa.String(longest_id))] if has_loading else []
     return sa.Table(
-        quoted(name),
+        name.name,
         sa.MetaData(),
-        sa.Column("update_id", sa.String(255), nullable=False, primary_key=True),
-        sa.Column("target_table", sa.String(255), nullable=False, primary_key=True),
+        sa.Column("update_id", sa.String(longest_id), nullable=False, primary_key=True),
+        sa.Column("target_table", sa.String(longest_id), nullable=False, primary_key=True),
         sa.Column("inserted", sa.DateTime),
         sa.Column("update_key", sa.String(64)),
         sa.Column("state", sa.String(16)),
@@ -114,35 +128,44 @@ def marker_table(name: str, schema: str | None = None) -> sa.Table:
         sa.Column("owner", sa.String(255)),
         sa.Column("fingerprint", sa.String(64)),
         sa.Column("inputs", sa.Text),
-        schema=schema,
+        *loading,
+        schema=name.schema,
+        **options,
     )
-
-
-def _table(database: Database) -> sa.Table:
-    return marker_table(database.marker_table, database.dialect.target_schema)
 
 
 # -- reading
 
 
 def read(connection: sa.Connection, database: Database, ids: Collection[str]) -> dict[tuple[str, str], Marker]:
-    """The markers with these update_ids, by (update_id, target_table); a table that does not exist has none."""
+    """The markers with these update_ids, by (update_id, target_table); a table that does not exist has none.
+
+    `SELECT *`, since an older table has fewer columns: so one question tells all.
+    """
     found: dict[tuple[str, str], Marker] = {}
-    existing = _columns(connection, database)
-    if not {"update_id", "target_table"} <= existing:
-        return found
-    schema = database.dialect.target_schema
-    table = named_table(database.marker_table, (name for name in _READ if name in existing), schema=schema)
+    table = named_table(database.marker_name, ["update_id"])
     for chunk in _chunks(ids, database.dialect.ids_per_query):
-        query = sa.select(table).where(table.c.update_id.in_(chunk))
-        for row in connection.execute(query).mappings():
+        query = sa.select(sa.text("*")).select_from(table).where(database.dialect.ids_among(table.c.update_id, chunk))
+        try:
+            rows = connection.execute(query).mappings().all()
+        except SQLAlchemyError:
+            if ambient.session_of(database) is not None or _is_there(connection, database):
+                raise
+            return {}
+        for row in rows:
             values: dict[str, Any] = {name: row.get(name) for name in _READ}
             found[values["update_id"], values["target_table"]] = Marker(**values)
     return found
 
 
+def _is_there(connection: sa.Connection, database: Database) -> bool:
+    """Whether there is a table that can be asked, after a question that failed."""
+    connection.rollback()
+    return {"update_id", "target_table"} <= _columns(connection, database)
+
+
 def _columns(connection: sa.Connection, database: Database) -> set[str]:
-    columns = database.dialect.table_columns(connection, database.marker_table) or ()
+    columns = database.dialect.table_columns(connection, database.marker_name) or ()
     return {column.name.lower() for column in columns}
 
 
@@ -166,27 +189,31 @@ def insert_loading(connection: sa.Connection, database: Database, key: MarkerKey
         "run_id": run_id or None,
         "owner": owner,
     }
-    return database.dialect.insert_marker(connection, _table(database), values)
+    table = marker_table(database)
+    if "loading" in table.c:
+        values["loading"] = _NO_ID + owner
+    return database.dialect.insert_marker(connection, table, values)
 
 
 def set_done(
     connection: sa.Connection, database: Database, key: MarkerKey, *, rows: int | None, inputs: list[Mapping[str, Any]]
 ) -> bool:
     """`loading` becomes `done`; False when the row is not there any more, or not `loading`."""
-    table = _table(database)
-    statement = (
-        table.update()
-        .where(*_is(table, key), table.c.state == LOADING)
-        .values(
-            state=DONE, row_count=rows, inputs=json.dumps(inputs, ensure_ascii=False, default=str) if inputs else None
-        )
-    )
+    table = marker_table(database)
+    values = {
+        "state": DONE,
+        "row_count": rows,
+        "inputs": json.dumps(inputs, ensure_ascii=False, default=str) if inputs else None,
+    }
+    if "loading" in table.c:
+        values["loading"] = None
+    statement = table.update().where(*_is(table, key), table.c.state == LOADING).values(values)
     return connection.execute(statement).rowcount == 1
 
 
 def delete(connection: sa.Connection, database: Database, key: MarkerKey) -> bool:
     """Takes the marker away, which the caller does only together with its rows; whether there was one."""
-    table = _table(database)
+    table = marker_table(database)
     return connection.execute(table.delete().where(*_is(table, key))).rowcount > 0
 
 
@@ -203,23 +230,23 @@ def ensure(database: Database, doing: str) -> None:
         with database.reading(doing) as connection:
             if _is_current(connection, database):
                 return
-    with database.writing(doing) as connection:
-        database.dialect.lock_for_ddl(connection)
-        table = _table(database)
+    dialect = database.dialect
+    with database.writing(doing) as connection, dialect.lock_for_ddl(connection):
+        table = marker_table(database, **dialect.table_options(connection))
         if _is_current(connection, database):
             return
-        if database.dialect.table_columns(connection, table.name) is None:
-            table.create(connection)
+        if dialect.table_columns(connection, database.marker_name) is None:
+            dialect.create_markers(connection, table)
             return
         _check_adoptable(connection, database, doing)
-        database.dialect.adopt_markers(connection, table)
+        dialect.adopt_markers(connection, table)
 
 
 def _is_current(connection: sa.Connection, database: Database) -> bool:
-    wanted = {column.name for column in _table(database).columns}
+    wanted = {column.name for column in marker_table(database).columns}
     if not wanted <= _columns(connection, database):
         return False
-    keys = database.dialect.unique_keys(connection, database.marker_table)
+    keys = database.dialect.unique_keys(connection, database.marker_name)
     return frozenset({"update_id", "target_table"}) in keys and frozenset({"update_id"}) not in keys
 
 

@@ -17,7 +17,7 @@ from etlctl.text import shortened
 
 if TYPE_CHECKING:
     from etlctl.db.connections import Database
-    from etlctl.db.dialects.base import Staged
+    from etlctl.db.dialects.base import Records, Staged
 
 _SHOWN = 3  # examples in a message
 
@@ -77,6 +77,20 @@ def insert(connection: sa.Connection, database: Database, table: str, staged: St
     return wrote
 
 
+def insert_records(connection: sa.Connection, database: Database, table: str, records: Records) -> int:
+    """Records straight into the table; how many there are."""
+    wrote = database.dialect.insert_records(connection, table, records)
+    faultpoints.point("load.copied")
+    faultpoints.point("load.rowcount")  # the dialect has compared the numbers
+    return wrote
+
+
+def part_of(database: Database, table: str, columns: Sequence[str], values: Mapping[str, Any]) -> sa.FromClause:
+    """The rows of the table that have all of `values`, as something to select from."""
+    target = _target(database, table, columns)
+    return sa.select(target).where(*_equal(target, values)).subquery("etlctl_load") if values else target
+
+
 def merge(
     connection: sa.Connection, database: Database, table: str, staged: Staged, keys: Sequence[str], doing: str
 ) -> int:
@@ -123,7 +137,9 @@ def check_unique_key(
 ) -> None:
     """LoadError unless the database keeps `keys` of `table` unique."""
     wanted = frozenset(name.lower() for name in keys)
-    if not any(unique <= wanted for unique in database.dialect.unique_keys(connection, table)):
+    if not any(
+        unique <= wanted for unique in database.dialect.unique_keys(connection, database.dialect.table_name(table))
+    ):
         raise LoadError(
             f"{doing}: merge_on({', '.join(keys)}) needs a unique index on these columns of {table}, and there is "
             f"none. CREATE UNIQUE INDEX … ON {table} ({', '.join(keys)}) makes one."
@@ -131,8 +147,7 @@ def check_unique_key(
 
 
 def _target(database: Database, table: str, columns: Iterable[str]) -> sa.TableClause:
-    """The target, in the place of targets: a temporary table of its name is another."""
-    return named_table(table, columns, schema=database.dialect.target_schema)
+    return named_table(database.dialect.table_name(table), columns)
 
 
 def _equal(table: sa.TableClause, values: Mapping[str, Any]) -> list[sa.ColumnElement[bool]]:

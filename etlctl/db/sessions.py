@@ -32,7 +32,7 @@ from etlctl.core import context
 from etlctl.db import ambient, markers
 from etlctl.db.dialects.base import WRITE, Guard, Records, Staged
 from etlctl.db.markers import Marker, MarkerKey
-from etlctl.errors import AlreadyLoaded, CommitInsideError, LoadError
+from etlctl.errors import AlreadyLoaded, CommitInsideError, HeldError, LoadError, LockTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,6 +84,9 @@ class Session:
         """The Session whose transaction this one has joined; None when it has its own."""
         self.owner: str = host.owner if host else f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
         self._keys: list[MarkerKey] = host._keys if host else []
+        """Of the loads that have gone well so far, or go on."""
+        self._begun: list[MarkerKey] = host._begun if host else []
+        """Of all loads whose marker was inserted, also those that were rolled back."""
         self._staged: list[Staged] = []
         self._pid = os.getpid()
 
@@ -156,8 +159,10 @@ class Session:
             try:
                 with ambient.opened(self.database, self), self._guarded():
                     yield self.connection
-            except BaseException:
+            except BaseException as error:
                 self._roll_back(transaction)
+                if isinstance(error, CommitInsideError):
+                    self._check_torn()
                 raise
             self._refuse_inherited()
             self._commit(transaction)
@@ -181,6 +186,17 @@ class Session:
             f"{self.doing}: {tried} was tried inside the load's transaction, which commits by itself, rows and marker "
             "together; nothing was kept. Take it out (a part that may fail goes into connection.begin_nested())."
         )
+
+    def _check_torn(self) -> None:
+        """TornLoadError when a marker of this transaction was committed as `loading`: not every server prevents it."""
+        if not self._begun:
+            return
+        with self.database.reading(self.doing) as connection:
+            found = markers.read(connection, self.database, {key.update_id for key in self._begun})
+        for key in self._begun:
+            marker = found.get(key.pair)
+            if marker is not None and marker.owner == self.owner:
+                marker.check(key, self.database)
 
     def _refuse_inherited(self) -> None:
         if self.is_inherited:
@@ -232,10 +248,7 @@ class Session:
         with self.transaction() as connection:
             faultpoints.point("load.begun")
             old = self._unmark(connection, key, refusal) if forced else None
-            if not markers.insert_loading(
-                connection, self.database, key, run_id=context.attempt().run_id, owner=self.owner
-            ):
-                self._raise_for(self._marker(connection, key), key)
+            self._mark_loading(connection, key)
             faultpoints.point("load.marker")
             load = OpenLoad(self, key, old is not None, old.row_count if old is not None else None)
             self._keys.append(key)
@@ -253,6 +266,21 @@ class Session:
                     f"{self.doing}: its marker was changed or deleted in {self.database.marker_table} while it was "
                     "loading. Leave the marker table to etlctl."
                 )
+
+    def _mark_loading(self, connection: sa.Connection, key: MarkerKey) -> None:
+        try:
+            with self.database.translating(self.doing):
+                is_ours = markers.insert_loading(
+                    connection, self.database, key, run_id=context.attempt().run_id, owner=self.owner
+                )
+        except LockTimeoutError as error:
+            raise HeldError(
+                f"{self.doing}: another process is loading it and has not finished yet ({error}). Wait for it; "
+                "a later run finds it done, or loads it."
+            ) from error
+        if not is_ours:
+            self._raise_for(self._marker(connection, key), key)
+        self._begun.append(key)
 
     def _unmark(self, connection: sa.Connection, key: MarkerKey, refusal: str | None) -> Marker | None:
         marker = self._marker(connection, key)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.schema import CreateTable
 
 from etlctl.db.columns import Column, ColumnType, Kind
-from etlctl.db.words import checked_name, table_of
+from etlctl.db.words import in_quotes, table_of
 from etlctl.errors import LoadError
 from etlctl.text import shortened
 
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 def existing(connection: sa.Connection, database: Database, table: str) -> list[TableColumn] | None:
     """The columns of `table`, or None when there is no such table."""
-    checked_name(table, "a table")
-    return database.dialect.table_columns(connection, table)
+    return database.dialect.table_columns(connection, database.dialect.table_name(table))
 
 
 def create(
@@ -30,15 +29,16 @@ def create(
 ) -> None:
     """Makes the table under the lock for DDL, unless another process has made it by then."""
     dialect = database.dialect
-    dialect.lock_for_ddl(connection)
-    if existing(connection, database, table) is None:
-        made = table_of(table, columns, dialect.type_ddl, schema=dialect.target_schema, unique=unique)
-        connection.execute(CreateTable(made))
+    with dialect.lock_for_ddl(connection):
+        if existing(connection, database, table) is None:
+            name = dialect.table_name(table)
+            made = table_of(name, columns, dialect, unique=unique, **dialect.table_options(connection))
+            connection.execute(CreateTable(made))
 
 
 def drop(connection: sa.Connection, database: Database, table: str) -> None:
     """Drops the table; its indexes and rights go with it."""
-    connection.exec_driver_sql(f"DROP TABLE {_qualified(connection, database, table)}")
+    connection.exec_driver_sql(f"DROP TABLE {_in_quotes(connection, database, table)}")
 
 
 def missing_columns(found: Sequence[TableColumn], columns: Sequence[Column]) -> list[Column]:
@@ -60,19 +60,18 @@ def refuse_missing(missing: Sequence[Column], table: str, doing: str) -> None:
 
 def add_columns(connection: sa.Connection, database: Database, table: str, columns: Sequence[Column]) -> None:
     """Adds those of `columns` that are not there by now, under the lock for DDL; rows that are there get NULL."""
-    database.dialect.lock_for_ddl(connection)
+    dialect = database.dialect
     quote = connection.dialect.identifier_preparer.quote_identifier
-    target = _qualified(connection, database, table)
-    for column in missing_columns(existing(connection, database, table) or (), columns):
-        name = quote(checked_name(column.name, f"a column of {table}"))
-        words = database.dialect.type_ddl(column.type)
-        connection.exec_driver_sql(f"ALTER TABLE {target} ADD COLUMN {name} {words}")
+    target = _in_quotes(connection, database, table)
+    with dialect.lock_for_ddl(connection):
+        for column in missing_columns(existing(connection, database, table) or (), columns):
+            name, words = quote(dialect.checked_column(column.name, table)), dialect.type_ddl(column.type)
+            connection.exec_driver_sql(f"ALTER TABLE {target} ADD COLUMN {name} {words}")
 
 
-def _qualified(connection: sa.Connection, database: Database, table: str) -> str:
-    quote = connection.dialect.identifier_preparer.quote_identifier
-    names = [database.dialect.target_schema, checked_name(table, "a table")]
-    return ".".join(quote(name) for name in names if name is not None)
+def _in_quotes(connection: sa.Connection, database: Database, table: str) -> str:
+    """As text of a statement that is run without parameters; in such a one no driver reads `%`."""
+    return in_quotes(database.dialect.table_name(table), connection)
 
 
 def refuse_narrowing(found: Sequence[TableColumn], columns: Sequence[Column], table: str, doing: str) -> None:

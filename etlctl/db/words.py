@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import quoted_name
 from sqlalchemy.types import UserDefinedType
 
-from etlctl.db.columns import Column, ColumnType
+from etlctl.db.columns import Column
+from etlctl.db.dialects.base import TableName
 from etlctl.errors import LoadError
+
+if TYPE_CHECKING:
+    from etlctl.db.dialects.base import Dialect
 
 
 class TypeWords(UserDefinedType[Any]):
@@ -27,19 +31,16 @@ class TypeWords(UserDefinedType[Any]):
 
 
 def table_of(
-    name: str,
-    columns: Sequence[Column],
-    type_ddl: Callable[[ColumnType], str],
-    *,
-    schema: str | None = None,
-    unique: Sequence[str] = (),
+    name: TableName, columns: Sequence[Column], dialect: Dialect, *, unique: Sequence[str] = (), **options: Any
 ) -> sa.Table:
-    """A SQLAlchemy Table of `columns`, for CREATE TABLE; `unique` columns get a constraint together."""
-    checked_name(name, "a table")
+    """A SQLAlchemy Table of `columns`, for CREATE TABLE; `unique` columns get a constraint together.
+
+    `options` go to `sa.Table`. LoadError for a column whose name the database cannot hold.
+    """
     parts: list[Any] = [
         sa.Column(
-            quoted(checked_name(column.name, f"a column of {name}")),
-            TypeWords(type_ddl(column.type)),
+            quoted(dialect.checked_column(column.name, name.name)),
+            TypeWords(dialect.type_ddl(column.type, is_key=column.primary_key or column.name in unique)),
             nullable=column.nullable and not column.primary_key,
             primary_key=column.primary_key,
             autoincrement=False,
@@ -48,12 +49,28 @@ def table_of(
     ]
     if unique:
         parts.append(sa.UniqueConstraint(*unique))
-    return sa.Table(quoted(name), sa.MetaData(), *parts, schema=schema)
+    return sa.Table(name.name, sa.MetaData(), *parts, schema=name.schema, **options)
 
 
-def named_table(name: str, columns: Iterable[str], *, schema: str | None = None) -> sa.TableClause:
+def named_table(name: TableName, columns: Iterable[str]) -> sa.TableClause:
     """A table for statements, with columns of these names."""
-    return sa.table(quoted(name), *(sa.column(quoted(column)) for column in columns), schema=schema)
+    return sa.table(name.name, *(sa.column(quoted(column)) for column in columns), schema=name.schema)
+
+
+def table_name(name: str, schema: str | None = None) -> TableName:
+    """The two names as they are, quoted."""
+    return TableName(None if schema is None else quoted(schema), quoted(name))
+
+
+def is_same_name(first: TableName, second: TableName) -> bool:
+    """Whether both are one table, as far as names tell, for a database that passes over case."""
+    return [str(part).lower() for part in first] == [str(part).lower() for part in second]
+
+
+def in_quotes(name: TableName, connection: sa.Connection) -> str:
+    """The table's place as SQL text: `"schema"."table"`."""
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    return ".".join(quote(part) for part in name if part is not None)
 
 
 def quoted(name: str) -> quoted_name:

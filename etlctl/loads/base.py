@@ -14,7 +14,7 @@ Imports SQLAlchemy inside functions only: pipelines that are merely listed must 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from etlctl.core import context
@@ -29,8 +29,10 @@ from etlctl.suggest import did_you_mean
 from etlctl.text import shortened, snake_case
 
 if TYPE_CHECKING:
+    from sqlalchemy import FromClause
+
     from etlctl.db.connections import Database
-    from etlctl.db.dialects.base import Staged, TableColumn
+    from etlctl.db.dialects.base import Records, Staged, TableColumn
     from etlctl.db.sessions import OpenLoad, Session
 
 LINEAGE_COLUMN = "etlctl_update_id"
@@ -158,12 +160,14 @@ class TableLoad(MarkedLoad):
 
     def run(self) -> Any:
         """See MarkedLoad; the marker table is refused as a target before anything is written."""
-        markers = self.database.marker_table
-        if str(self.table).lower() == markers.lower():
+        from etlctl.db.words import is_same_name
+
+        database = self.database
+        if is_same_name(database.dialect.table_name(str(self.table)), database.marker_name):
             raise LoadError(
-                f"{self.doing}: {shortened(markers)} is the marker table of {self.database.name}, which tells what has "
-                "been loaded. Give the load another table, or "
-                f'[connections.{self.database.name}] another marker_table = "…".'
+                f"{self.doing}: {shortened(database.marker_table)} is the marker table of {database.name}, which tells "
+                "what has been loaded. Give the load another table, or "
+                f'[connections.{database.name}] another marker_table = "…".'
             )
         return super().run()
 
@@ -284,38 +288,79 @@ class TableLoad(MarkedLoad):
 
         `columns` are those of the staged rows, with the types they have in the target. Sets `load.rows`.
         """
+        from etlctl.db import rows
+
+        connection, database, mode = load.connection, load.database, self.load_mode
+        with database.translating(self.doing):
+            if isinstance(mode, modes.MergeOn):
+                keys = [column.name for column in self.mode_columns(columns)]
+                database.dialect.lock_target(connection, self.table, None)
+                load.rows = rows.merge(connection, database, self.table, staged, keys, self.doing)
+            else:
+                self._delete_old(load, staged, columns)
+                load.rows = rows.insert(connection, database, self.table, staged, self.doing)
+        self._run_checks(load, staged.table)
+
+    def store_records(self, load: OpenLoad, records: Records, columns: Sequence[Column]) -> None:
+        """As `store()`, without staging: `goes_straight()` must hold. BadRecordError of the records passes."""
+        from etlctl.db import rows
+
+        with load.database.translating(self.doing):
+            self._delete_old(load, None, columns)
+            load.rows = rows.insert_records(load.connection, load.database, self.table, records)
+        self._run_checks(load, self._own_rows(load, columns))
+
+    def goes_straight(self, load: OpenLoad, constants: Collection[Column], columns: Sequence[Column]) -> bool:
+        """Whether records may go into the target itself: its rows of this load can then be told from others.
+
+        `constants` are the columns that are alike in all records.
+        """
+        mode = self.load_mode
+        if load.database.dialect.stages_outside or isinstance(mode, modes.MergeOn):
+            return False
+        if isinstance(mode, modes.ReplaceWhere):
+            return set(self.mode_columns(columns)) <= set(constants)
+        return isinstance(mode, modes.Replace) or not self.checks
+
+    def _own_rows(self, load: OpenLoad, columns: Sequence[Column]) -> FromClause:
+        """The part of the target that this load has just replaced."""
+        from etlctl.db import rows
+
+        known = {column.name: self._known(column) for column in self.mode_columns(columns)}
+        return rows.part_of(load.database, self.table, [column.name for column in columns], known)
+
+    def _delete_old(self, load: OpenLoad, staged: Staged | None, columns: Sequence[Column]) -> None:
+        """The rows that this load replaces go, by its mode; no other load replaces them meanwhile."""
         from etlctl.db import rows, tables
 
         connection, database, mode = load.connection, load.database, self.load_mode
-        named = self.mode_columns(columns)
-        with database.translating(self.doing):
-            if isinstance(mode, modes.MergeOn):
-                keys = [column.name for column in named]
-                load.rows = rows.merge(connection, database, self.table, staged, keys, self.doing)
+        if isinstance(mode, modes.ReplaceWhere):
+            self._delete_partition(load, staged, self.mode_columns(columns))
+        elif isinstance(mode, modes.Replace):
+            database.dialect.lock_target(connection, self.table, None)
+            if mode.recreate:
+                tables.drop(connection, database, self.table)
+                tables.create(connection, database, self.table, columns)
             else:
-                if isinstance(mode, modes.Replace) and mode.recreate:
-                    tables.drop(connection, database, self.table)
-                    tables.create(connection, database, self.table, columns)
-                elif isinstance(mode, modes.Replace):
-                    rows.delete_all(connection, database, self.table)
-                elif isinstance(mode, modes.ReplaceWhere):
-                    self._delete_partition(load, staged, named)
-                elif load.is_forced:
-                    self._delete_own(load, columns)
-                load.rows = rows.insert(connection, database, self.table, staged, self.doing)
-        self._run_checks(load, staged)
+                rows.delete_all(connection, database, self.table)
+        elif load.is_forced:
+            self._delete_own(load, columns)
 
-    def _delete_partition(self, load: OpenLoad, staged: Staged, partition: Sequence[Column]) -> None:
+    def _delete_partition(self, load: OpenLoad, staged: Staged | None, partition: Sequence[Column]) -> None:
         """By the values that are known before the rows are; by the rows' own where one is not."""
         from etlctl.db import rows
 
+        connection, database = load.connection, load.database
         known = {column.name: self._known(column) for column in partition}
-        if _UNKNOWN in known.values():
-            rows.delete_partitions_of(load.connection, load.database, self.table, staged, list(known))
+        if staged is not None and _UNKNOWN in known.values():
+            database.dialect.lock_target(connection, self.table, None)
+            rows.delete_partitions_of(connection, database, self.table, staged, list(known))
             return
-        hidden = {name for name in known if self._is_private(self.values.get(name, name))}
-        rows.check_partition(load.connection, staged, known, self.doing, hidden=hidden)
-        rows.delete_where(load.connection, load.database, self.table, known)
+        database.dialect.lock_target(connection, self.table, repr(sorted(known.items())))
+        if staged is not None:
+            hidden = {name for name in known if self._is_private(self.values.get(name, name))}
+            rows.check_partition(connection, staged, known, self.doing, hidden=hidden)
+        rows.delete_where(connection, database, self.table, known)
 
     def _known(self, column: Column) -> Any:
         """The value of `values`, or of the parameter of that name, for a partition's column."""
@@ -342,22 +387,21 @@ class TableLoad(MarkedLoad):
                 "tell whether they are there still. Delete them and the marker by hand."
             )
 
-    def _run_checks(self, load: OpenLoad, staged: Staged) -> None:
+    def _run_checks(self, load: OpenLoad, own_rows: FromClause) -> None:
         if not self.checks:
             return
-        from etlctl.db.words import quoted
         from etlctl.loads.checks import run_checks
         from etlctl.loads.parameters import query_values
 
         run_checks(
             load.connection,
             self.checks,
-            table=quoted(self.table),
-            load_rows=staged.table,
+            table=self.table,
+            load_rows=own_rows,
             params=query_values(self),
             label=self.doing,
             adapt=load.database.dialect.bound,
-            schema=load.database.dialect.target_schema,
+            place=load.database.dialect.table_name,
         )
 
     def _value_of(self, column: str, source: Any) -> Any:

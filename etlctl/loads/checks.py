@@ -22,6 +22,8 @@ from etlctl.text import printable, shortened
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from etlctl.db.dialects.base import TableName
+
 Severity = Literal["error", "warn"]
 Scope = Literal["load", "table"]
 
@@ -41,8 +43,8 @@ class CheckedRows:
     params: Mapping[str, Any]
     adapt: Callable[[Any], Any]
     """A Python value in the form in which the database compares it."""
-    schema: str | None = None
-    """Where the database has the targets; None leaves it to the connection."""
+    place: Callable[[str], TableName]
+    """Where a table is, by its name in a task."""
 
     def column(self, name: str) -> sa.ColumnElement[Any]:
         """The rows' column, by its name without case; LoadError when there is none."""
@@ -176,13 +178,10 @@ class Relationship(Check):
     def failure(self, checked: CheckedRows) -> str | None:
         import sqlalchemy as sa
 
-        from etlctl.db.words import quoted
+        from etlctl.db.words import named_table
 
-        name, _, other = self.to.rpartition(".")
-        said, _, table = name.rpartition(".")
-        schema = said or checked.schema
-        named = sa.table(quoted(table), sa.column(quoted(other)), schema=quoted(schema) if schema else None)
-        parent = named.alias("etlctl_parent")
+        table, _, other = self.to.rpartition(".")
+        parent = named_table(checked.place(table), [other]).alias("etlctl_parent")
         column = checked.column(self.column)
         # and not a correlated EXISTS: without an index on the parent that reads all of it for each row
         keys = sa.select(parent.c[other]).where(parent.c[other].is_not(None))
@@ -269,18 +268,17 @@ def run_checks(
     params: Mapping[str, Any],
     label: str,
     adapt: Callable[[Any], Any] = lambda value: value,
-    schema: str | None = None,
+    place: Callable[[str], TableName],
 ) -> None:
     """Runs every check on its rows; CheckFailedError tells all that do not hold, a warning goes to the attempt's notes.
 
     `load_rows` are the rows of this load, with the table's column names; `label` says whose checks they are;
-    `schema` is where the table is. Runs inside the caller's transaction and changes nothing.
+    `place` and `adapt` are the dialect's `table_name` and `bound`. Runs inside the caller's transaction and changes
+    nothing.
     """
-    import sqlalchemy as sa
+    from etlctl.db.words import named_table
 
-    from etlctl.db.words import quoted
-
-    whole = sa.table(table, *(sa.column(quoted(column.name)) for column in load_rows.c), schema=schema)
+    whole = named_table(place(table), (column.name for column in load_rows.c))
     failed = []
     for check in checks:
         if not isinstance(check, Check):
@@ -290,7 +288,7 @@ def run_checks(
             )
         rows = load_rows if check.scope == "load" else whole
         try:
-            failure = check.failure(CheckedRows(connection, table, rows, params, adapt, schema))
+            failure = check.failure(CheckedRows(connection, table, rows, params, adapt, place))
         except LoadError as error:
             raise LoadError(f"{label}: check {printable(str(check))}: {error}") from error
         if failure is None:

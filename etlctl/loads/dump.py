@@ -136,7 +136,7 @@ class DumpTable(Task):
                 raise QueryError(f"{place_of(self)}: {self._doing}: there is no table {shortened(self.table)}.{near}")
             types = {column.name: column.type for column in there}
             names = self._columns_among(list(types))
-            table = named_table(self.table, names, schema=self.database.dialect.target_schema)
+            table = named_table(self.database.dialect.table_name(self.table), names)
             statement = sa.select(table)
             with closing(_streaming(connection).execute(statement)) as result:
                 yield names, [types[name] for name in names], result.partitions(_BATCH)

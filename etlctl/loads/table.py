@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -67,6 +68,8 @@ class LoadTable(TableLoad):
         by_name = {column.name: column for column in columns}
         carried = tuple(by_name[column.name] for column in order if by_name[column.name] not in given)
         source = self._input(carried, constants)
+        if not self.database.dialect.stages_outside:
+            return None, columns, source
         staged = self._stage(session, columns, source)
         if isinstance(self.load_mode, modes.MergeOn):
             from etlctl.db.rows import check_merge_input
@@ -76,25 +79,24 @@ class LoadTable(TableLoad):
         return staged, columns, source
 
     def load(self, load: OpenLoad) -> None:
-        """The staged rows into the table."""
+        """The rows into the table, which are staged, or go there straight."""
         staged, columns, source = load.prepared
         if source.check_unchanged is not None:
             load.before_commit.append(source.check_unchanged)
         if source.described is not None:
             load.inputs.append(source.described)
-        self.store(load, staged, columns)
+        if staged is None and self.goes_straight(load, source.records.constants or (), columns):
+            with _placing(source):
+                self.store_records(load, source.records, columns)
+        else:
+            self.store(load, staged or self._stage(load.session, columns, source), columns)
         note = source.note()
         if note is not None:
             context.attempt().notes.append(note)
 
     def _stage(self, session: Session, columns: Sequence[Column], source: _Input) -> Staged:
-        from etlctl.db.dialects.base import BadRecordError
-
-        try:
+        with _placing(source):
             return session.stage_records("rows", columns, source.records)
-        except BadRecordError as bad:
-            column = bad.error.column.name if bad.error.column is not None else None
-            raise BadDataError(f"{source.place(bad.number, column)}: {bad.error}") from bad
 
     # -- where the rows come from
 
@@ -145,6 +147,18 @@ class LoadTable(TableLoad):
             f"{type(self).__name__} has no rows(), so it loads the file of its requirement; that must be one local "
             f"file, and it is: {found}. Give it rows() to read anything else."
         )
+
+
+@contextmanager
+def _placing(source: _Input) -> Iterator[None]:
+    """BadDataError, with its place, for a record that cannot be loaded."""
+    from etlctl.db.dialects.base import BadRecordError
+
+    try:
+        yield
+    except BadRecordError as bad:
+        column = bad.error.column.name if bad.error.column is not None else None
+        raise BadDataError(f"{source.place(bad.number, column)}: {bad.error}") from bad
 
 
 class _Placed:

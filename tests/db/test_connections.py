@@ -117,6 +117,6 @@ def test_databases_of_one_file_are_the_same(tmp_path: Path, one: str, other: str
     (tmp_path / "a.db").touch()
     (tmp_path / "link.db").symlink_to("a.db")
 
-    first, second = (Database("w", url.format(tmp_path)) for url in (one, other))
+    first, second = (Database(ConnectionSettings("w", Secret(url.format(tmp_path)))) for url in (one, other))
 
     assert first.is_same_as(second) is expected and second.is_same_as(first) is expected

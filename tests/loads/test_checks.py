@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from etlctl.core.context import Attempt, attempting
 from etlctl.db.dialects.sqlite_values import bound
+from etlctl.db.words import table_name
 from etlctl.errors import CheckFailedError, LoadError, QueryError
 from etlctl.loads.checks import (
     Check,
@@ -54,7 +55,14 @@ def run(connection: sa.Connection, rows: Sequence[Any], *checks: Any, params: di
     _insert(connection, "flights", rows)
     staged = sa.table("staged", *map(sa.column, COLUMNS))
     run_checks(
-        connection, checks, table="flights", load_rows=staged, params=params or {}, label="flights on wh", adapt=bound
+        connection,
+        checks,
+        table="flights",
+        load_rows=staged,
+        params=params or {},
+        label="flights on wh",
+        adapt=bound,
+        place=table_name,
     )
 
 

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
-
-from etlctl.errors import SettingsError
 
 if TYPE_CHECKING:
     from etlctl.db.dialects.base import Dialect
 
-SUPPORTED = ("sqlite",)
-"""First words of the URLs that a connection may have."""
-
 
 def dialect_for(url: str, shown: str) -> Dialect:
-    """The Dialect that speaks to `url`; `shown` begins the error and tells where it was given. Raises SettingsError."""
-    word = url.partition(":")[0].partition("+")[0]
-    if word == "sqlite":
-        from etlctl.db.dialects.sqlite import SQLiteDialect  # SQLAlchemy comes with it, and --help does without
+    """The Dialect that speaks to `url`; `shown` begins the error and tells where it was given. Raises SettingsError.
 
-        return SQLiteDialect()
-    raise SettingsError(
-        f"{shown}: this version loads into SQLite, whose URLs begin with sqlite:///. Name such a connection."
-    )
+    The modules bring SQLAlchemy, which `--help` does without.
+    """
+    scheme = url.partition("://")[0]
+    match re.split(r"[+]", scheme, maxsplit=1)[0]:
+        case "sqlite":
+            from etlctl.db.dialects.sqlite import SQLiteDialect
+
+            return SQLiteDialect()
+        case "postgresql":
+            from etlctl.db.dialects.postgresql import PostgreSQLDialect
+
+            return PostgreSQLDialect(scheme, shown)
+        case "mysql" | "mariadb":
+            from etlctl.db.dialects.mysql import MySQLDialect
+
+            return MySQLDialect(scheme, shown)
+    from etlctl.db.dialects.generic import GenericDialect
+
+    return GenericDialect(scheme, shown)

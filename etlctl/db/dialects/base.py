@@ -126,6 +126,8 @@ class Dialect(Protocol):
     """`sqlite`, `postgresql`, `mysql`, `redshift`."""
     ids_per_query: int
     """How many update_ids one question may hold."""
+    longest_id: int | None
+    """Characters of an update_id or target_table in the marker table; None where no length need be said."""
     stages_outside: bool
     """Whether `stage_records` is called before the load's transaction, because that locks the whole database (SQLite);
     else inside it, and rows may go straight into the target by `insert_records`."""
@@ -229,6 +231,13 @@ class Dialect(Protocol):
 
     # -- tables
 
+    def lock_target(self, connection: sa.Connection, table: str, part: str | None) -> None:
+        """Inside the load's transaction: waits until no other load of ours replaces the same part of the table.
+
+        `part` None means all of it. Held until the transaction ends. Without it two loads that replace the same rows
+        would each find none to delete, and both insert theirs.
+        """
+
     def lock_for_ddl(self, connection: sa.Connection) -> AbstractContextManager[None]:
         """A block, inside a write transaction, in which no other process of ours is making or changing tables.
 
@@ -240,7 +249,7 @@ class Dialect(Protocol):
     def unique_keys(self, connection: sa.Connection, name: TableName) -> list[frozenset[str]]:
         """Sets of columns that the database itself keeps unique in a table, names in lower case."""
 
-    def table_options(self) -> Mapping[str, Any]:
+    def table_options(self, connection: sa.Connection) -> Mapping[str, Any]:
         """Keyword arguments of `sa.Table` for tables of ours and targets (MySQL: engine, character set, collation)."""
 
     def type_ddl(self, column_type: ColumnType, *, is_key: bool = False) -> str:
@@ -272,5 +281,5 @@ class Dialect(Protocol):
 
         `doing` begins the sentence ("LoadFlights(2013-01-02): table flights on warehouse"). TransientError for what
         may go well when the whole transaction is tried again: a lost connection, a deadlock, a serialization failure,
-        a lock that was waited for too long, a server that is starting or has no connection free.
+        a server that is starting or has no connection free; LockTimeoutError for a lock that was waited for too long.
         """

@@ -14,9 +14,10 @@ written and converted there before the write lock is taken, and then copied by o
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +37,12 @@ from etlctl.db.dialects import (
     sqlite_values,
     sqlite_waiting,
 )
-from etlctl.db.dialects.base import AUTOCOMMIT, WRITE, Records, Staged, TableColumn
+from etlctl.db.dialects.base import AUTOCOMMIT, WRITE, Options, Records, Staged, TableColumn, TableName
 from etlctl.db.dialects.sqlite_staging import STAGING
-from etlctl.db.words import named_table, table_of
+from etlctl.db.words import checked_name, in_quotes, named_table, table_name, table_of
 from etlctl.errors import EtlctlError, UnavailableError
 from etlctl.settings.urls import sqlite_file
 
-BUSY_TIMEOUT_S = 60
-"""How long a connection waits for a lock; `?timeout=` in the URL overrides."""
 _OLDEST = (3, 35)  # UPDATE … FROM came with 3.33, the maths of conversions with 3.35
 
 
@@ -52,11 +51,14 @@ class SQLiteDialect:
 
     name = "sqlite"
     ids_per_query = 10_000  # 32,766 parameters are allowed since 3.32
-    target_schema: str | None = sqlite_catalog.TARGETS
+    longest_id: int | None = 255  # said for those who read the schema; SQLite itself keeps any
+    stages_outside = True
+    has_transactional_ddl = True
+    refuses_commit = False  # the authorizer does
 
     # -- opening
 
-    def make_engine(self, url: str) -> sa.Engine:
+    def make_engine(self, url: str, options: Options) -> sa.Engine:
         """A file gets a connection per use and none kept: a kept one would hold a file that was deleted or replaced."""
         if sqlite3.sqlite_version_info < _OLDEST:
             raise UnavailableError(
@@ -72,7 +74,7 @@ class SQLiteDialect:
             # no statement is kept prepared: the guard is asked when one is prepared, and one that is run again after
             # SQLite itself has ended the transaction would commit by itself; executemany() is one statement anyway
             connect_args={"check_same_thread": False, "cached_statements": 0}
-            | ({} if "timeout" in parsed.query else {"timeout": BUSY_TIMEOUT_S}),
+            | ({} if "timeout" in parsed.query else {"timeout": options.lock_timeout_s}),
         )
 
         @event.listens_for(engine, "connect")
@@ -88,6 +90,14 @@ class SQLiteDialect:
 
         sqlite_guard.listen(engine)
         return engine
+
+    def table_name(self, table: str) -> TableName:
+        """A dot is part of the name: SQLite has no schemas."""
+        return table_name(checked_name(table, "a table"), sqlite_catalog.TARGETS)
+
+    def checked_column(self, name: str, table: str) -> str:
+        """See `Dialect.checked_column`."""
+        return checked_name(name, f"a column of {table}")
 
     def is_absent(self, url: str) -> bool:
         """Whether the file does not exist; a database in memory always does."""
@@ -179,15 +189,28 @@ class SQLiteDialect:
         """`SELECT *` where the columns are the target's own, which SQLite then copies page by page (its transfer
         optimization, sqlite3/src/insert.c) if nothing about the two tables differs."""
         quote = connection.dialect.identifier_preparer.quote_identifier
-        target = [column.name.lower() for column in sqlite_catalog.table_columns(connection, table) or ()]
+        name = self.table_name(table)
+        target = [column.name.lower() for column in sqlite_catalog.table_columns(connection, name) or ()]
         source = f"{STAGING}.{quote(staged.table.name)}"
-        into = f"{sqlite_catalog.TARGETS}.{quote(table)}"
+        into = in_quotes(name, connection)
         names = ", ".join(map(quote, staged.columns))
         if target == [name.lower() for name in staged.columns]:
             statement = f"INSERT INTO {into} SELECT * FROM {source}"  # noqa: S608  names are quoted
         else:
             statement = f"INSERT INTO {into} ({names}) SELECT {names} FROM {source}"  # noqa: S608  as above
         return connection.exec_driver_sql(statement).rowcount
+
+    def insert_records(self, connection: sa.Connection, table: str, records: Records) -> int:
+        """By way of a staging table, whose conversions they need."""
+        columns = [*records.columns, *(records.constants or {})]
+        staged = self.stage_records(connection, f"records_{secrets.token_hex(4)}", columns, records)
+        wrote = self.insert_staged(connection, table, staged)
+        self.drop_staged(connection, staged)
+        return wrote
+
+    def ids_among(self, column: sa.ColumnElement[str], ids: Sequence[str]) -> sa.ColumnElement[bool]:
+        """See `Dialect.ids_among`."""
+        return column.in_(ids)
 
     def insert_marker(self, connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> bool:
         """See `Dialect.insert_marker`."""
@@ -199,18 +222,26 @@ class SQLiteDialect:
 
     # -- tables
 
-    def lock_for_ddl(self, connection: sa.Connection) -> None:
+    def lock_target(self, connection: sa.Connection, table: str, part: str | None) -> None:
+        """Nothing: see `lock_for_ddl`."""
+
+    def lock_for_ddl(self, connection: sa.Connection) -> AbstractContextManager[None]:
         """Nothing: BEGIN IMMEDIATE has the whole database already."""
+        return nullcontext()
 
-    def table_columns(self, connection: sa.Connection, table: str) -> list[TableColumn] | None:
+    def table_columns(self, connection: sa.Connection, name: TableName) -> list[TableColumn] | None:
         """See `Dialect.table_columns`."""
-        return sqlite_catalog.table_columns(connection, table)
+        return sqlite_catalog.table_columns(connection, name)
 
-    def unique_keys(self, connection: sa.Connection, table: str) -> list[frozenset[str]]:
+    def unique_keys(self, connection: sa.Connection, name: TableName) -> list[frozenset[str]]:
         """See `Dialect.unique_keys`."""
-        return sqlite_catalog.unique_keys(connection, table)
+        return sqlite_catalog.unique_keys(connection, name)
 
-    def type_ddl(self, column_type: ColumnType) -> str:
+    def table_options(self, connection: sa.Connection) -> Mapping[str, Any]:
+        """See `Dialect.table_options`."""
+        return {}
+
+    def type_ddl(self, column_type: ColumnType, *, is_key: bool = False) -> str:
         """See `Dialect.type_ddl`."""
         return sqlite_values.ddl(column_type)
 
@@ -222,6 +253,10 @@ class SQLiteDialect:
         """See `Dialect.bound`."""
         return sqlite_values.bound(value)
 
+    def create_markers(self, connection: sa.Connection, table: sa.Table) -> None:
+        """See `Dialect.create_markers`."""
+        table.create(connection)
+
     def adopt_markers(self, connection: sa.Connection, table: sa.Table) -> None:
         """See `Dialect.adopt_markers`."""
         sqlite_catalog.adopt_markers(connection, table)
@@ -231,7 +266,7 @@ class SQLiteDialect:
         return sqlite_errors.translated(error, doing=doing, shown_url=shown_url)
 
     def _create_table_sql(self, name: str, columns: Sequence[Column], schema: str) -> str:
-        table = table_of(name, columns, self.type_ddl, schema=schema)
+        table = table_of(table_name(name, schema), columns, self)
         return str(CreateTable(table).compile(dialect=sqlite_dialect()))
 
 
@@ -244,4 +279,4 @@ def _real(path: Path) -> tuple[int, int] | Path:
 
 
 def _staging_table(name: str, columns: Sequence[Column]) -> sa.TableClause:
-    return named_table(name, (column.name for column in columns), schema=STAGING)
+    return named_table(table_name(name, STAGING), (column.name for column in columns))

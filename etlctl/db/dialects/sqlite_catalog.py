@@ -12,7 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from etlctl.db.columns import Column, ColumnType, Kind, parse_type
-from etlctl.db.dialects.base import TableColumn
+from etlctl.db.dialects.base import TableColumn, TableName
+from etlctl.db.words import table_name
 
 TARGETS = "main"
 """The database of targets and markers, among those of a connection."""
@@ -21,19 +22,19 @@ _OLD_ROWS = "etlctl_old_markers"
 _PROBE = "etlctl_probe"
 
 
-def table_columns(connection: sa.Connection, table: str, schema: str = TARGETS) -> list[TableColumn] | None:
+def table_columns(connection: sa.Connection, name: TableName) -> list[TableColumn] | None:
     """Columns in the table's order, or None when there is no such table."""
     rows = connection.exec_driver_sql(
-        'SELECT name, type, "notnull", pk FROM pragma_table_info(?, ?) ORDER BY cid', (table, schema)
+        'SELECT name, type, "notnull", pk FROM pragma_table_info(?, ?) ORDER BY cid', (str(name.name), str(name.schema))
     ).all()
     return [
         TableColumn(name, _parsed(words), words, not (not_null or pk)) for name, words, not_null, pk in rows
     ] or None
 
 
-def unique_keys(connection: sa.Connection, table: str) -> list[frozenset[str]]:
+def unique_keys(connection: sa.Connection, name: TableName) -> list[frozenset[str]]:
     """The primary key and the columns of each whole unique index, names in lower case."""
-    found = []
+    found, table = [], str(name.name)
     primary = connection.exec_driver_sql("SELECT name FROM pragma_table_info(?, 'main') WHERE pk > 0", (table,)).all()
     if primary:
         found.append(frozenset(name.lower() for (name,) in primary))
@@ -64,7 +65,7 @@ def declared_columns(connection: sa.Connection, without_parameters: str) -> list
     """
     connection.exec_driver_sql(f"CREATE TEMP VIEW {_PROBE} AS\n{without_parameters}")
     try:
-        return table_columns(connection, _PROBE, "temp") or []
+        return table_columns(connection, table_name(_PROBE, "temp")) or []
     finally:
         connection.exec_driver_sql(f"DROP VIEW temp.{_PROBE}")
 
@@ -73,7 +74,7 @@ def adopt_markers(connection: sa.Connection, table: sa.Table) -> None:
     """Makes `table` anew with the rows of the one that is there, its further columns, indexes and triggers."""
     quote = connection.dialect.identifier_preparer.quote_identifier
     name = quote(table.name)
-    old = table_columns(connection, table.name) or []
+    old = table_columns(connection, table_name(table.name, TARGETS)) or []
     ours = {column.name.lower() for column in table.columns}
     surplus = [column for column in old if column.name.lower() not in ours]
     kept = [column.name for column in old]
