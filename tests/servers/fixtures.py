@@ -37,7 +37,7 @@ def mariadb_server() -> Iterator[Mysql]:
     if url := os.environ.get(MYSQL_URL):
         yield Mysql(url)
         return
-    _need_mariadb()
+    need_mariadb()
     with mariadb() as server:
         yield server
 
@@ -56,7 +56,7 @@ def crashing_mariadb() -> Iterator[MariadbServer]:
     """A durable MariaDB for the tests of one file, which may stop, crash and start it."""
     if os.environ.get(MYSQL_URL):
         pytest.skip(f"crashes a server: not the one of {MYSQL_URL}")
-    _need_mariadb()
+    need_mariadb()
     with mariadb(durable=True) as server:
         yield server
 
@@ -88,7 +88,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(names[request.param]))
 
 
-def _need_mariadb() -> None:
+def need_mariadb() -> None:
     if not (reason := missing()):
         return
     if os.environ.get(REQUIRE_MYSQL):

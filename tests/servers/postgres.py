@@ -21,7 +21,7 @@ from sqlalchemy import make_url
 
 from servers.process import LOOPBACK, ServerError, ServerProcess
 
-FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off")
+FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off", "max_wal_size=128MB")
 DURABLE = ("fsync=on", "synchronous_commit=on", "full_page_writes=on")
 ALWAYS = ("shared_buffers=32MB", "max_connections=100", "timezone=UTC", "log_line_prefix=%m [%p] ")
 
@@ -71,8 +71,8 @@ class PostgresServer(ServerProcess, Postgres):
     }
 
     def __init__(self, *, durable: bool = False, settings: Sequence[str] = ()) -> None:
-        super().__init__(durable=durable, settings=settings)
         self.bindir = _bindir()
+        super().__init__(durable=durable, settings=settings)
 
     @property
     def socket_dir(self) -> Path:
