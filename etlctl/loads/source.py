@@ -64,8 +64,8 @@ class SourceFile:
         """Records handed out: exact when the file has been read, in steps of some records until then."""
         self._wanted = tuple(wanted)
         self._has_header = header
-        self._delimiter = _delimiter_of(self.path) if delimiter is None else delimiter
-        if len(self._delimiter) != 1 or self._delimiter in '"\r\n\0':
+        self.delimiter = _delimiter_of(self.path) if delimiter is None else delimiter
+        if len(self.delimiter) != 1 or self.delimiter in '"\r\n\0':
             raise LoadError(f"{self.shown}: the delimiter {delimiter!r} must be one character, no quote, no line end")
         self._progress = progress
         self._names: tuple[str, ...] = ()
@@ -84,13 +84,36 @@ class SourceFile:
         """Where the record handed out last is, for a message: `flights.csv.gz: line 17, column dep_delay`."""
         return _place(self.shown, self.line, column)
 
-    def note(self) -> str | None:
+    def note(self, rows: int) -> str | None:
         """A sentence about a file that was read and held no records, else None."""
-        if self.rows:
+        if rows:
             return None
         if self._has_header and self._names:
             return f"{self.shown} holds a header alone: 0 rows"
         return f"{self.shown} is empty: 0 rows"
+
+    def header_names(self) -> Sequence[str]:
+        """The file's columns in its order; those wanted where it has no header. BadDataError as for iterating."""
+        if not self._has_header:
+            return self._wanted
+        for _ in self._batches():
+            break
+        return self._names
+
+    @contextmanager
+    def opened_bytes(self) -> Iterator[BinaryIO]:
+        """The file's bytes, unpacked, from the first on, for who reads its records in another way.
+
+        BadDataError for a file that cannot be opened; what is wrong inside comes as the unpacker's own error.
+        """
+        with self._opened() as raw:
+            self._remember(raw)
+            yield _unpacked(raw, self.path)
+
+    def _remember(self, raw: BinaryIO) -> None:
+        """What is read from now on must be the same file each time it is opened."""
+        self._identity = self._identity or _identity(os.fstat(raw.fileno()))
+        self.check_unchanged()
 
     def check_unchanged(self) -> None:
         """BadDataError when the file is no longer the one that was read: replaced, or of another size or time."""
@@ -110,11 +133,11 @@ class SourceFile:
         """Some records at a time, so that what is done for each of a million is done outside of Python."""
         csv.field_size_limit(max(csv.field_size_limit(), LARGEST_FIELD))  # one for the process: only ever raised
         with self._opened() as raw:
-            self._identity = _identity(os.fstat(raw.fileno()))
+            self._remember(raw)
             reader: Reader | None = None
             try:
                 lines = _Lines(_CheckedBytes(_unpacked(raw, self.path)))
-                reader = csv.reader(lines.all(), delimiter=self._delimiter, strict=True)
+                reader = csv.reader(lines.all(), delimiter=self.delimiter, strict=True)
                 yield from self._picked(reader, lines)
             except (UnicodeDecodeError, _NulFoundError, csv.Error, EOFError, zlib.error, OSError) as error:
                 raise self._explained(error, reader.line_num if reader is not None else 0) from error
@@ -127,7 +150,7 @@ class SourceFile:
         if self._has_header:
             self._check_header()
         lines.kept.clear()
-        rules = QuoteRules(self._delimiter)
+        rules = QuoteRules(self.delimiter)
         width = len(self._names)
         pick = _picker([self._names.index(name) for name in self._wanted], width)
         reported = 0
@@ -207,7 +230,7 @@ class SourceFile:
         if isinstance(error, csv.Error):
             with self._opened() as raw:
                 lines = iter(_as_text(_unpacked(raw, self.path), errors="surrogateescape"))
-                fault = QuoteRules(self._delimiter).first_fault(lines)
+                fault = QuoteRules(self.delimiter).first_fault(lines)
             if fault is not None:
                 return BadDataError(f"{self._fault_place(fault)}: {fault.what}")
             return BadDataError(f"{_place(self.shown, last_line)}: {error}")
@@ -217,7 +240,7 @@ class SourceFile:
     def _place_of(self, find: Callable[[str], re.Match[str] | None]) -> str:
         with self._opened() as raw:
             text = _as_text(_unpacked(raw, self.path), errors="surrogateescape")
-            reader = csv.reader(text, delimiter=self._delimiter)
+            reader = csv.reader(text, delimiter=self.delimiter)
             found = field_place(reader, find)
         return self.shown if found is None else self._fault_place(found)
 
@@ -227,7 +250,7 @@ class SourceFile:
         if self._has_header:
             with self._opened() as raw:
                 reader = csv.reader(
-                    _as_text(_unpacked(raw, self.path), errors="surrogateescape"), delimiter=self._delimiter
+                    _as_text(_unpacked(raw, self.path), errors="surrogateescape"), delimiter=self.delimiter
                 )
                 names = next(reader, [])
                 names = names if reader.line_num < fault.line else []

@@ -37,7 +37,8 @@ class _Input:
     """Where the record of this number (from 0) is, and its column."""
     check_unchanged: Callable[[], object] | None = None
     described: Mapping[str, Any] | None = None
-    note: Callable[[], str | None] = lambda: None
+    note: Callable[[int], str | None] = lambda _: None
+    """Something worth saying about so many rows."""
 
 
 class LoadTable(TableLoad):
@@ -90,7 +91,7 @@ class LoadTable(TableLoad):
                 self.store_records(load, source.records, columns)
         else:
             self.store(load, staged or self._stage(load.session, columns, source), columns)
-        note = source.note()
+        note = source.note(load.rows or 0)
         if note is not None:
             context.attempt().notes.append(note)
 
@@ -113,7 +114,7 @@ class LoadTable(TableLoad):
         return _Input(Records(carried, _Placed(reader), None, constants, _progress), _row_place)
 
     def _from_file(self, carried: Sequence[Column], constants: Mapping[Column, Any]) -> _Input:
-        from etlctl.db.dialects.base import Records
+        from etlctl.db.dialects.base import DelimitedFile, Records
         from etlctl.loads.source import SourceFile
 
         path, shown = self._file()
@@ -129,7 +130,8 @@ class LoadTable(TableLoad):
             return again.place(column)
 
         source = opened()
-        records = Records(carried, source, self._null_words(), constants, _progress)
+        file = DelimitedFile(source.opened_bytes, source.delimiter, self.header, source.header_names())
+        records = Records(carried, source, self._null_words(), constants, _progress, file)
         return _Input(records, place, source.check_unchanged, _described(path, shown), source.note)
 
     def _null_words(self) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def test_source_hands_out_wanted_columns_in_wanted_order(write: Write) -> None:
 
     assert list(source) == [("3", "1"), ("6", "4")]
     assert source.rows == 2
-    assert source.note() is None
+    assert source.note(source.rows) is None
 
 
 def test_source_hands_out_a_single_column_as_tuples(write: Write) -> None:
@@ -197,7 +197,7 @@ def test_source_says_that_a_file_holds_nothing(write: Write, content: str, heade
     source = SourceFile(write(content), wanted=["a", "b"], header=header, shown="f.csv")
 
     assert list(source) == []
-    assert source.note() == note
+    assert source.note(source.rows) == note
 
 
 BARE = 'a quote inside a field without quotes; write "5"" pipe" and not 5" pipe'
