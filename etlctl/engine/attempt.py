@@ -4,7 +4,8 @@
       requires()          once more; its answer holds for the whole attempt, input() included
       <- requirements     the runner goes on when all of them have ended well
       complete()          of direct requirements that have their own
-      run()               <- tasks it yields; resumed with their outputs
+      run()               again when a database broke off its transaction (engine/retry.py)
+                          <- tasks it yields; resumed with their outputs
       outputs             every declared one must be there
 
 A generator, so that a run() that waits for tasks it yielded can be set aside and resumed where it stopped.
@@ -28,6 +29,7 @@ from etlctl.core.task import (
     outputs_of,
     tasks_in,
 )
+from etlctl.engine.retry import patiently
 from etlctl.errors import LoadError, MissingOutputError, TaskError, UnfulfilledError
 
 Steps = Generator[list[Task], None, None]
@@ -44,7 +46,7 @@ def steps(task: Task, attempt: Attempt) -> Steps:
     try:
         yield required
         _check_fulfilled(task, required)
-        running = task.run()
+        running = patiently(task.run, attempt)
         if inspect.isgenerator(running):
             yield from _driven(task, running, attempt)
         elif inspect.iscoroutine(running) or inspect.isasyncgen(running):
