@@ -35,7 +35,9 @@ A message says what failed, where, and how to mend it; never a secret. Exit code
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -139,6 +141,11 @@ class BadDataError(TaskError):
 
 class CheckFailedError(TaskError):
     """A check on the loaded rows did not hold; nothing was committed."""
+
+    def __init__(self, message: str = "", findings: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.findings = tuple(findings)
+        """One `loads.checks.Finding` for each check that failed: what it says, and its sample as data."""
 
 
 class QueryError(TaskError):

@@ -2,16 +2,18 @@
 
     run_checks(connection, checks, …)
       check.failure(rows)      None, or what is wrong with a sample of it
-      CheckFailedError         of all checks of severity error; a warning becomes a note of the attempt
+      CheckFailedError         all that failed, with their Findings; a check of severity warn becomes a note
 
-A check of one's own is a subclass of Check with `failure()`. SQLAlchemy is imported inside functions only.
+A check of one's own is a subclass of Check with `failure()`, which may return a text instead of a Finding. SQLAlchemy
+is imported inside functions only.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 from etlctl.core import context
@@ -28,7 +30,27 @@ Severity = Literal["error", "warn"]
 Scope = Literal["load", "table"]
 
 _SHOWN = 5
-"""Examples in a message."""
+"""Examples in a message, and in a sample."""
+
+Plain = str | int | float | bool | None
+"""What a sample holds of a value: itself where JSON has it, else its text, shortened."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found wrong, in words and as data for whoever keeps it."""
+
+    text: str
+    """`2 duplicate keys: UA ×2, AA ×2`."""
+    columns: tuple[str, ...] = ()
+    """Of the sample: columns of the rows, and `count` behind them where each of the sample stands for several rows."""
+    sample: tuple[tuple[Plain, ...], ...] = ()
+    """At most five rows, keys or values that do not hold."""
+    check: str = ""
+    """`unique(carrier)`; filled in by `run_checks`."""
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -75,7 +97,7 @@ class Check(ABC):
             raise LoadError(f'check {self}: scope is "load" or "table", not {shortened(repr(self.scope))}.')
 
     @abstractmethod
-    def failure(self, checked: CheckedRows) -> str | None:
+    def failure(self, checked: CheckedRows) -> Finding | str | None:
         """None when it holds, else what is wrong, with a few examples."""
 
 
@@ -88,7 +110,7 @@ class NotNull(Check):
     def __str__(self) -> str:
         return _called("not_null", self.columns)
 
-    def failure(self, checked: CheckedRows) -> str | None:
+    def failure(self, checked: CheckedRows) -> Finding | None:
         import sqlalchemy as sa
 
         columns = [checked.column(name) for name in self.columns]
@@ -101,9 +123,9 @@ class NotNull(Check):
             for name, count in zip(self.columns, missing, strict=True)
             if count
         ]
-        sample = sa.select(checked.rows).where(sa.or_(*(column.is_(None) for column in columns))).limit(2)
-        rows = [_row(row._mapping) for row in checked.connection.execute(sample)]
-        return f"{', '.join(told)}: {'; '.join(rows)}"
+        sample = sa.select(checked.rows).where(sa.or_(*(column.is_(None) for column in columns))).limit(_SHOWN)
+        rows = checked.connection.execute(sample).all()
+        return _finding_of_rows(", ".join(told), rows)
 
 
 @dataclass(frozen=True)
@@ -115,7 +137,7 @@ class Unique(Check):
     def __str__(self) -> str:
         return _called("unique", self.columns)
 
-    def failure(self, checked: CheckedRows) -> str | None:
+    def failure(self, checked: CheckedRows) -> Finding | None:
         import sqlalchemy as sa
 
         columns = [checked.column(name) for name in self.columns]
@@ -126,7 +148,9 @@ class Unique(Check):
         if not found:
             return None
         total = checked.connection.execute(sa.select(sa.func.count()).select_from(doubled.subquery())).scalar_one()
-        return f"{_plural(total, 'duplicate key')}: {_counted(found, total)}"
+        return Finding(
+            f"{_plural(total, 'duplicate key')}: {_counted(found, total)}", (*self.columns, "count"), _plain(found)
+        )
 
 
 @dataclass(frozen=True)
@@ -140,13 +164,13 @@ class RowCount(Check):
         bounds = [f"{name}={bound}" for name, bound in (("min", self.min), ("max", self.max)) if bound is not None]
         return f"row_count({', '.join(bounds)})"
 
-    def failure(self, checked: CheckedRows) -> str | None:
+    def failure(self, checked: CheckedRows) -> Finding | None:
         import sqlalchemy as sa
 
         count = checked.connection.execute(sa.select(sa.func.count()).select_from(checked.rows)).scalar_one()
         if (self.min is None or count >= self.min) and (self.max is None or count <= self.max):
             return None
-        return _plural(count, "row")
+        return Finding(_plural(count, "row"), ("count",), ((count,),))
 
 
 @dataclass(frozen=True)
@@ -159,9 +183,10 @@ class AcceptedValues(Check):
     def __str__(self) -> str:
         return f"accepted_values({self.column}, {shortened(', '.join(map(str, self.values)))})"
 
-    def failure(self, checked: CheckedRows) -> str | None:
+    def failure(self, checked: CheckedRows) -> Finding | None:
         column = checked.column(self.column)
-        others = column.not_in([checked.adapt(value) for value in self.values])
+        # NULL is let pass anyway; among the values it would make NOT IN hold for none
+        others = column.not_in([checked.adapt(value) for value in self.values if value is not None])
         return _values_that(checked, column, others, "other value")
 
 
@@ -175,7 +200,7 @@ class Relationship(Check):
     def __str__(self) -> str:
         return f"relationship({self.column}, to={self.to})"
 
-    def failure(self, checked: CheckedRows) -> str | None:
+    def failure(self, checked: CheckedRows) -> Finding | None:
         import sqlalchemy as sa
 
         from etlctl.db.words import named_table
@@ -197,7 +222,7 @@ class NoRows(Check):
     def __str__(self) -> str:
         return f"no_rows({shortened(' '.join(self.query.split()))})"
 
-    def failure(self, checked: CheckedRows) -> str | None:
+    def failure(self, checked: CheckedRows) -> Finding | None:
         from etlctl.db.sqltext import bind, flavour_of
 
         flavour = flavour_of(checked.connection.dialect.name)
@@ -210,7 +235,7 @@ class NoRows(Check):
         if not rows:
             return None
         count = f"more than {_SHOWN} rows" if len(rows) > _SHOWN else _plural(len(rows), "row")
-        return f"{count}: {'; '.join(_row(row._mapping) for row in rows[:2])}"
+        return _finding_of_rows(count, rows[:_SHOWN])
 
 
 # --- what a task writes -----------------------------------------------------------------------------------------
@@ -293,13 +318,13 @@ def run_checks(
             raise LoadError(f"{label}: check {printable(str(check))}: {error}") from error
         if failure is None:
             continue
-        told = f"check {printable(str(check))}: {failure}"
+        finding = replace(failure if isinstance(failure, Finding) else Finding(failure), check=printable(str(check)))
         if check.severity == "warn":
-            context.attempt().notes.append(f"warning: {told}")
+            context.attempt().notes.append(f"warning: {_told(finding)}")
         else:
-            failed.append(told)
+            failed.append(finding)
     if failed:
-        raise CheckFailedError("\n".join(failed))
+        raise CheckFailedError("\n".join(map(_told, failed)), failed)
 
 
 # --- saying it ----------------------------------------------------------------------------------------------------
@@ -307,7 +332,7 @@ def run_checks(
 
 def _values_that(
     checked: CheckedRows, column: sa.ColumnElement[Any], condition: sa.ColumnElement[bool], what: str
-) -> str | None:
+) -> Finding | None:
     """The values of the rows for which `condition` holds, with their counts."""
     import sqlalchemy as sa
 
@@ -320,7 +345,29 @@ def _values_that(
     total, rows = checked.connection.execute(
         sa.select(sa.func.count(), sa.func.sum(values.c.etlctl_count)).select_from(values)
     ).one()
-    return f"{_plural(total, what)} in {_plural(rows, 'row')}: {_counted(found, total)}"
+    text = f"{_plural(total, what)} in {_plural(rows, 'row')}: {_counted(found, total)}"
+    return Finding(text, (str(column.name), "count"), _plain(found))
+
+
+def _finding_of_rows(text: str, rows: Sequence[sa.Row[Any]]) -> Finding:
+    shown = "; ".join(_row(row._mapping) for row in rows[:2])
+    return Finding(f"{text}: {shown}", tuple(map(str, rows[0]._fields)), _plain(rows))
+
+
+def _plain(rows: Iterable[Sequence[Any]]) -> tuple[tuple[Plain, ...], ...]:
+    return tuple(tuple(_plain_value(value) for value in row) for row in rows)
+
+
+def _plain_value(value: Any) -> Plain:
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float) and isfinite(value):
+        return value
+    return shortened(str(value), 200)
+
+
+def _told(finding: Finding) -> str:
+    return f"check {finding.check}: {finding.text}"
 
 
 def _counted(found: Sequence[Any], total: int) -> str:

@@ -161,6 +161,38 @@ def test_check_that_fails_shows_what(connection: sa.Connection, rows: Any, check
     assert str(caught.value) == sentence
 
 
+@pytest.mark.parametrize(
+    ("rows", "check", "columns", "sample"),
+    [
+        ([(3, None, "2013-01-01", 1.5)], not_null("carrier"), COLUMNS, ((3, None, "2013-01-01", 1.5),)),
+        ([(1, "UA", None, n) for n in range(3)], unique("carrier", "id"), ("carrier", "id", "count"), (("UA", 1, 3),)),
+        ([(n, "UA", None, None) for n in range(9)], row_count(max=8), ("count",), ((9,),)),
+        ([(1, "XX", None, None)], accepted_values("CARRIER", ["UA"]), ("carrier", "count"), (("XX", 1),)),
+        ([(1, "XX", None, None)], relationship("carrier", to='air lines.co"de'), ("carrier", "count"), (("XX", 1),)),
+        ([(n, "UA", None, 9) for n in range(9)], no_rows("SELECT id FROM flights WHERE delay = 9"), ("id",),
+         tuple((n,) for n in range(5))),
+        ([(1, "\x1b" * 300, None, None)], accepted_values("carrier", []), ("carrier", "count"),
+         (("\\x1b" * 49 + "\\x1…", 1),)),
+    ],
+)  # fmt: skip
+def test_check_that_fails_carries_its_sample(
+    connection: sa.Connection, rows: Any, check: Check, columns: Any, sample: Any
+) -> None:
+    """As data, in what JSON can hold, for whoever keeps it."""
+    with pytest.raises(CheckFailedError) as caught:
+        run(connection, rows, not_null("id"), check)
+
+    (finding,) = caught.value.findings
+    assert (finding.columns, finding.sample) == (columns, sample)
+    assert str(caught.value) == f"check {finding.check}: {finding}"
+
+
+def test_check_of_accepted_values_takes_null_among_them(connection: sa.Connection) -> None:
+    """It is let pass, and changes nothing for the others."""
+    with pytest.raises(CheckFailedError, match="1 other value in 1 row: XX"):
+        run(connection, [(1, "XX", None, None), (2, None, None, None)], accepted_values("carrier", ["UA", None]))
+
+
 def test_check_looks_at_this_loads_rows_unless_told(connection: sa.Connection) -> None:
     """Old rows are no matter of a load's checks; scope="table" takes them in."""
     rows = [(1, "UA", None, None)]  # id 1 is there already, and ZZ is in an old row
