@@ -150,7 +150,7 @@ def _programs() -> tuple[Path, Path]:
     server, install = shutil.which("mariadbd", path=path), shutil.which("mariadb-install-db", path=path)
     if server is None or install is None:
         raise ServerError(
-            "no MariaDB on this machine: apt install mariadb-server (its service is not needed), or name a server by "
-            "ETLCTL_TEST_MYSQL_URL"
+            "no MariaDB on this machine: apt install mariadb-server-core mariadb-client-core (programs, no service), "
+            "or name a server by ETLCTL_TEST_MYSQL_URL"
         )
     return Path(server), Path(install)
