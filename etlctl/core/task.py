@@ -17,6 +17,7 @@ from etlctl.errors import BrokenTaskError
 from etlctl.text import printable, shortened
 
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_]")
+_as_json = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode  # json.dumps() would make one for each task
 
 T = TypeVar("T", bound="Task")
 
@@ -133,7 +134,7 @@ class Task(Parametrized, EventSource):
         import hashlib  # 4 ms that a list of tasks need not wait for
 
         values = self.to_str_params(only_significant=True, only_public=True)
-        text = json.dumps([self.task_family, values], separators=(",", ":"), sort_keys=True)
+        text = _as_json([self.task_family, values])
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     @property
@@ -294,7 +295,7 @@ def task_id_str(family: str, params: Mapping[str, str]) -> str:
     """Luigi's id for a family and serialised parameters; see `Task.task_id`."""
     import hashlib  # as above
 
-    text = json.dumps(params, separators=(",", ":"), sort_keys=True)
+    text = _as_json(params)
     digest = hashlib.md5(text.encode("utf-8"), usedforsecurity=False).hexdigest()
     summary = "_".join(params[name][:16] for name in sorted(params)[:3])
     return f"{family}_{_NOT_IN_ID.sub('_', summary)}_{digest[:10]}"

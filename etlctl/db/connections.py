@@ -183,13 +183,20 @@ class Databases:
         self._project = project
         self._lock = Lock()
         self._open: dict[tuple[str, str | None, str], Database] = {}
+        self._known: dict[str | None, Database] = {}
+        """Answers of `get`, which is asked for each of ten thousand tasks."""
 
     def get(self, name_or_url: str | None = None) -> Database:
         """The database of a connection's name or of a URL; None asks for the default connection.
 
         The same URL and marker table give the same Database. Raises SettingsError for an unknown name.
         """
-        name = self._default if name_or_url is None else name_or_url
+        found = self._known.get(name_or_url)
+        if found is None:
+            found = self._known[name_or_url] = self._found(self._default if name_or_url is None else name_or_url)
+        return found
+
+    def _found(self, name: str) -> Database:
         settings = self._connections.get(name)
         if settings is not None:
             return self._database(settings)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -78,6 +79,11 @@ class Marker:
             return found.replace(tzinfo=UTC)
         return found.astimezone(UTC)  # Luigi writes the local time of the host, without a zone
 
+    @property
+    def is_torn(self) -> bool:
+        """Whether it was committed in the middle of its load; of one that another transaction has read."""
+        return self.state == LOADING
+
     def check(self, key: MarkerKey, database: Database) -> None:
         """Raises TornLoadError for a committed `loading`, LoadError where it is another task's marker."""
         error = self.problem(key, database)
@@ -86,13 +92,12 @@ class Marker:
 
     def problem(self, key: MarkerKey, database: Database) -> EtlctlError | None:
         """Why this row does not answer for `key`, or None."""
-        if self.state == LOADING:
+        if self.is_torn:
             return TornLoadError(
                 f"{key.doing(database)}: the marker {shortened(key.update_id, 120)!r} says that it is loading, and "
                 "that was committed: something ended the load's transaction in the middle, so its rows are there "
-                "whole, in part, or not at all. Look at them, then mend the row in "
-                f"{database.marker_table}: state = 'done' keeps them; once they are deleted, deleting the row too "
-                "loads them again."
+                "whole, in part, or not at all. Look at them: `etlctl markers resolve TASK --loaded` keeps them; once they "
+                "are deleted, `etlctl markers resolve TASK --absent` lets them be loaded again."
             )
         if key.update_key is not None and self.update_key is not None and key.update_key != self.update_key:
             return LoadError(
@@ -147,15 +152,22 @@ def read(connection: sa.Connection, database: Database, ids: Collection[str]) ->
     for chunk in _chunks(ids, database.dialect.ids_per_query):
         query = sa.select(sa.text("*")).select_from(table).where(database.dialect.ids_among(table.c.update_id, chunk))
         try:
-            rows = connection.execute(query).mappings().all()
+            rows = _as_read(connection.execute(query))
         except SQLAlchemyError:
             if ambient.session_of(database) is not None or _is_there(connection, database):
                 raise
             return {}
-        for row in rows:
-            values: dict[str, Any] = {name: row.get(name) for name in _READ}
-            found[values["update_id"], values["target_table"]] = Marker(**values)
+        found.update((marker[:2], Marker(*marker)) for marker in rows)
     return found
+
+
+def _as_read(result: sa.CursorResult[Any]) -> list[Any]:
+    """The rows with the columns of `_READ`, in its order; None for each that the table lacks."""
+    names = list(result.keys())
+    there = [name.lower() for name in names]
+    index = [there.index(name) if name in there else len(there) for name in _READ]
+    pick = itemgetter(*index)
+    return [pick((*row, None)) for row in result]
 
 
 def _is_there(connection: sa.Connection, database: Database) -> bool:

@@ -82,18 +82,19 @@ class TableTarget(Target):
     def exists_many(cls, targets: Sequence[Self]) -> Sequence[bool | Exception]:
         """One session and few questions for each database, however many the targets; one that is down fails alone."""
         answers: dict[int, bool | Exception] = {}
-        groups: dict[int, list[Self]] = defaultdict(list)
-        databases: dict[int, Database] = {}
+        by_connection: dict[str | None, list[Self]] = defaultdict(list)
         for target in targets:
+            by_connection[target.connection].append(target)
+        groups: dict[int, tuple[Database, list[Self]]] = {}
+        for group in by_connection.values():
             try:
-                database = target.database
-            except Exception as error:  # noqa: BLE001  an unknown connection is this target's trouble alone
-                answers[id(target)] = error
+                database = group[0].database
+            except Exception as error:  # noqa: BLE001  an unknown connection is the trouble of those that name it
+                answers.update((id(target), error) for target in group)
                 continue
-            databases[id(database)] = database
-            groups[id(database)].append(target)
-        for which, group in groups.items():
-            answers.update(_ask(databases[which], group))
+            groups.setdefault(id(database), (database, []))[1].extend(group)
+        for database, group in groups.values():
+            answers.update(_ask(database, group))
         return [answers[id(target)] for target in targets]
 
     def updated_at(self) -> datetime | None:

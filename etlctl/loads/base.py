@@ -84,7 +84,8 @@ class MarkedLoad(Task):
 
     @property
     def _given_id(self) -> Any:
-        return self.update_id() if callable(self.update_id) else self.update_id  # Luigi's sqla has a method
+        given = self.update_id
+        return given() if callable(given) else given  # Luigi's sqla has a method
 
     def run(self) -> Any:
         """Loads once: returns without doing anything when the marker is there, here or by the time the lock is had."""
