@@ -96,8 +96,8 @@ class Marker:
             return TornLoadError(
                 f"{key.doing(database)}: the marker {shortened(key.update_id, 120)!r} says that it is loading, and "
                 "that was committed: something ended the load's transaction in the middle, so its rows are there "
-                "whole, in part, or not at all. Look at them: `etlctl markers resolve TASK --loaded` keeps them; once they "
-                "are deleted, `etlctl markers resolve TASK --absent` lets them be loaded again."
+                "whole, in part, or not at all. Look at them: `etlctl markers resolve TASK --loaded` keeps them; once "
+                "they are deleted, `etlctl markers resolve TASK --absent` lets them be loaded again."
             )
         if key.update_key is not None and self.update_key is not None and key.update_key != self.update_key:
             return LoadError(
