@@ -130,7 +130,7 @@ class MarkedLoad(Task):
 
 
 class TableLoad(MarkedLoad):
-    """A MarkedLoad that puts rows into `table` by a mode; base of LoadTable and QueryTable.
+    """A MarkedLoad that puts rows into `table` by a mode; base of RowsLoad and QueryTable.
 
     `load()` stages the rows and hands them to `store()`, which takes the old ones out, puts them in, and checks them.
     """
@@ -298,7 +298,7 @@ class TableLoad(MarkedLoad):
                 database.dialect.lock_target(connection, self.table, None)
                 load.rows = rows.merge(connection, database, self.table, staged, keys, self.doing)
             else:
-                self._delete_old(load, staged, columns)
+                self.take_out(load, staged, columns)
                 load.rows = rows.insert(connection, database, self.table, staged, self.doing)
         self._run_checks(load, staged.table)
 
@@ -307,7 +307,7 @@ class TableLoad(MarkedLoad):
         from etlctl.db import rows
 
         with load.database.translating(self.doing):
-            self._delete_old(load, None, columns)
+            self.take_out(load, None, columns)
             load.rows = rows.insert_records(load.connection, load.database, self.table, records)
         self._run_checks(load, self._own_rows(load, columns))
 
@@ -330,7 +330,7 @@ class TableLoad(MarkedLoad):
         known = {column.name: self._known(column) for column in self.mode_columns(columns)}
         return rows.part_of(load.database, self.table, [column.name for column in columns], known)
 
-    def _delete_old(self, load: OpenLoad, staged: Staged | None, columns: Sequence[Column]) -> None:
+    def take_out(self, load: OpenLoad, staged: Staged | None, columns: Sequence[Column]) -> None:
         """The rows that this load replaces go, by its mode; no other load replaces them meanwhile."""
         from etlctl.db import rows, tables
 

@@ -1,0 +1,157 @@
+"""RowsLoad: rows from anywhere outside the target's database, staged or straight into the table; knows no source."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from etlctl.core import context
+from etlctl.db.columns import BadValueError, Column
+from etlctl.errors import BadDataError
+from etlctl.loads import modes
+from etlctl.loads.base import LINEAGE_COLUMN, TableLoad
+from etlctl.loads.columns import RowReader
+from etlctl.text import shortened
+
+if TYPE_CHECKING:
+    from etlctl.db.dialects.base import Records, Staged
+    from etlctl.db.sessions import OpenLoad, Session
+
+_TELLING_EVERY_S = 0.5
+
+
+@dataclass(frozen=True)
+class Input:
+    """Rows on their way, and what there is to say about where they come from."""
+
+    records: Records
+    place: Callable[[int, str | None], str]
+    """Where the record of this number (from 0) is, and its column."""
+    check_unchanged: Callable[[], object] | None = None
+    described: Callable[[], Mapping[str, Any]] | None = None
+    """For the marker's `inputs`; asked once the rows are in the table."""
+    note: Callable[[int], str | None] = lambda _: None
+    """Something worth saying about so many rows."""
+    reading: Callable[[], AbstractContextManager[object]] = nullcontext
+    """What must be open while the records are asked for, and is closed afterwards, however that went."""
+
+
+class Prepared(NamedTuple):
+    """What stands ready when the transaction begins."""
+
+    columns: tuple[Column, ...]
+    """Of a row of this load, in the table's order."""
+    source: Input
+    staged: Staged | None
+    """None where the rows are read inside the transaction."""
+
+
+class RowsLoad(TableLoad):
+    """A TableLoad of rows that stream through this process; base of LoadTable and CopyTable.
+
+    A subclass implements `source()`.
+    """
+
+    def source(self, session: Session, carried: Sequence[Column], constants: Mapping[Column, Any]) -> Input:
+        """Where rows with the values of `carried`, in this order, come from; reads none of them yet.
+
+        `constants` are what every row gets besides, and go into the Records.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no source()")
+
+    def prepare(self, session: Session) -> Prepared:
+        """Makes the table if need be; stages the rows where that is done with the database not locked."""
+        declared = self.declared_columns()
+        columns = self.ensure_table(session, declared)
+        constants = self.extra_values(columns)
+        given = set(constants)
+        order = columns if declared is None else (*declared, *(one for one in columns if one.name == LINEAGE_COLUMN))
+        by_name = {column.name: column for column in columns}
+        carried = tuple(by_name[column.name] for column in order if by_name[column.name] not in given)
+        source = self.source(session, carried, constants)
+        if not self.database.dialect.stages_outside:
+            return Prepared(columns, source, None)
+        with source.reading():
+            staged = self._stage(session, columns, source)
+        if isinstance(self.load_mode, modes.MergeOn):
+            from etlctl.db.rows import check_merge_input
+
+            with session.asking() as connection:  # before the lock: a long look at all rows
+                check_merge_input(connection, staged, [key.name for key in self.mode_columns(columns)], self.doing)
+        return Prepared(columns, source, staged)
+
+    def load(self, load: OpenLoad) -> None:
+        """The rows into the table, which are staged, or go there straight."""
+        columns, source, staged = load.prepared
+        if source.check_unchanged is not None:
+            load.before_commit.append(source.check_unchanged)
+        if staged is not None:
+            self.store(load, staged, columns)
+        else:
+            with source.reading():
+                self._read_and_store(load, columns, source)
+        if source.described is not None:
+            load.inputs.append(source.described())
+        note = source.note(load.rows or 0)
+        if note is not None:
+            context.attempt().notes.append(note)
+
+    def _read_and_store(self, load: OpenLoad, columns: Sequence[Column], source: Input) -> None:
+        if self.goes_straight(load, source.records.constants or (), columns):
+            with _placing(source):
+                self.store_records(load, source.records, columns)
+        else:
+            self.store(load, self._stage(load.session, columns, source), columns)
+
+    def _stage(self, session: Session, columns: Sequence[Column], source: Input) -> Staged:
+        with _placing(source):
+            return session.stage_records("rows", columns, source.records)
+
+
+@contextmanager
+def _placing(source: Input) -> Iterator[None]:
+    """BadDataError, with its place, for a record that cannot be loaded."""
+    from etlctl.db.dialects.base import BadRecordError
+
+    try:
+        yield
+    except BadRecordError as bad:
+        column = bad.error.column.name if bad.error.column is not None else None
+        raise BadDataError(f"{source.place(bad.number, column)}: {bad.error}") from bad
+
+
+class PlacedRows:
+    """The rows of a RowReader, whose bad values know their row. A slow source is counted as it goes on: its thousands,
+    after which the database tells how far it is, may be minutes apart.
+
+    `what` is what the rows come from, for messages: `rows()`.
+    """
+
+    def __init__(self, reader: RowReader, what: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._reader = reader
+        self._what = what
+        self._clock = clock
+
+    def __iter__(self) -> Iterator[Sequence[Any]]:
+        try:
+            due = self._clock() + _TELLING_EVERY_S
+            for row in self._reader:
+                if self._clock() >= due:
+                    tell_rows(self._reader.rows)
+                    due = self._clock() + _TELLING_EVERY_S
+                yield row
+        except BadValueError as error:
+            column = error.column.name if error.column is not None else None
+            raise BadDataError(f"{self.place(self._reader.rows - 1, column)}: {error}") from error
+
+    def place(self, number: int, column: str | None) -> str:
+        """`rows(): row 17, column dep_delay`; `number` counts from 0."""
+        return f"{self._what}: row {number + 1}" + (f", column {shortened(column)}" if column is not None else "")
+
+
+def tell_rows(rows: int) -> None:
+    """So many are on their way, for the display."""
+    context.attempt().rows = rows
