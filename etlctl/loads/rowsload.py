@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from etlctl.db.dialects.base import Records, Staged
     from etlctl.db.sessions import OpenLoad, Session
 
+_Carried = Sequence[Column]
+_Constants = Mapping[Column, Any]
 _TELLING_EVERY_S = 0.5
 
 
@@ -52,26 +54,25 @@ class Prepared(NamedTuple):
 class RowsLoad(TableLoad):
     """A TableLoad of rows that stream through this process; base of LoadTable and CopyTable.
 
-    A subclass implements `source()`.
+    A subclass implements `prepare()` by `prepare_rows()`.
     """
 
-    def source(self, session: Session, carried: Sequence[Column], constants: Mapping[Column, Any]) -> Input:
-        """Where rows with the values of `carried`, in this order, come from; reads none of them yet.
+    def prepare_rows(
+        self, session: Session, declared: tuple[Column, ...] | None, input_of: Callable[[_Carried, _Constants], Input]
+    ) -> Prepared:
+        """Makes the table if need be; stages the rows where that is done with the database not locked.
 
-        `constants` are what every row gets besides, and go into the Records.
+        `declared` are the columns of the rows, None for those of the table. `input_of` is called with the columns that
+        the rows are to carry, in order, and with what every row gets besides, which goes into its Records; it reads
+        nothing yet.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no source()")
-
-    def prepare(self, session: Session) -> Prepared:
-        """Makes the table if need be; stages the rows where that is done with the database not locked."""
-        declared = self.declared_columns()
         columns = self.ensure_table(session, declared)
         constants = self.extra_values(columns)
         given = set(constants)
         order = columns if declared is None else (*declared, *(one for one in columns if one.name == LINEAGE_COLUMN))
         by_name = {column.name: column for column in columns}
         carried = tuple(by_name[column.name] for column in order if by_name[column.name] not in given)
-        source = self.source(session, carried, constants)
+        source = input_of(carried, constants)
         if not self.database.dialect.stages_outside:
             return Prepared(columns, source, None)
         with source.reading():

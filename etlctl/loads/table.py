@@ -38,8 +38,11 @@ class LoadTable(RowsLoad):
         requirement's file."""
         return None
 
-    def source(self, session: Session, carried: Sequence[Column], constants: Mapping[Column, Any]) -> Input:
-        """What `rows()` yields, or the requirement's file."""
+    def prepare(self, session: Session) -> Any:
+        """See RowsLoad; the file is found, and opened once, before the transaction."""
+        return self.prepare_rows(session, self.declared_columns(), self._input)
+
+    def _input(self, carried: Sequence[Column], constants: Mapping[Column, Any]) -> Input:
         rows = self.rows()
         if rows is None and type(self).rows is not LoadTable.rows:
             raise LoadError(f"{type(self).__name__}.rows() returned None. Yield rows, or return a list of them.")
