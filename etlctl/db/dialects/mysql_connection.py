@@ -1,0 +1,432 @@
+"""A PyMySQL connection of ours: what a session is set to, what a signal does, what a guard lets through.
+
+The one file that imports PyMySQL (extra `mysql`). It knows no load and makes no table. Everything that a program can
+say to the server goes through the methods overridden here, so that is where a guard is asked (`mysql_guard.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pymysql import converters
+from pymysql.connections import Connection
+from pymysql.constants import CLIENT, FIELD_TYPE, FLAG, SERVER_STATUS
+from pymysql.cursors import Cursor
+from pymysql.err import MySQLError
+
+from etlctl.errors import CommitInsideError, LockTimeoutError
+
+if TYPE_CHECKING:
+    from etlctl.db.dialects.base import Options
+    from etlctl.db.dialects.mysql_guard import MySQLGuard
+
+    _Connection = Connection[Cursor]
+else:
+    _Connection = Connection  # generic in the stubs alone
+
+__all__ = ["FIELD_TYPE", "Field", "LoadConnection", "MySQLError", "described"]
+
+_MODES = (
+    "STRICT_ALL_TABLES",  # a value that does not fit is an error, never cut or made zero
+    "NO_ZERO_DATE",
+    "NO_ZERO_IN_DATE",
+    "ERROR_FOR_DIVISION_BY_ZERO",
+    "NO_ENGINE_SUBSTITUTION",  # ENGINE=InnoDB is InnoDB, or an error
+    "NO_AUTO_VALUE_ON_ZERO",  # a 0 that is loaded stays 0
+    "PIPES_AS_CONCAT",  # a || b joins texts, as on the other databases
+)
+_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+"""A server that is gone without a word is noticed after a minute, also while it is only waited for."""
+_UNACKNOWLEDGED_MS = 60_000
+_KILL_TIMEOUT_S = 2
+_DEADLOCK = 1213
+
+
+class LoadConnection(_Connection):
+    """A session set up for loads; see the module. Belongs to the process that opened it."""
+
+    if TYPE_CHECKING:  # what the stubs lack
+        server_version: str
+        server_status: int
+        connect_timeout: float | None
+        unix_socket: str | None
+        _sock: Any
+        _read_timeout: float | None
+
+        def _force_close(self) -> None: ...
+
+    def __init__(self, *, options: Options, **arguments: Any) -> None:
+        self.options = options
+        self.guard: MySQLGuard | None = None
+        """Asked about every statement while user code has the connection."""
+        self.staged: list[str] = []
+        """Temporary tables that are to go before somebody else gets the session."""
+        self.locks: list[str] = []
+        """Named locks that are held until the transaction ends."""
+        self.was_lent = False
+        """User code had the session, and may have changed its settings."""
+        self.checked: set[tuple[str | None, str]] = set()
+        """Tables whose engine is known to have transactions."""
+        self._pid = os.getpid()
+        self._arguments = arguments
+        super().__init__(**arguments)
+
+    @property
+    def is_mariadb(self) -> bool:
+        """Whether the server is a MariaDB; otherwise it is a MySQL."""
+        return "mariadb" in str(self.server_version).lower()
+
+    @property
+    def binary_collation(self) -> str:
+        """The server's collation of UTF-8 in which texts are equal only when they are the same, blanks included."""
+        return "utf8mb4_nopad_bin" if self.is_mariadb else "utf8mb4_0900_bin"
+
+    @property
+    def is_in_transaction(self) -> bool:
+        """What the server said last; it says so with every statement that changes anything."""
+        return bool(self.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process was forked from the one whose session it is."""
+        return self._pid != os.getpid()
+
+    # -- opening
+
+    def connect(self, sock: Any = None) -> None:
+        """Connects within `connect_timeout`, the greeting included, and sets the session."""
+        self._read_timeout = self.connect_timeout  # PyMySQL waits for ever for a server that says nothing
+        super().connect(sock)
+        self._read_timeout = None
+        if not self.unix_socket:
+            _keep_alive(self._sock)
+        self.set_session()
+
+    def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
+        """Where nothing is asked of TLS, nothing is verified either, and no certificates are read (40 ms each time)."""
+        context: ssl.SSLContext = super()._create_ssl_ctx(sslp) if sslp else _unverified()  # type: ignore[misc]
+        return context
+
+    def set_session(self) -> None:
+        """Gives the session its settings, whatever they were before."""
+        super().query(_settings(self))
+
+    # -- statements
+
+    def query(self, sql: str | bytes, unbuffered: bool = False) -> int:
+        """Sends a statement, unless the guard refuses it. One that a signal interrupts is stopped on the server too."""
+        guard = self._asked(sql)
+        try:
+            return int(super().query(sql, unbuffered))
+        except MySQLError as error:
+            if guard is not None and error.args[:1] == (_DEADLOCK,):
+                guard.is_rolled_back = True
+            raise
+        except BaseException:
+            self._stop_working()
+            raise
+        finally:
+            self._look_after(guard)
+
+    def next_result(self, unbuffered: bool = False) -> int:
+        """A further result of the same statement, such as CALL has."""
+        try:
+            return int(super().next_result(unbuffered))
+        finally:
+            self._look_after(self._active_guard())
+
+    def commit(self) -> None:
+        """COMMIT, after which the locks are free."""
+        self._refuse_under_guard("COMMIT")
+        super().commit()
+        self._free_locks()
+
+    def rollback(self) -> None:
+        """ROLLBACK, after which the locks are free."""
+        self._refuse_under_guard("ROLLBACK")
+        super().rollback()
+        self._free_locks()
+
+    def begin(self) -> None:
+        """BEGIN."""
+        self._refuse_under_guard("BEGIN")
+        super().begin()
+
+    def autocommit(self, value: bool) -> None:
+        """Whether every statement commits by itself."""
+        self._refuse_under_guard("autocommit")
+        super().autocommit(value)
+
+    def select_db(self, db: str) -> None:
+        """Another default database: not in the middle of a load, whose marker is in this one."""
+        self._refuse_under_guard("USE")
+        super().select_db(db)
+
+    def ping(self, reconnect: bool | None = False) -> None:
+        """Whether the server answers. It is never connected to anew: that would be another session."""
+        self._refuse_inherited()
+        super().ping(False)
+
+    def close(self) -> None:
+        """Closes the session; in a forked process this copy of its socket alone, since the session is the parent's."""
+        if self.is_inherited:
+            self._force_close()
+            return
+        guard = self._active_guard()
+        if guard is not None and self.open:
+            guard.note("closing the connection")
+        super().close()
+
+    # -- the guard
+
+    def _active_guard(self) -> MySQLGuard | None:
+        return None if self.guard is None or self.guard.is_over else self.guard
+
+    def _asked(self, sql: str | bytes) -> MySQLGuard | None:
+        self._refuse_inherited()
+        guard = self._active_guard()
+        if guard is not None:
+            guard.ask(sql)
+        return guard
+
+    def _refuse_under_guard(self, tried: str) -> None:
+        self._refuse_inherited()
+        guard = self._active_guard()
+        if guard is not None:
+            guard.refuse(tried)
+
+    def _refuse_inherited(self) -> None:
+        if not self.is_inherited:
+            return
+        if self.guard is not None:
+            self.guard.note("a statement in a forked process")
+        raise CommitInsideError(
+            "a statement was sent in a forked process over the connection of its parent, whose transaction it is. "
+            "Leave the child process by os._exit(), or fork before the load."
+        )
+
+    def _look_after(self, guard: MySQLGuard | None) -> None:
+        if guard is not None and self.open and not self.is_in_transaction:
+            guard.has_ended = True
+
+    # -- ending
+
+    def _stop_working(self) -> None:
+        """Ends the session on the server, which would work on: it looks at its client only when it has an answer."""
+        arguments = self._arguments | {"connect_timeout": _KILL_TIMEOUT_S, "read_timeout": _KILL_TIMEOUT_S}
+        session: int = self.thread_id()  # type: ignore[no-untyped-call]  # the stubs'
+        with suppress(MySQLError, OSError):
+            self._force_close()
+            killer = Connection(**arguments)
+            try:
+                killer.kill(session)  # type: ignore[no-untyped-call]  # as above
+            finally:
+                killer.close()
+
+    # -- locks, staging
+
+    def lock(self, name: str) -> None:
+        """Takes the named lock, waiting as long as for any other; LockTimeoutError."""
+        with self.cursor() as cursor:
+            cursor.execute("SELECT GET_LOCK(%s, @@lock_wait_timeout)", (name,))
+            row: Any = cursor.fetchone()
+        if row[0] != 1:
+            raise LockTimeoutError(
+                "another process of ours held the lock of the table, or of making tables, for as long as "
+                "lock_timeout_s allows."
+            )
+
+    def unlock(self, name: str) -> None:
+        """Frees the named lock."""
+        super().query(f"DO RELEASE_LOCK({self.escape(name)})")
+
+    def lock_until_the_end(self, name: str) -> None:
+        """Takes the named lock, unless this transaction has it, and frees it after COMMIT or ROLLBACK."""
+        if name not in self.locks:
+            self.lock(name)
+            self.locks.append(name)
+
+    def drop_staged(self, names: Sequence[str]) -> None:
+        """Drops temporary tables of `staged`."""
+        if names:
+            quoted = ", ".join(f"`{name.replace('`', '``')}`" for name in names)
+            super().query(f"DROP TEMPORARY TABLE IF EXISTS {quoted}")
+            self.staged = [name for name in self.staged if name not in names]
+
+    def make_fit_for_others(self) -> None:
+        """Leaves nothing of one user of the session to the next: no staged rows, no locks, no settings."""
+        if not self.open or self.is_inherited:
+            return
+        self._free_locks()
+        self.drop_staged(self.staged)
+        if self.get_autocommit():
+            self.autocommit(False)
+        if self.was_lent:
+            self.set_session()
+            self.was_lent = False
+
+    def _free_locks(self) -> None:
+        while self.locks:
+            self.unlock(self.locks.pop())
+
+
+@lru_cache(maxsize=1)
+def _unverified() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _keep_alive(sock: Any) -> None:
+    for name, value in _KEEPALIVE.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
+
+
+def _settings(connection: LoadConnection) -> str:
+    """One SET for all of a session's settings."""
+    options = connection.options
+    modes = [*_MODES] if connection.is_mariadb else [*_MODES, "ONLY_FULL_GROUP_BY"]  # MySQL's own default, and standard
+    lock_s = max(1, round(options.lock_timeout_s))
+    isolation = "tx_isolation" if connection.is_mariadb and _version(connection) < (11, 1) else "transaction_isolation"
+    settings = {
+        "sql_mode": f"'{','.join(modes)}'",
+        "time_zone": "'+00:00'",
+        isolation: "'READ-COMMITTED'",
+        "lock_wait_timeout": str(lock_s),
+        "innodb_lock_wait_timeout": str(lock_s),
+        "group_concat_max_len": "1073741824",  # MySQL cuts GROUP_CONCAT at a thousand bytes
+    }
+    if options.statement_timeout_s is not None:
+        timeout_s = options.statement_timeout_s
+        if connection.is_mariadb:
+            settings["max_statement_time"] = f"{timeout_s:f}"
+        else:
+            settings["max_execution_time"] = str(max(1, round(timeout_s * 1000)))
+    return "SET " + ", ".join(f"SESSION {name} = {value}" for name, value in settings.items())
+
+
+def _version(connection: LoadConnection) -> tuple[int, ...]:
+    """Of a MariaDB, whose greeting may begin with `5.5.5-` for the sake of old clients."""
+    found = re.match(r"(?:5\.5\.5-)?(\d+)\.(\d+)", str(connection.server_version))
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+# -- values
+
+
+def _day(value: date, _: Any = None) -> str:
+    return f"DATE'{value.isoformat()}'"
+
+
+def _moment(value: datetime, _: Any = None) -> str:
+    return f"TIMESTAMP'{value.isoformat(' ')}'"
+
+
+def _clock(value: time, _: Any = None) -> str:
+    return f"TIME'{value.isoformat()}'"
+
+
+def _decimal(value: Decimal, _: Any = None) -> str:
+    return format(value, "f")  # with an exponent it would be a float
+
+
+def _truth(value: bool, _: Any = None) -> str:
+    return "TRUE" if value else "FALSE"
+
+
+def _time_of_day(text: str) -> time | timedelta | str:
+    """TIME goes from -838 to 838 hours: what is no time of day stays PyMySQL's timedelta."""
+    found: timedelta | str = converters.convert_timedelta(text)
+    if isinstance(found, timedelta) and timedelta() <= found < timedelta(days=1):
+        return (datetime.min + found).time()
+    return found
+
+
+CONVERSIONS: dict[Any, Callable[..., Any]] = {
+    **converters.conversions,
+    date: _day,
+    datetime: _moment,
+    time: _clock,
+    Decimal: _decimal,
+    bool: _truth,
+    FIELD_TYPE.TIME: _time_of_day,
+}
+"""PyMySQL's, but that a value keeps its type in the statement: `SELECT :date AS date` is a date, and no text."""
+
+
+def make_connection(arguments: dict[str, Any], options: Options) -> LoadConnection:
+    """Connects. `arguments` are PyMySQL's; those that a load must rely on are ours."""
+    given = dict(arguments)
+    if isinstance(given.get("password"), str):
+        given["password"] = given["password"].encode()  # PyMySQL takes Latin-1, the server's own programs UTF-8
+    flags = int(given.pop("client_flag", 0)) & ~(CLIENT.MULTI_STATEMENTS | CLIENT.LOCAL_FILES)
+    return LoadConnection(
+        options=options,
+        **given
+        | {
+            "client_flag": flags | CLIENT.FOUND_ROWS,
+            "charset": "utf8mb4",
+            "use_unicode": True,
+            "conv": CONVERSIONS,
+            "autocommit": False,
+            "local_infile": False,
+            "connect_timeout": max(1, options.connect_timeout_s),
+        },
+    )
+
+
+# -- what a query returns
+
+
+class Field(NamedTuple):
+    """A column of a result, as the server describes it."""
+
+    name: str
+    code: int
+    """One of FIELD_TYPE."""
+    length: int
+    """In bytes; of a number, the characters that it may take."""
+    scale: int
+    is_unsigned: bool
+    is_binary: bool
+    """Bytes, and not text."""
+    is_enum: bool
+    is_column: bool
+    """Of a table, and no expression."""
+
+
+_BINARY_CHARACTERS = 63
+
+
+def described(raw: LoadConnection, statement: str, parameters: Any) -> list[Field]:
+    """The columns of what a statement returns. It is run, so let it return no row."""
+    with raw.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        result: Any = cursor._result  # type: ignore[attr-defined]  # `description` takes bytes for text
+        fields: Sequence[Any] = result.fields
+        return [
+            Field(
+                field.name,
+                field.type_code,
+                field.length,
+                field.scale,
+                bool(field.flags & FLAG.UNSIGNED),
+                field.charsetnr == _BINARY_CHARACTERS,
+                bool(field.flags & (FLAG.ENUM | FLAG.SET)),
+                bool(field.org_table),
+            )
+            for field in fields
+        ]

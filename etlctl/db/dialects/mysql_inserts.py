@@ -1,0 +1,134 @@
+"""Records into a table of MySQL, many with each INSERT; makes no table and ends no transaction.
+
+The statements are written by us and not by `executemany`, which would hold all records of a call: so memory stays flat,
+a statement stays under the server's `max_allowed_packet`, and a field of a file is turned into SQL once. LOAD DATA
+LOCAL is not used: the server decides which file it asks the client for, which is why many forbid it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from etlctl.db.columns import BadValueError, Column
+from etlctl.db.dialects.base import BadRecordError, Records
+from etlctl.db.dialects.mysql_connection import LoadConnection, MySQLError
+from etlctl.db.dialects.mysql_values import literals
+from etlctl.errors import LoadError
+
+_BYTES = 1 << 20
+"""Of one INSERT, about; larger ones gain nothing."""
+_ROWS = 5_000
+"""Of one INSERT at most, so that the progress moves and a refused row is found soon."""
+_BAD_NULL = 1048
+_BAD_VALUES = (1048, 1264, 1265, 1292, 1366, 1406, 3140, 4025)
+"""The server's words for one value: https://mariadb.com/kb/en/mariadb-error-code-reference/"""
+_COLUMN = re.compile(r"[Cc]olumn '(?P<name>.*)'")
+
+
+def insert_all(raw: LoadConnection, into: str, records: Records) -> int:
+    """Inserts the records into the table `into` (quoted); how many. Raises BadRecordError and LoadError.
+
+    `raw` is in a transaction, which goes on.
+    """
+    return _Inserts(raw, into, records).insert_all()
+
+
+def quoted(name: str) -> str:
+    """An identifier in backticks, for a statement that is sent without parameters."""
+    return f"`{name.replace('`', '``')}`"
+
+
+class _Inserts:
+    def __init__(self, raw: LoadConnection, into: str, records: Records) -> None:
+        self._raw = raw
+        self._records = records
+        self._columns = list(records.columns)
+        constants = dict(records.constants or {})
+        names = ", ".join(quoted(column.name) for column in (*self._columns, *constants))
+        self._head = f"INSERT INTO {into} ({names}) VALUES "  # noqa: S608  names are quoted
+        self._end = "".join(f",{raw.escape(value)}" for value in constants.values())
+        self._most_bytes = min(_BYTES, _packet_limit(raw) // 2)
+        self._written = 0
+
+    def insert_all(self) -> int:
+        rows = self._as_sql()
+        while batch := self._batch(rows):
+            self._send(batch)
+        return self._written
+
+    def _batch(self, rows: Iterator[str]) -> list[str]:
+        """Rows as SQL for one statement: as many as it takes, one at least."""
+        batch: list[str] = []
+        size = len(self._head)
+        for row in islice(rows, _ROWS):
+            batch.append(row)
+            size += len(row)
+            if size >= self._most_bytes:
+                break
+        return batch
+
+    def _as_sql(self) -> Iterator[str]:
+        make = self._from_values if self._records.null_values is None else self._from_text(self._records.null_values)
+        end = self._end if self._columns else self._end[1:]
+        for number, record in enumerate(self._records.rows):
+            try:
+                yield f"({make(record)}{end})"
+            except BadValueError as error:
+                raise BadRecordError(number, error) from error
+
+    def _from_values(self, record: Sequence[Any]) -> str:
+        return ",".join(map(self._raw.escape, record))
+
+    def _from_text(self, null_values: Sequence[str]) -> Callable[[Sequence[str]], str]:
+        makers = literals(self._columns, null_values, self._raw.escape)
+        return lambda record: ",".join([make(field) for make, field in zip(makers, record, strict=True)])
+
+    def _send(self, batch: list[str]) -> None:
+        try:
+            wrote = self._raw.query(self._head + ",".join(batch))
+        except MySQLError as error:
+            if error.args[:1] and error.args[0] in _BAD_VALUES:
+                self._find_refused(batch, error)
+            raise
+        if wrote != len(batch):
+            raise LoadError(f"{len(batch)} rows were sent, and the database wrote {wrote}; nothing was kept.")
+        self._written += wrote
+        if self._records.progress is not None:
+            self._records.progress(self._written)
+
+    def _find_refused(self, batch: Sequence[str], error: MySQLError) -> None:
+        """BadRecordError for the row that the server refused; an INSERT that fails has inserted nothing."""
+        for index, row in enumerate(batch):
+            try:
+                self._raw.query(self._head + row)
+            except MySQLError as one:
+                bad = self._bad_value(one)
+                if bad is None:
+                    raise
+                raise BadRecordError(self._written + index, bad) from error
+
+    def _bad_value(self, error: MySQLError) -> BadValueError | None:
+        code, said = (*error.args, "", "")[:2]
+        if code not in _BAD_VALUES:
+            return None
+        found = _COLUMN.search(str(said))
+        column = _named(self._columns, found["name"]) if found else None
+        if column is None:
+            return None
+        if code == _BAD_NULL:
+            return BadValueError(None, "(NULL) where the table says NOT NULL", column)
+        return BadValueError(None, f"was refused by the database: {said}", column)
+
+
+def _named(columns: Iterable[Column], name: str) -> Column | None:
+    return next((column for column in columns if column.name.lower() == name.lower()), None)
+
+
+def _packet_limit(raw: LoadConnection) -> int:
+    with raw.cursor() as cursor:
+        cursor.execute("SELECT @@max_allowed_packet")
+        row: Any = cursor.fetchone()
+    return int(row[0])
