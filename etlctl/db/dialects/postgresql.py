@@ -1,0 +1,354 @@
+"""PostgreSQL as a Dialect: its connections, its staging in temporary tables, its locks. psycopg2 speaks to it.
+
+Sessions. Each is set up alike when it is opened and whenever it is handed out again, in one question that also tells
+whether it still lives: UTC, ISO dates, standard strings, and pg_temp at the end of the search path, so that a user's
+temporary table never stands before a target. Temporary tables and settings that user code left behind are gone then.
+
+A load is one transaction at READ COMMITTED, whatever the server's default: a marker that another transaction has just
+written must be seen. `lock_timeout` and `statement_timeout` hold in every session of ours. A transaction that is open
+and silent is ended by the server after an hour, where it has no limit of its own: user code may compute between two
+statements for long, and a holder that is stopped should not stop others for ever. That a host is lost the server finds
+out within two minutes, by keepalives of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import psycopg2
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.pool import QueuePool
+
+from etlctl.db.columns import Column, ColumnType
+from etlctl.db.dialects import (
+    postgresql_catalog,
+    postgresql_errors,
+    postgresql_guard,
+    postgresql_staging,
+    postgresql_values,
+)
+from etlctl.db.dialects.base import AUTOCOMMIT, WRITE, Options, Records, Staged, TableColumn, TableName
+from etlctl.db.dialects.postgresql_waiting import Waiter
+from etlctl.db.words import checked_name, quoted
+from etlctl.errors import EtlctlError, LoadError, SettingsError, UnavailableError
+
+_OLDEST = 120000  # the oldest that has all we ask for; older ones are out of support for years
+_NAME_BYTES = 63
+_KEPT_CONNECTIONS = 2
+_IDLE_IN_TRANSACTION_MS = 3_600_000
+_SCHEMES = ("postgresql", "postgresql+psycopg2")
+
+
+class PostgreSQLDialect:
+    """See `Dialect`."""
+
+    name = "postgresql"
+    ids_per_query = 10_000
+    longest_id: int | None = None
+    stages_outside = False
+    has_transactional_ddl = True
+    refuses_commit = True
+
+    def __init__(self, scheme: str = "postgresql", shown: str = "") -> None:
+        if scheme not in _SCHEMES:
+            driver = scheme.partition("+")[2]
+            raise SettingsError(f"{shown}: {driver} is not the driver that loads are made with. Write postgresql://…")
+
+    # -- opening
+
+    def make_engine(self, url: str, options: Options) -> sa.Engine:
+        """See `Dialect.make_engine`."""
+        parsed = sa.make_url(url).set(drivername="postgresql+psycopg2")
+        given = {name: value for name, value in _client_options(options).items() if name not in parsed.query}
+        engine = sa.create_engine(
+            parsed,
+            hide_parameters=True,
+            poolclass=QueuePool,
+            pool_size=_KEPT_CONNECTIONS,
+            max_overflow=-1,
+            pool_use_lifo=True,
+            use_native_hstore=False,  # would cost a question for every session
+            connect_args=given | {"connection_factory": postgresql_guard.Connection, "client_encoding": "utf8"},
+        )
+        _listen_for_sessions(engine, _session_sql(options))
+        _listen_for_options(engine)
+        postgresql_guard.listen(engine)
+        return engine
+
+    def table_name(self, table: str) -> TableName:
+        """See `Dialect.table_name`."""
+        checked_name(table, "a table")
+        schema, dot, name = table.rpartition(".")
+        if "." in schema:
+            raise LoadError(
+                f"{table!r} cannot be the name of a table: it has more than one dot. A schema may stand before one."
+            )
+        if dot and not (schema and name):
+            raise LoadError(f"{table!r} cannot be the name of a table: nothing stands on one side of the dot.")
+        for part in (schema, name):
+            _refuse_long(part, "a table or schema")
+        return TableName(quoted(schema) if dot else None, quoted(name))
+
+    def checked_column(self, name: str, table: str) -> str:
+        """See `Dialect.checked_column`."""
+        checked_name(name, f"a column of {table}")
+        _refuse_long(name, f"a column of {table}")
+        return name
+
+    def is_absent(self, url: str) -> bool:
+        """False: a server is asked, and tells itself that it has no such database."""
+        return False
+
+    def is_same(self, url: str, other: str) -> bool:
+        """Whether host, port and database are the same, whoever the user is."""
+        return _place(url) == _place(other)
+
+    def prepare_to_write(self, url: str) -> None:
+        """Nothing: a database is made by those who run the server."""
+
+    # -- a load
+
+    def open_staging(self, connection: sa.Connection) -> None:
+        """Nothing: temporary tables need no room made."""
+
+    def stage_records(
+        self, connection: sa.Connection, name: str, columns: Sequence[Column], records: Records
+    ) -> Staged:
+        """See `Dialect.stage_records`."""
+        from etlctl.db.dialects import postgresql_copy
+
+        return postgresql_copy.stage_records(connection, name, columns, records)
+
+    def insert_records(self, connection: sa.Connection, table: str, records: Records) -> int:
+        """See `Dialect.insert_records`."""
+        from etlctl.db.dialects import postgresql_copy
+
+        return postgresql_copy.insert_records(connection, self.table_name(table), records)
+
+    def stage_query(
+        self, connection: sa.Connection, name: str, columns: Sequence[Column], query: str, parameters: Any
+    ) -> Staged:
+        """See `Dialect.stage_query`."""
+        return postgresql_staging.stage_query(connection, name, columns, query, parameters)
+
+    def query_columns(
+        self, connection: sa.Connection, query: str, parameters: Any, *, without_parameters: str
+    ) -> list[Column]:
+        """See `Dialect.query_columns`; the server knows the types of bound values too."""
+        return postgresql_catalog.as_columns(postgresql_catalog.query_columns(connection, query, parameters))
+
+    def result_types(
+        self, connection: sa.Connection, query: str, parameters: Any, *, without_parameters: str
+    ) -> list[ColumnType | None]:
+        """See `Dialect.result_types`."""
+        return [type_ for _, type_ in postgresql_catalog.query_columns(connection, query, parameters)]
+
+    def drop_staged(self, connection: sa.Connection, staged: Staged) -> None:
+        """See `Dialect.drop_staged`."""
+        postgresql_staging.drop_staged(connection, staged)
+
+    def insert_staged(self, connection: sa.Connection, table: str, staged: Staged) -> int:
+        """See `Dialect.insert_staged`."""
+        target = self.table_name(table)
+        existing = postgresql_catalog.table_columns(connection, target) or ()
+        return postgresql_staging.insert_staged(connection, target, existing, staged)
+
+    def ids_among(self, column: sa.ColumnElement[str], ids: Sequence[str]) -> sa.ColumnElement[bool]:
+        """See `Dialect.ids_among`: one array, which is parsed faster than a list."""
+        return column == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.Text())))
+
+    def insert_marker(self, connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> bool:
+        """See `Dialect.insert_marker`."""
+        return connection.execute(insert(table).values(values).on_conflict_do_nothing()).rowcount == 1
+
+    def guard(self, connection: sa.Connection) -> AbstractContextManager[postgresql_guard.PostgreSQLGuard]:
+        """See `Dialect.guard`."""
+        return postgresql_guard.guarding(connection)
+
+    # -- tables
+
+    def lock_target(self, connection: sa.Connection, table: str, part: str | None) -> None:
+        """See `Dialect.lock_target`: a part shares the whole table with other parts, and has itself alone."""
+        oid = postgresql_catalog.table_oid(connection, self.table_name(table))
+        whole = f"etlctl:table:{table if oid is None else oid}"
+        if part is None:
+            _advisory_lock(connection, "pg_advisory_xact_lock", whole)
+            return
+        _advisory_lock(connection, "pg_advisory_xact_lock_shared", whole)
+        _advisory_lock(connection, "pg_advisory_xact_lock", f"{whole}:{part}")
+
+    @contextmanager
+    def lock_for_ddl(self, connection: sa.Connection) -> Iterator[None]:
+        """See `Dialect.lock_for_ddl`; held until the transaction ends. CREATE TABLE IF NOT EXISTS alone is no help:
+        of two at once one fails in the catalog (23505)."""
+        _advisory_lock(connection, "pg_advisory_xact_lock", "etlctl:ddl")
+        yield
+
+    def table_columns(self, connection: sa.Connection, name: TableName) -> list[TableColumn] | None:
+        """See `Dialect.table_columns`."""
+        return postgresql_catalog.table_columns(connection, name)
+
+    def unique_keys(self, connection: sa.Connection, name: TableName) -> list[frozenset[str]]:
+        """See `Dialect.unique_keys`."""
+        return postgresql_catalog.unique_keys(connection, name)
+
+    def table_options(self, connection: sa.Connection) -> Mapping[str, Any]:
+        """None."""
+        return {}
+
+    def type_ddl(self, column_type: ColumnType, *, is_key: bool = False) -> str:
+        """See `Dialect.type_ddl`."""
+        return postgresql_values.ddl(column_type)
+
+    def stored(self, column_type: ColumnType, value: object) -> Any:
+        """See `Dialect.stored`."""
+        return postgresql_values.stored(column_type, value)
+
+    def bound(self, value: object) -> Any:
+        """See `Dialect.bound`."""
+        return postgresql_values.bound(value)
+
+    def create_markers(self, connection: sa.Connection, table: sa.Table) -> None:
+        """See `Dialect.create_markers`."""
+        postgresql_catalog.create_markers(connection, table)
+
+    def adopt_markers(self, connection: sa.Connection, table: sa.Table) -> None:
+        """See `Dialect.adopt_markers`."""
+        postgresql_catalog.adopt_markers(connection, table)
+
+    def translated(self, error: BaseException, *, doing: str, shown_url: str) -> EtlctlError | None:
+        """See `Dialect.translated`."""
+        return postgresql_errors.translated(error, doing=doing, shown_url=shown_url)
+
+
+# -- sessions
+
+
+def _client_options(options: Options) -> dict[str, Any]:
+    """What libpq is told of a session; the URL may say otherwise."""
+    return {
+        "application_name": _application_name(),
+        "connect_timeout": max(2, round(options.connect_timeout_s)),  # libpq takes 1 for 2
+        "keepalives": 1,
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 60_000,
+    }
+
+
+def _application_name() -> str:
+    """`etlctl:host:pid`, cut in the middle where the server would cut the end."""
+    pid = f":{os.getpid()}"
+    host = socket.gethostname().encode("ascii", "replace").decode()
+    return f"etlctl:{host[: _NAME_BYTES - len('etlctl:') - len(pid)]}{pid}"
+
+
+def _session_sql(options: Options) -> str:
+    """The statements that set a session up; run as one question."""
+    settings = {
+        "TimeZone": "'UTC'",
+        "DateStyle": "ISO, YMD",
+        "IntervalStyle": "postgres",
+        "standard_conforming_strings": "on",
+        "bytea_output": "hex",
+        "extra_float_digits": "1",
+        "lock_timeout": f"{round(options.lock_timeout_s * 1000)}",
+        "tcp_keepalives_idle": "60",
+        "tcp_keepalives_interval": "10",
+        "tcp_keepalives_count": "6",
+    }
+    if options.statement_timeout_s is not None:
+        settings["statement_timeout"] = f"{round(options.statement_timeout_s * 1000)}"
+    statements = [f"SET {name} TO {value}" for name, value in settings.items()]
+    statements.append(
+        f"SELECT set_config('idle_in_transaction_session_timeout', '{_IDLE_IN_TRANSACTION_MS}', false) "
+        "WHERE current_setting('idle_in_transaction_session_timeout') = '0'"
+    )
+    statements.append(
+        "SELECT set_config('search_path', concat_ws(', ', nullif(current_setting('search_path'), ''), 'pg_temp'), "
+        "false) WHERE current_setting('search_path') !~ 'pg_temp'"
+    )
+    return "; ".join(statements)
+
+
+_CLEAN = (
+    "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); "
+    "DISCARD TEMP"
+)
+"""As DISCARD ALL, which cannot be run together with others."""
+
+
+def _listen_for_sessions(engine: sa.Engine, session_sql: str) -> None:
+    """Sets sessions up, at their beginning and each time one is handed out again."""
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(_: Any, __: Any, arguments: Any, options: Any) -> Any:
+        try:
+            return Waiter().call(None, psycopg2.connect, *arguments, **options)
+        except psycopg2.OperationalError as error:
+            raise postgresql_errors.ConnectError(*error.args) from error
+
+    @event.listens_for(engine, "connect")
+    def _connected(raw: postgresql_guard.Connection, record: Any) -> None:
+        if raw.server_version < _OLDEST:
+            raise UnavailableError(
+                f"The server is PostgreSQL {raw.server_version // 10000}; loads need {_OLDEST // 10000} or newer."
+            )
+        raw.run_alone(session_sql)
+        record.info["etlctl_is_fresh"] = True
+
+    @event.listens_for(engine, "checkout")
+    def _checked_out(raw: postgresql_guard.Connection, record: Any, _: Any) -> None:
+        if record.info.pop("etlctl_is_fresh", False):
+            return
+        try:
+            raw.run_alone(f"{_CLEAN}; {session_sql}")
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+            raise sa.exc.DisconnectionError("the connection was lost while it was not used") from error
+
+
+def _listen_for_options(engine: sa.Engine) -> None:
+    """Obeys our execution options by the driver's own means."""
+
+    @event.listens_for(engine, "set_connection_execution_options")
+    def _options_set(_: sa.Connection, options: dict[str, Any]) -> None:
+        if options.get(AUTOCOMMIT):
+            options["isolation_level"] = "AUTOCOMMIT"
+        elif options.get(WRITE):
+            options["isolation_level"] = "READ COMMITTED"
+
+
+def _place(url: str) -> tuple[object, ...]:
+    """Where a URL leads, as far as its text tells; libpq's own defaults are filled in."""
+    parsed = sa.make_url(url)
+    local = ("localhost", "127.0.0.1", "::1")
+    host = (parsed.host or "").lower()
+    hosts = parsed.query.get("host", "")
+    user = parsed.username or ""
+    database = parsed.database or parsed.query.get("dbname") or user
+    return "localhost" if host in local else host, hosts, parsed.port or 5432, parsed.query.get("port", ""), database
+
+
+def _refuse_long(name: str, what: str) -> None:
+    size = len(name.encode())
+    if size > _NAME_BYTES:
+        raise LoadError(
+            f"{name!r} cannot be the name of {what}: it has {size} bytes, and PostgreSQL keeps {_NAME_BYTES}. "
+            "Shorten it."
+        )
+
+
+def _advisory_lock(connection: sa.Connection, function: str, key: str) -> None:
+    """Waits, for lock_timeout at most, for a lock that is no table's; held until the transaction ends."""
+    if len(key) > 1000:
+        key = hashlib.sha256(key.encode()).hexdigest()
+    query = sa.text(f"SELECT pg_catalog.{function}(hashtextextended(:key, 0))")
+    connection.execute(query, {"key": key})
