@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from etlctl.db.columns import BadValueError, Column, ColumnType, Kind, parse_type
@@ -106,6 +108,26 @@ def _from_sqlalchemy(given: Any) -> ColumnType:
     if known.kind is Kind.TIMESTAMP and getattr(given, "timezone", False) is True:
         return ColumnType(Kind.TIMESTAMPTZ)
     return known
+
+
+def type_of(value: Any) -> ColumnType:
+    """The type of a column that is to hold a value of Python, where nobody declared one."""
+    for kind, bits, types in _KINDS:
+        if isinstance(value, types):
+            return ColumnType(kind, bits=bits)
+    raise LoadError(f"values: {shortened(repr(value))} tells no column type; declare the column in columns.")
+
+
+_KINDS: list[tuple[Kind, int, tuple[type, ...]]] = [
+    (Kind.BOOLEAN, 32, (bool,)),
+    (Kind.INTEGER, 64, (int,)),
+    (Kind.FLOAT, 32, (float,)),
+    (Kind.NUMERIC, 32, (Decimal,)),
+    (Kind.TIMESTAMP, 32, (datetime,)),
+    (Kind.DATE, 32, (date,)),
+    (Kind.TEXT, 32, (str,)),
+]
+"""The narrower class before the one it is a subclass of."""
 
 
 class RowReader:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from etlctl import faultpoints
 from etlctl.core import context
-from etlctl.db.columns import Column, ColumnType, Kind
+from etlctl.db.columns import Column, ColumnType
 from etlctl.db.sqlscript import Statement, split_statements
 from etlctl.db.sqltext import BoundSQL, Flavour, bind, check_parameters, flavour_of, tokens
 from etlctl.db.sqltext import Kind as TokenKind
 from etlctl.errors import LoadError, QueryError
 from etlctl.loads import modes
 from etlctl.loads.base import LINEAGE_COLUMN, MarkedLoad, TableLoad
+from etlctl.loads.columns import type_of
 from etlctl.loads.parameters import query_values
 from etlctl.loads.queryfile import Query, query_of
 from etlctl.suggest import did_you_mean
@@ -163,7 +162,7 @@ class QueryTable(TableLoad):
             returned = self.database.dialect.query_columns(
                 connection, bound.statement, dict(bound.values), without_parameters=without
             )
-        types = {name.lower(): _type_of(self._value_of(name, source)) for name, source in self.values.items()}
+        types = {name.lower(): type_of(self._value_of(name, source)) for name, source in self.values.items()}
         return types | {column.name.lower(): column.type for column in returned}
 
     def _check_names(
@@ -300,23 +299,3 @@ def _refuse_in_transaction(statement: Statement, place: str) -> None:
         raise QueryError(
             f"{place}:{statement.line}: VACUUM cannot run inside a transaction; say transactional = False in the class."
         )
-
-
-def _type_of(value: Any) -> ColumnType:
-    """The type of a column that is to hold a value of Python, where nobody declared one."""
-    for kind, bits, types in _KINDS:
-        if isinstance(value, types):
-            return ColumnType(kind, bits=bits)
-    raise LoadError(f"values: {shortened(repr(value))} tells no column type; declare the column in columns.")
-
-
-_KINDS: list[tuple[Kind, int, tuple[type, ...]]] = [
-    (Kind.BOOLEAN, 32, (bool,)),
-    (Kind.INTEGER, 64, (int,)),
-    (Kind.FLOAT, 32, (float,)),
-    (Kind.NUMERIC, 32, (Decimal,)),
-    (Kind.TIMESTAMP, 32, (datetime,)),
-    (Kind.DATE, 32, (date,)),
-    (Kind.TEXT, 32, (str,)),
-]
-"""The narrower class before the one it is a subclass of."""
