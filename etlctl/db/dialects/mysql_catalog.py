@@ -30,7 +30,7 @@ _PLACE = (
 )
 _COLUMNS = "SELECT column_name, data_type, column_type, is_nullable, character_maximum_length, numeric_precision, "
 _COLUMNS += f"numeric_scale FROM information_schema.columns WHERE {_PLACE} ORDER BY ordinal_position"
-_ENGINE = "SELECT engine FROM information_schema.tables WHERE " + _PLACE
+_ENGINE = "SELECT engine FROM information_schema.tables WHERE " + _PLACE  # noqa: S608  its names are bound
 _KEYS = "SELECT index_name, column_name, sub_part FROM information_schema.statistics "
 _KEYS += f"WHERE non_unique = 0 AND {_PLACE} ORDER BY index_name, seq_in_index"
 
