@@ -1,0 +1,170 @@
+r"""Records of Python as the lines of COPY's text format (chapter "COPY" of PostgreSQL's manual); knows no connection.
+
+Each of ten million values is touched here, so they are turned by columns, some hundred rows at a time, and where all of
+a column are alike in the way that is usual, by one call of `map` or `str.join`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+from etlctl.db.columns import BadValueError, Column, Kind
+from etlctl.db.dialects.base import BadRecordError
+from etlctl.db.dialects.postgresql_values import stored
+
+_ROWS = 256
+"""Turned at a time."""
+_BLOCK = 1 << 17
+"""Characters sent at a time, about."""
+_NULL = r"\N"
+_SPECIAL = re.compile(r"[\\\t\n\r]")
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_COMMON_FORMS = {
+    Kind.INTEGER: {bits: rf"(?:0|-?[1-9][0-9]{{0,{digits}}}+)" for bits, digits in ((16, 3), (32, 8), (64, 17))},
+    Kind.NUMERIC: {32: r"-?(?:0|[1-9][0-9]{0,100}+)(?:\.[0-9]{1,100}+)?+"},
+}
+"""By kind and bits: text that is what `to_value` makes of it, as text again."""
+
+
+class LineEncoder:
+    """Turns records into lines; `rows` counts those it has handed out.
+
+    `nulls` are the words for NULL of records that are a file's text, which is converted; None when all values are in
+    the form the database stores. `required` are the columns that take no NULL. Raises BadRecordError.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        *,
+        nulls: Collection[str] | None,
+        constants: Mapping[Column, Any],
+        required: Collection[str],
+    ) -> None:
+        self.rows = 0
+        self._columns = [_ColumnEncoder(column, nulls, column.name in required) for column in columns]
+        fixed = [_NULL if value is None else text_of(value).translate(_ESCAPES) for value in constants.values()]
+        self._end = "\t".join(["", *fixed] if columns else fixed) + "\n"
+
+    def blocks(self, rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:
+        """The lines of all rows; exceptions of the rows pass through."""
+        left = iter(rows)
+        held: list[str] = []
+        size = 0
+        while batch := list(islice(left, _ROWS)):
+            lines = self._lines(batch)
+            held.append(lines)
+            size += len(lines)
+            self.rows += len(batch)
+            if size >= _BLOCK:
+                yield "".join(held).encode()
+                held, size = [], 0
+        yield "".join(held).encode()
+
+    def _lines(self, batch: Sequence[Sequence[Any]]) -> str:
+        if not self._columns:
+            return self._end * len(batch)
+        fields = []
+        for encoder, values in zip(self._columns, zip(*batch, strict=True), strict=True):
+            try:
+                fields.append(encoder.texts(values))
+            except _RefusedError as refused:
+                raise BadRecordError(self.rows + refused.index, refused.error) from refused
+        return self._end.join(map("\t".join, zip(*fields, strict=True))) + self._end
+
+
+class _RefusedError(Exception):
+    def __init__(self, index: int, error: BadValueError) -> None:
+        self.index = index
+        self.error = error
+        super().__init__(str(error))
+
+
+class _ColumnEncoder:
+    def __init__(self, column: Column, nulls: Collection[str] | None, is_required: bool) -> None:
+        self._column = column
+        self._nulls = None if nulls is None else frozenset(nulls)
+        self._is_required = is_required
+        form = _COMMON_FORMS.get(column.type.kind, {}).get(column.type.bits) if column.type.precision is None else None
+        self._all_common = None if form is None else re.compile(rf"(?:{form}\t)*+").fullmatch
+
+    def texts(self, values: Sequence[Any]) -> Sequence[str]:
+        """The fields, NULL included. Raises _RefusedError."""
+        if self._nulls is not None:
+            if not self._nulls.isdisjoint(values):
+                values = [None if value in self._nulls else value for value in values]
+            values = self._converted(values)
+        has_nulls = None in values
+        if has_nulls and self._is_required:
+            error = BadValueError(None, "(NULL) where the table says NOT NULL", self._column)
+            raise _RefusedError(list(values).index(None), error)
+        present = [value for value in values if value is not None] if has_nulls else values
+        texts = _texts(present)
+        if not has_nulls:
+            return texts
+        following = iter(texts)
+        return [_NULL if value is None else next(following) for value in values]
+
+    def _converted(self, values: Sequence[str | None]) -> Sequence[Any]:
+        """The text of fields as values, or as it is where that makes no difference."""
+        if self._all_common is not None:
+            present = [value for value in values if value is not None]
+            joined = "\t".join([*present, ""])
+            if joined.count("\t") == len(present) and self._all_common(joined):
+                return values
+        known: dict[str | None, Any] = {None: None}
+        kept = []
+        for index, value in enumerate(values):
+            if value not in known:
+                try:
+                    known[value] = stored(self._column.type, value)
+                except BadValueError as error:
+                    raise _RefusedError(index, error.in_column(self._column)) from error
+            kept.append(known[value])
+        return kept
+
+
+def _texts(values: Sequence[Any]) -> Sequence[str]:
+    """Fields of COPY's text format; no value is None."""
+    kinds = set(map(type, values))
+    render = _BY_TYPE.get(kinds.pop()) if len(kinds) == 1 else None
+    texts: Sequence[str] = values if render is str.__str__ else list(map(render or text_of, values))
+    return [text.translate(_ESCAPES) for text in texts] if _SPECIAL.search("".join(texts)) else texts
+
+
+def text_of(value: Any) -> str:
+    """A value in the form the database stores, as text that it takes for any type."""
+    for base in type(value).__mro__:
+        if base in _BY_TYPE:
+            return _BY_TYPE[base](value)
+    return str(value)
+
+
+def _truth(value: bool) -> str:
+    return "t" if value else "f"
+
+
+def _moment(value: datetime) -> str:
+    return value.isoformat(" ")
+
+
+def _hexadecimal(value: bytes) -> str:
+    return "\\x" + value.hex()
+
+
+_BY_TYPE: dict[type, Callable[[Any], str]] = {
+    str: str.__str__,
+    bool: _truth,
+    int: int.__repr__,
+    float: float.__repr__,
+    Decimal: Decimal.__str__,
+    datetime: _moment,
+    date: date.isoformat,
+    time: time.isoformat,
+    bytes: _hexadecimal,
+}
