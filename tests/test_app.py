@@ -431,7 +431,7 @@ class ByHand(Task):
 
 
 class Elsewhere(etlctl.LoadTable):
-    connection = "postgresql://me:secret@far/db"
+    connection = "nosuch://me:secret@far/db"
     columns = {"a": "integer"}
 
 
@@ -439,7 +439,7 @@ class Elsewhere(etlctl.LoadTable):
 def test_build_finds_a_connection_that_is_not_there_before_anything_runs(project: Path, task: type[Task]) -> None:
     """Also where nothing would ask it before the task's turn: no sibling has run, nothing is written."""
     for call in (etlctl.build, lambda tasks: App.open(settings_of()).plan(tasks)):
-        with pytest.raises(SettingsError, match=rf"{task.__name__}\(\): .*(warehose|postgresql://me:\*\*\*@far)"):
+        with pytest.raises(SettingsError, match=rf"{task.__name__}\(\): .*(warehose|nosuch://me:\*\*\*@far)"):
             call([Copied(), task()])
 
     assert not (project / "data").exists()
@@ -450,9 +450,9 @@ class Yonder(Elsewhere):
     connection = "far"
 
 
-def test_build_names_the_line_of_a_connection_that_this_version_cannot_load_into(project: Path) -> None:
+def test_build_names_the_line_of_a_connection_that_nobody_speaks_to(project: Path) -> None:
     """Before anything runs; who loads elsewhere is not disturbed by it."""
-    settings = settings_of('[connections.warehouse]\n[connections.far]\nurl = "postgresql://me:secret@far/db"\n')
+    settings = settings_of('[connections.warehouse]\n[connections.far]\nurl = "nosuch://me:secret@far/db"\n')
 
     with App.open(settings) as app:
         with pytest.raises(SettingsError) as caught:
@@ -460,10 +460,8 @@ def test_build_names_the_line_of_a_connection_that_this_version_cannot_load_into
         assert not (project / "data").exists()
         assert app.build([Copied()])
 
-    assert str(caught.value) == (
-        "Yonder(): etlctl.toml:3: 'connections.far.url' (postgresql://me:***@far/db): this version loads into SQLite, "
-        "whose URLs begin with sqlite:///. Name such a connection."
-    )
+    assert str(caught.value).startswith("Yonder(): etlctl.toml:3: 'connections.far.url' (nosuch://me:***@far/db): ")
+    assert "secret" not in str(caught.value)
 
 
 def test_build_does_not_ask_complete_tasks_for_their_connection(project: Path) -> None:

@@ -35,10 +35,12 @@ def test_databases_suggests_for_an_unknown_name(tmp_path: Path) -> None:
         databases.get("warehose")
 
 
-@pytest.mark.parametrize("url", ["postgresql://user:S3cr3t@host/db", "oracle://user:S3cr3t@host/db"])
+@pytest.mark.parametrize(
+    "url", ["postgresql+asyncpg://user:S3cr3t@host/db", "mysql+mysqldb://u:S3cr3t@host/db", "nosuch://u:S3cr3t@host/db"]
+)
 def test_databases_names_what_it_cannot_load(tmp_path: Path, url: str) -> None:
-    """A kind of database that there is no dialect for is a setting to mend; its password is not shown."""
-    with pytest.raises(SettingsError, match="this version loads into SQLite") as raised:
+    """A driver, or a kind of database, that nobody speaks to is a setting to mend; its password is not shown."""
+    with pytest.raises(SettingsError, match=r"connection warehouse \(.*\*\*\*@host/db\): ") as raised:
         Databases(connections(warehouse=url), "warehouse", tmp_path).get(None)
 
     assert "S3cr3t" not in str(raised.value)
