@@ -42,10 +42,10 @@ test-lowest:
 	@VENV=.venv-lowest PY="$(PY)" ALSO=requirements-lowest.lock sh tools/setup.sh
 	.venv-lowest/bin/python -m pytest -n $(CPUS) $(ARGS)
 
-# minutes, not part of `make test`: kill -9 inside 200 open loads of the demo, and of hand-written ones
+# the best part of an hour, not part of `make test`: kills, pauses, crashes and cut commits on every database, then
+# docs/reliability-figures.md; TORTURE="--only kills --database mysql --seed 7" runs a part
 torture: setup
-	"$(B)/python" tests/torture/kill_build.py --kills 200 --pipeline demo
-	"$(B)/python" tests/torture/kill_build.py --kills 200 --pipeline pandas
+	"$(B)/python" tests/torture/run.py $(TORTURE)
 
 # growth with the size of the graph, and start-up beside doit and luigi (installed in a temporary folder)
 bench: setup

@@ -12,7 +12,7 @@ import select
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from etlctl.core.task import Task
@@ -63,10 +63,10 @@ class Tally:
         return not self.wrong and not any(getattr(self, fault) for fault in FAULTS)
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     def __str__(self) -> str:
-        numbers = {name: value for name, value in asdict(self).items() if isinstance(value, int) and value}
+        numbers = {name: value for name, value in self.as_json().items() if isinstance(value, int) and value}
         faults = " ".join(f"{fault}={getattr(self, fault)}" for fault in FAULTS)
         rest = ", ".join(f"{value:,} {name}" for name, value in numbers.items() if name not in FAULTS)
         return f"{rest}; {faults}; {self.seconds:.1f} s"

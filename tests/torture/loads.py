@@ -27,6 +27,7 @@ HALF = "rows.half"
 INSIDE = "hand.half"
 """A point of the harness: half of the rows of a hand-written load are in the table."""
 NUMBERS = "numbers.csv"
+PACKED = "numbers.csv.gz"
 SOURCE = "numbers"
 """The table that queries read; `places` makes and fills it."""
 
@@ -42,6 +43,13 @@ class NumbersFile(ExternalTask):
 
     def output(self) -> LocalTarget:
         return LocalTarget(NUMBERS)
+
+
+class PackedFile(ExternalTask):
+    """The same, packed."""
+
+    def output(self) -> LocalTarget:
+        return LocalTarget(PACKED)
 
 
 class RowsLoad(LoadTable):
@@ -70,7 +78,7 @@ class FileLoad(LoadTable):
     mode = append
 
 
-@required(NumbersFile)
+@required(PackedFile)
 class MergeLoad(LoadTable):
     """A file merged by its key."""
 
@@ -117,6 +125,23 @@ class HandLoad(Task):
             connection.exec_driver_sql(insert + f">= {ROWS // 2}")
 
 
+class FrameLoad(Task):
+    """Hand-written: pandas' to_sql on the connection of `transaction()`."""
+
+    part = IntParameter()
+
+    def output(self) -> TableTarget:
+        return TableTarget("t_frame", self.task_id)
+
+    def run(self) -> None:
+        import pandas
+
+        rows = [(self.part, number, payload) for number, payload in numbers()]
+        frame = pandas.DataFrame(rows, columns=list(COLUMNS))
+        with self.output().transaction() as connection:
+            frame.to_sql("t_frame", con=connection, if_exists="append", index=False)
+
+
 class StepA(LoadTable):
     """First step of BothLoad."""
 
@@ -149,9 +174,9 @@ class BothLoad(Sequence):
         return [StepA(self.part), StepB(self.part)]
 
 
-KINDS: tuple[type[Task], ...] = (RowsLoad, FileLoad, MergeLoad, QueryLoad, PartitionLoad, HandLoad, BothLoad)
+KINDS: tuple[type[Task], ...] = (RowsLoad, FileLoad, MergeLoad, QueryLoad, PartitionLoad, HandLoad, FrameLoad, BothLoad)
 """Every kind once; the n-th load is of the kind n modulo their number."""
-TABLES_BEFORE = ("t_hand", "t_step_a", "t_step_b")
+TABLES_BEFORE = ("t_hand", "t_frame", "t_step_a", "t_step_b")
 """Targets that are there before the loads: of hand-written code, and on MySQL of a Sequence, where DDL would commit."""
 
 

@@ -6,6 +6,7 @@ passes to a pipe, whose end is its death: no polling, and what a killed child ha
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -13,10 +14,12 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from etlctl import faultpoints
 
+LAUNCHER = str(Path(__file__).resolve().parent / "launch.py")
 LONGEST_S = 150
 CRASHED = 99
 """Exit status of a child whose work raised what the product should have turned into an exit code."""
@@ -113,24 +116,47 @@ class Racer:
 
 def start(work: Callable[[], int], plan: Plan | None = None, blow: Blow | None = None) -> Racer:
     """Forks a child that does `work` and ends, without any cleaning up, with what it returns."""
+
+    def child(writing: int) -> int:
+        follow(plan, writing)
+        return work()
+
+    return _forked(child, plan, blow)
+
+
+def start_command(words: Sequence[str], folder: Path, plan: Plan | None = None, blow: Blow | None = None) -> Racer:
+    """Starts the real command line, `etlctl WORDS` in `folder`, with nothing imported before."""
+
+    def child(writing: int) -> int:
+        os.set_inheritable(writing, True)
+        os.chdir(folder)
+        with open(folder / "cli.log", "ab") as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        told = json.dumps(asdict(plan) if plan else None)
+        os.execv(sys.executable, [sys.executable, LAUNCHER, str(writing), told, *words])
+
+    return _forked(child, plan, blow)
+
+
+def _forked(child: Callable[[int], int], plan: Plan | None, blow: Blow | None) -> Racer:
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
     if pid == 0:
-        _be_child(work, plan, reading, writing)
+        os.close(reading)
+        _be(child, writing)
     os.close(writing)
     racer = Racer(pid, reading, time.monotonic(), plan, blow)
     racer.schedule()
     return racer
 
 
-def _be_child(work: Callable[[], int], plan: Plan | None, reading: int, writing: int) -> None:
+def _be(child: Callable[[int], int], writing: int) -> None:
     status = CRASHED
     try:
-        os.close(reading)
-        follow(plan, writing)
-        status = work()
+        status = child(writing)
     except PlannedError:
         status = 1
     except BaseException:  # noqa: BLE001  the child has nobody to tell but its parent's terminal

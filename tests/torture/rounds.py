@@ -1,19 +1,23 @@
-"""kill -9 and SIGSTOP at fault points and at random times, two racers for each load, round after round.
+"""Campaigns: two racers for each load, hit by plan, round after round.
 
-A round begins with an empty database, so that the making of tables is raced for too, and ends when each of its loads is
-done, with a look at all of them.
+Campaign.run(is_enough)
+  prepare                an empty database, so that the making of tables is raced for too
+  Reader                 looks at markers and rows all the time
+  for each load          pairs of racers, hit by blows and troubles, until one of them reports success
+  look                   at all loads of the round, when nothing runs any more
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
 import random
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 from etlctl import faultpoints
 from etlctl.app import App
@@ -21,35 +25,51 @@ from etlctl.core.task import Task
 from etlctl.errors import ExitCode
 from torture import controls, loads, racers
 from torture.checker import Ledger, Reader, Tally
-from torture.controls import Protocol
 from torture.places import Place
 from torture.racers import Blow, Plan, Racer
 
-LOADS_A_ROUND = 21
+LOADS_A_ROUND = 24
 POINTS = (*faultpoints.POINTS, loads.HALF, loads.INSIDE)
 """Where a load can be hit by name."""
 MOST_TRIES = 12
 """Pairs of racers that are tortured for one load; those after them are left in peace."""
+IN_PEACE = 8
 RACERS = 2
+Between = Callable[[float], float | None]
+"""Called while racers run; returns when it wants to be called again at the latest."""
+
+
+class Trouble(Protocol):
+    """What happens around the racers: to their sessions, their server, their way to it."""
+
+    def __call__(self, moment_s: float) -> AbstractContextManager[Between]:
+        """A block in which one pair runs; `moment_s` from now is a good moment for a blow."""
+
+
+@contextmanager
+def no_trouble(moment_s: float) -> Iterator[Between]:
+    """Nothing happens but what the Mix says."""
+    yield lambda now: None
 
 
 @dataclass(frozen=True)
 class Mix:
-    """How the blows of a campaign are drawn: shares of racers, the rest goes in peace."""
+    """How the blows of a campaign are drawn: shares of racers, the rest goes unharmed."""
 
-    kill_at_point: float = 0.5
-    kill_at_random: float = 0.35
+    kill_at_point: float = 0.0
+    kill_at_random: float = 0.0
     stop_at_point: float = 0.0
     stop_at_random: float = 0.0
     longest_pause_s: float = 0.3
 
 
-KILLS = Mix()
+KILLS = Mix(kill_at_point=0.5, kill_at_random=0.35)
 PAUSES = Mix(kill_at_point=0.1, kill_at_random=0.1, stop_at_point=0.4, stop_at_random=0.3)
+NOTHING = Mix()
 
 
 class Times:
-    """How long a racer lives that nobody kills, by kind of load; drawn from for blows at random times."""
+    """How long a racer lives that nobody harms, by kind of load; blows at random times are drawn from it."""
 
     def __init__(self) -> None:
         self._known: dict[str, float] = {}
@@ -61,148 +81,151 @@ class Times:
         self._known[kind] = 0.8 * self._known.get(kind, seconds) + 0.2 * seconds
 
 
-def product(app: App, task: Task) -> int:
-    """The load as `etlctl build` does it; in a child process."""
-    with app:
-        summary = app.build([task])
-        for result in summary.results:
-            if result.exit_code == ExitCode.FAILED and not isinstance(result.error, racers.PlannedError):
-                print(f"{result.task.label}: {result.reason}", file=sys.stderr)
-        return int(summary.exit_code)
+@dataclass
+class Campaign:
+    """One part of the torture; see the module."""
 
+    place: Place
+    rng: random.Random
+    mix: Mix
+    start: Callable[[Task, Plan | None, Blow | None], Racer]
+    """Starts a process that does a load and ends with the exit code that its user would see."""
+    prepare: Callable[[], None]
+    load: Callable[[int], Task] = loads.load
+    trouble: Trouble = no_trouble
+    stops_when_wrong: bool = True
+    tally: Tally = field(default_factory=Tally)
+    _times: Times = field(default_factory=Times)
 
-def torture_product(place: Place, rng: random.Random, mix: Mix, is_enough: Callable[[Tally], bool]) -> Tally:
-    """Rounds of the product's loads until `is_enough`, or until something is wrong."""
-    app = place.app()
-    warm_up(place, app)
+    def run(self, is_enough: Callable[[Tally], bool]) -> Tally:
+        """Rounds until `is_enough`, or until something is wrong."""
+        began = time.monotonic()
+        while not is_enough(self.tally) and (self.tally.is_clean or not self.stops_when_wrong):
+            self._round(is_enough)
+        self.tally.seconds = time.monotonic() - began
+        return self.tally
 
-    def work(task: Task) -> int:
-        return product(app, task)
-
-    return _torture(place, rng, mix, is_enough, work, place.prepare, loads.load)
-
-
-def torture_control(place: Place, name: str, rng: random.Random, loads_: int) -> Tally:
-    """The same of an order that is known to be wrong, for `loads_` loads, whatever comes out wrong."""
-    protocol, has_key = controls.CONTROLS[name]
-    prepare = partial(controls.prepare, place, has_key=has_key)
-
-    def is_enough(tally: Tally) -> bool:
-        return tally.loads >= loads_
-
-    work = partial(_controlled, protocol, place)
-    return _torture(place, rng, KILLS, is_enough, work, prepare, loads.RowsLoad, stops_when_wrong=False)
-
-
-def _controlled(protocol: Protocol, place: Place, task: Task) -> int:
-    return protocol(place, task)
-
-
-def warm_up(place: Place, app: App) -> None:
-    """Does every kind of load once in this process, so that racers forked from it have nothing left to import."""
-    place.prepare()
-    with app:
-        for number in range(len(loads.KINDS)):
-            summary = app.build([loads.load(number)])
-            assert summary, summary.text
-    gc.collect()
-    gc.freeze()  # a collection in a child would copy every page it looks at
-
-
-def _torture(
-    place: Place,
-    rng: random.Random,
-    mix: Mix,
-    is_enough: Callable[[Tally], bool],
-    work: Callable[[Task], int],
-    prepare: Callable[[], None],
-    load: Callable[[int], Task],
-    *,
-    stops_when_wrong: bool = True,
-) -> Tally:
-    tally = Tally()
-    times = Times()
-    began = time.monotonic()
-    while not is_enough(tally) and not (stops_when_wrong and not tally.is_clean):
-        prepare()
-        tasks = {number: load(number) for number in range(LOADS_A_ROUND)}
+    def _round(self, is_enough: Callable[[Tally], bool]) -> None:
+        self.prepare()
+        tasks = {number: self.load(number) for number in range(LOADS_A_ROUND)}
         ledger = Ledger(tasks)
-        reader = Reader(place, ledger)
+        reader = Reader(self.place, ledger)
         done: set[int] = set()
         for number, task in tasks.items():
-            _one_load(place, ledger, number, partial(work, task), rng, mix, times, tally, done)
-            tally.loads += 1
-            if tally.wrong or is_enough(tally):
+            if self._is_loaded(task):
+                done.add(number)
+            self.tally.loads += 1
+            if is_enough(self.tally) or (self.stops_when_wrong and not self.tally.is_clean):
                 break
-        reader.end(tally)
-        look(place, ledger, tally, done)
-    tally.seconds = time.monotonic() - began
-    return tally
+        reader.end(self.tally)
+        self._look(ledger, done)
 
+    def _look(self, ledger: Ledger, done: set[int]) -> None:
+        with contextlib.closing(self.place.connect()) as connection:
+            self.tally.found(ledger.judge(self.place, connection, done))
+            if self.place.integrity:
+                said = self.place.ask(connection, self.place.integrity)[0][0]
+                if said != "ok":
+                    self.tally.wrong.append(f"{self.place.integrity}: {said}")
 
-def look(place: Place, ledger: Ledger, tally: Tally, done: set[int]) -> None:
-    """All loads of a round, when nothing runs any more."""
-    with contextlib.closing(place.connect()) as connection:
-        tally.found(ledger.judge(place, connection, done))
-        if place.integrity:
-            said = place.ask(connection, place.integrity)[0][0]
-            if said != "ok":
-                tally.wrong.append(f"{place.integrity}: {said}")
+    def _is_loaded(self, task: Task) -> bool:
+        """Races for one load until somebody reports success."""
+        kind = task.task_family
+        for attempt in range(MOST_TRIES + IN_PEACE):
+            is_peaceful = attempt >= MOST_TRIES
+            trouble = no_trouble if is_peaceful else self.trouble
+            with trouble(self._times.draw(kind, self.rng)) as between:
+                pair = [self.start(task, *self._harm(kind, is_peaceful)) for _ in range(RACERS)]
+                racers.watch(pair, between)
+            for racer in pair:
+                count(racer, self.tally)
+                if racer.status == 0 and not racer.pauses:
+                    self._times.learn(kind, racer.duration_s)
+            if any(racer.status == 0 for racer in pair):
+                return True
+        self.tally.wrong.append(f"{task.label} is not done after {MOST_TRIES} tries and {IN_PEACE} in peace")
+        return False
 
-
-def _one_load(
-    place: Place,
-    ledger: Ledger,
-    number: int,
-    work: Callable[[], int],
-    rng: random.Random,
-    mix: Mix,
-    times: Times,
-    tally: Tally,
-    done: set[int],
-) -> None:
-    """Races for one load until it is done, and once more to see that nobody repeats it."""
-    kind = str(number % len(loads.KINDS))
-    for attempt in range(MOST_TRIES + 8):
-        peaceful = attempt >= MOST_TRIES
-        pair = [_start(work, kind, rng, mix, times, peaceful) for _ in range(RACERS)]
-        racers.watch(pair)
-        for racer in pair:
-            count(racer, tally)
-            if racer.status == 0 and not racer.pauses:
-                times.learn(kind, racer.duration_s)
-        if any(racer.status == 0 for racer in pair):
-            done.add(number)
-            return
-    tally.wrong.append(f"load {number} is not done after {MOST_TRIES + 8} tries, 8 of them in peace")
-
-
-def _start(work: Callable[[], int], kind: str, rng: random.Random, mix: Mix, times: Times, peaceful: bool) -> Racer:
-    drawn, point, seconds = rng.random(), rng.choice(POINTS), rng.uniform(0.02, mix.longest_pause_s)
-    moment = times.draw(kind, rng)
-    if peaceful:
-        return racers.start(work)
-    for share, plan, blow in (
-        (mix.kill_at_point, Plan(point), None),
-        (mix.kill_at_random, None, Blow(moment)),
-        (mix.stop_at_point, Plan(point, "stop", seconds=seconds), None),
-        (mix.stop_at_random, None, Blow(moment, seconds)),
-    ):
-        if drawn < share:
-            return racers.start(work, plan, blow)
-        drawn -= share
-    return racers.start(work)
+    def _harm(self, kind: str, is_peaceful: bool) -> tuple[Plan | None, Blow | None]:
+        """What one racer meets."""
+        mix, drawn, point = self.mix, self.rng.random(), self.rng.choice(POINTS)
+        seconds, moment = self.rng.uniform(0.02, mix.longest_pause_s), self._times.draw(kind, self.rng)
+        shares: tuple[tuple[float, Plan | None, Blow | None], ...] = (
+            (mix.kill_at_point, Plan(point), None),
+            (mix.kill_at_random, None, Blow(moment)),
+            (mix.stop_at_point, Plan(point, "stop", seconds=seconds), None),
+            (mix.stop_at_random, None, Blow(moment, seconds)),
+        )
+        for share, plan, blow in () if is_peaceful else shares:
+            if drawn < share:
+                return plan, blow
+            drawn -= share
+        return None, None
 
 
 def count(racer: Racer, tally: Tally) -> None:
-    """What became of one racer."""
+    """Adds what became of one racer."""
     tally.points.update(racer.points)
     tally.pauses += racer.pauses
     if racer.was_killed:
         tally.kills += 1
         tally.kills_inside += racer.is_inside
         tally.at[racer.points[-1] if racer.points else "(before any point)"] += 1
-    else:
-        tally.exits[str(racer.status)] += 1
-        if racer.status == racers.CRASHED:
-            tally.wrong.append("a racer ended with a traceback")
+        return
+    tally.exits[str(racer.status)] += 1
+    if racer.status not in (ExitCode.DONE, ExitCode.UNAVAILABLE, ExitCode.HELD):
+        tally.wrong.append(f"a racer ended with exit code {racer.status}")
+
+
+# -- who does the loads
+
+
+def of_product(place: Place, rng: random.Random, mix: Mix, trouble: Trouble = no_trouble) -> Campaign:
+    """A campaign of etlctl's own loads, in processes forked from this one, which has everything imported."""
+    app = place.app()
+    _warm_up(place, app)
+
+    def start(task: Task, plan: Plan | None, blow: Blow | None) -> Racer:
+        return racers.start(partial(product, app, task), plan, blow)
+
+    return Campaign(place, rng, mix, start, place.prepare, trouble=trouble)
+
+
+def product(app: App, task: Task) -> int:
+    """The load as `etlctl build` does it; in a child process."""
+    with app:
+        summary = app.build([task])
+        for result in summary.results:
+            if result.exit_code not in (ExitCode.DONE, ExitCode.UNAVAILABLE):
+                print(f"{result.task.label}: {result.reason}", file=sys.stderr)
+        return int(summary.exit_code)
+
+
+def of_command_line(place: Place, rng: random.Random, mix: Mix) -> Campaign:
+    """The same through the real command line, each process from the very start of Python on."""
+
+    def start(task: Task, plan: Plan | None, blow: Blow | None) -> Racer:
+        words = ["build", task.task_family, "--part", str(task.param_kwargs["part"])]
+        return racers.start_command(words, place.project, plan, blow)
+
+    return Campaign(place, rng, mix, start, place.prepare)
+
+
+def of_control(place: Place, name: str, rng: random.Random) -> Campaign:
+    """An order that is known to be wrong; it goes on whatever comes out."""
+    protocol, has_key = controls.CONTROLS[name]
+
+    def start(task: Task, plan: Plan | None, blow: Blow | None) -> Racer:
+        return racers.start(partial(protocol, place, task), plan, blow)
+
+    prepare = partial(controls.prepare, place, has_key=has_key)
+    return Campaign(place, rng, KILLS, start, prepare, loads.RowsLoad, stops_when_wrong=False)
+
+
+def _warm_up(place: Place, app: App) -> None:
+    """Does every kind of load once in this process, so that racers forked from it have nothing left to import."""
+    place.prepare()
+    with app:
+        for number in range(len(loads.KINDS)):
+            summary = app.build([loads.load(number)])
+            assert summary, summary.text

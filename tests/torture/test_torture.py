@@ -1,0 +1,108 @@
+"""The quick form of run.py: a few dozen kills and pauses a database, and the orders that the harness must catch."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from torture import outages, rounds
+from torture.checker import FAULTS, Ledger
+from torture.loads import RowsLoad
+from torture.places import MysqlPlace, Place, PostgresPlace, SqlitePlace
+
+SEED = 20130101
+MORE = "lock_timeout = 30\n"
+KINDS = {"postgresql": PostgresPlace, "mysql": MysqlPlace}
+
+
+@pytest.fixture
+def place(database_url: str, tmp_path: Path) -> Place:
+    """An empty database of each kind in turn."""
+    kind = KINDS.get(database_url.partition(":")[0].partition("+")[0])
+    return kind(database_url, tmp_path, more=MORE) if kind else SqlitePlace(tmp_path, more=MORE)
+
+
+@pytest.mark.slow
+def test_killed_loads_are_there_once_or_not_at_all(place: Place) -> None:
+    """F03 to F08, F10: kill -9 at each point and at random times, two racers a load: nothing lost, doubled, partial."""
+    campaign = rounds.of_product(place, random.Random(SEED), rounds.KILLS)
+
+    tally = campaign.run(lambda tally: tally.kills >= 40 and set(rounds.POINTS) <= set(tally.points))
+
+    assert tally.is_clean, f"seed {SEED}: {tally}: {tally.wrong}"
+    assert tally.kills_inside >= 10 and tally.looks >= 10
+
+
+@pytest.mark.slow
+def test_paused_loads_are_there_once(place: Place) -> None:
+    """A process that is stopped in the middle of a load and goes on later doubles nothing, and hides nothing half."""
+    campaign = rounds.of_product(place, random.Random(SEED), rounds.PAUSES)
+
+    tally = campaign.run(lambda tally: tally.pauses >= 8)
+
+    assert tally.is_clean, f"seed {SEED}: {tally}: {tally.wrong}"
+
+
+@pytest.mark.slow
+def test_loads_of_the_command_line_that_are_killed_are_there_once(place: Place) -> None:
+    """The same for whole processes, from the start of Python on."""
+    campaign = rounds.of_command_line(place, random.Random(SEED), rounds.KILLS)
+    place.prepare()
+
+    tally = campaign.run(lambda tally: tally.kills >= 4)
+
+    assert tally.is_clean, f"seed {SEED}: {tally}: {tally.wrong}"
+
+
+@pytest.mark.slow
+def test_loads_whose_sessions_the_server_ends_are_there_once(place: Place) -> None:
+    """F13: pg_terminate_backend, KILL, at random times."""
+    if place.name == "sqlite":
+        pytest.skip("SQLite has no server that could end a session")
+    campaign = rounds.of_product(place, random.Random(SEED), rounds.NOTHING)
+    campaign.trouble = outages.Terminations(place, random.Random(SEED), campaign.tally)
+
+    tally = campaign.run(lambda tally: tally.terminations >= 10)
+
+    assert tally.is_clean, f"seed {SEED}: {tally}: {tally.wrong}"
+
+
+@pytest.mark.slow
+def test_rows_and_marker_in_two_transactions_are_caught(place: Place) -> None:
+    """Control: luigi.contrib.sqla's order doubles loads, and the harness sees it."""
+    tally = rounds.of_control(place, "two transactions", random.Random(SEED)).run(lambda tally: tally.loads >= 24)
+
+    assert tally.doubled > 0 and tally.half_visible > 0, f"seed {SEED}: {tally}"
+
+
+@pytest.mark.slow
+def test_a_marker_table_without_a_key_is_caught(place: Place) -> None:
+    """Control: one transaction, but no unique key and no lock, as on Redshift: the harness sees loads doubled."""
+    if place.name == "sqlite":
+        pytest.skip("SQLite has one writer at a time, which is a lock")
+    tally = rounds.of_control(place, "no key", random.Random(SEED)).run(lambda tally: tally.loads >= 48)
+
+    assert tally.doubled > 0, f"seed {SEED}: {tally}"
+
+
+def test_judge_tells_lost_doubled_partial_and_half_visible_apart(tmp_path: Path) -> None:
+    """Each fault is made by hand, once."""
+    place = SqlitePlace(tmp_path)
+    tasks = {number: RowsLoad(number) for number in range(6)}
+    rows = {0: (1000, "done"), 1: (2000, "done"), 2: (400, "done"), 3: (1000, None), 4: (0, "done"), 5: (0, None)}
+    connection = place.connect()
+    connection.execute("CREATE TABLE t_rows (part INTEGER, number INTEGER, payload TEXT)")
+    connection.execute("CREATE TABLE table_updates (update_id TEXT, target_table TEXT, state TEXT)")
+    for number, (count, state) in rows.items():
+        connection.executemany("INSERT INTO t_rows VALUES (?, 0, '')", [(number,)] * count)
+        if state:
+            connection.execute("INSERT INTO table_updates VALUES (?, 't_rows', ?)", (tasks[number].task_id, state))
+    connection.commit()
+
+    faults = Ledger(tasks).judge(place, connection, done={5})
+    connection.close()
+
+    found = {fault: [int(sentence.split()[1]) for sentence in faults[fault]] for fault in FAULTS}
+    assert found == {"lost": [4, 5], "doubled": [1], "partial": [2], "half_visible": [3]}
