@@ -126,16 +126,18 @@ class Database:
     def writing(self, doing: str) -> Iterator[sa.Connection]:
         """A Connection in a short write transaction of its own, which commits at the end of the block.
 
-        Inside an open load or `transaction()` it is a part of that one.
+        Inside an open load or `transaction()` it is a part of that one; but where DDL commits, and would commit that
+        one too, it is a transaction of its own all the same.
         """
         from etlctl.db.dialects.base import WRITE
 
         session = ambient.session_of(self)
-        if session is not None:
+        if session is not None and self.dialect.has_transactional_ddl:
             with self.translating(doing), session.connection.begin_nested():
                 yield session.connection
             return
-        ambient.refuse_beside(self, doing)
+        if session is None:
+            ambient.refuse_beside(self, doing)
         self.prepare_to_write(doing)
         with self.translating(doing), self.engine.connect() as connection:
             connection.execution_options(**{WRITE: True})

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
 from etlctl.db.columns import Column, ColumnType, Kind
-from etlctl.db.words import in_quotes, table_of
+from etlctl.db.words import in_quotes, named_table, table_of
 from etlctl.errors import LoadError
 from etlctl.text import shortened
 
 if TYPE_CHECKING:
-    import sqlalchemy as sa
-
     from etlctl.db.connections import Database
     from etlctl.db.dialects.base import TableColumn
+    from etlctl.db.sessions import Session
 
 
 def existing(connection: sa.Connection, database: Database, table: str) -> list[TableColumn] | None:
@@ -36,9 +36,44 @@ def create(
             connection.execute(CreateTable(made))
 
 
-def drop(connection: sa.Connection, database: Database, table: str) -> None:
-    """Drops the table; its indexes and rights go with it."""
-    connection.exec_driver_sql(f"DROP TABLE {_in_quotes(connection, database, table)}")
+def recreate(connection: sa.Connection, database: Database, table: str, columns: Sequence[Column], doing: str) -> None:
+    """Inside a load: the table is empty and has exactly these columns. Dropped, its indexes and rights go with it.
+
+    Where DDL commits, the table is emptied only, since DROP would commit the marker without the rows; LoadError when
+    its columns are others.
+    """
+    if database.dialect.has_transactional_ddl:
+        connection.exec_driver_sql(f"DROP TABLE {_in_quotes(connection, database, table)}")
+        create(connection, database, table, columns)
+        return
+    found = existing(connection, database, table) or []
+    if _shape_of(found, database) != _shape_of(columns, database):
+        raise LoadError(
+            f"{doing}: replace(recreate=True) would have to change the columns of {shortened(table)}, and this "
+            "database cannot do that in one transaction with the load and its marker. Drop the table before the "
+            "load, which then makes it; or use replace with evolve = True."
+        )
+    connection.execute(sa.delete(named_table(database.dialect.table_name(table), ())))
+
+
+def _shape_of(columns: Sequence[Column] | Sequence[TableColumn], database: Database) -> list[tuple[str, str | None]]:
+    """Names and types, so far as the database tells them apart once the table is made: some keep json as text."""
+
+    def words_of(type_: ColumnType | None) -> str | None:
+        if type_ is None:
+            return None
+        return database.dialect.type_ddl(ColumnType(Kind.TEXT) if type_.kind is Kind.JSON else type_)
+
+    return sorted((column.name, words_of(column.type)) for column in columns)
+
+
+def refuse_change_inside(session: Session, table: str, doing: str) -> None:
+    """LoadError inside an open transaction where DDL commits: the table may be in use in it, and ALTER would wait."""
+    if session.host is not None and not session.database.dialect.has_transactional_ddl:
+        raise LoadError(
+            f"{doing}: {shortened(table)} lacks columns, and this database cannot add them inside an open "
+            "transaction() or Sequence. Add them before, or run the load by itself once."
+        )
 
 
 def missing_columns(found: Sequence[TableColumn], columns: Sequence[Column]) -> list[Column]:

@@ -259,6 +259,7 @@ class TableLoad(MarkedLoad):
         else:
             tables.refuse_narrowing(found, wanted, self.table, self.doing)
         if missing:
+            tables.refuse_change_inside(session, self.table, self.doing)
             with self.database.writing(f"{self.doing}: adding columns") as connection:
                 tables.add_columns(connection, self.database, self.table, missing)
         return _in_order_of(found, wanted)
@@ -340,8 +341,7 @@ class TableLoad(MarkedLoad):
         elif isinstance(mode, modes.Replace):
             database.dialect.lock_target(connection, self.table, None)
             if mode.recreate:
-                tables.drop(connection, database, self.table)
-                tables.create(connection, database, self.table, columns)
+                tables.recreate(connection, database, self.table, columns, self.doing)
             else:
                 rows.delete_all(connection, database, self.table)
         elif load.is_forced:
