@@ -3,6 +3,7 @@
 App.open(settings) -> .registry          pipelines are imported when first asked for
                       .plan(tasks)       graph -> plan; writes nothing
                       .build(tasks)      graph -> runner -> summary
+                      .list_markers() …  what the databases hold, asked and mended without any task run
 
 What only a plan or a build needs is imported there: `etlctl list` opens an app too, and is to be instant.
 """
@@ -23,13 +24,15 @@ from etlctl.core import context
 from etlctl.core.context import Context
 from etlctl.core.registry import Registry
 from etlctl.core.task import Task
-from etlctl.errors import ExitCode, PipelineImportError, UsageError
+from etlctl.errors import EtlctlError, ExitCode, PipelineImportError, UsageError
 from etlctl.settings import Settings
 from etlctl.text import shortened
 
 if TYPE_CHECKING:
     from etlctl.core.plan import Plan
     from etlctl.core.results import Observer, RunSummary
+    from etlctl.db.inventory import Adoption, Listing, Wanted
+    from etlctl.db.torn import Torn
 
 
 class App:
@@ -113,6 +116,43 @@ class App:
                 stop=stop,
             )
             return runner.run(roots)
+
+    def list_markers(self, connections: Sequence[str], wanted: Wanted) -> list[Listing | EtlctlError]:
+        """What each connection's marker table holds, in their order; all of the settings when none is named.
+
+        A connection that cannot be asked is an error in its place; UsageError for a name that was given and is none.
+        Writes nothing.
+        """
+        from etlctl.db.inventory import listed
+
+        def listing(name: str) -> Listing | EtlctlError:
+            try:
+                return listed(self._database(name), wanted)
+            except EtlctlError as error:
+                if connections and isinstance(error, UsageError):
+                    raise
+                return error
+
+        return [listing(name) for name in connections or self.settings.connections]
+
+    def adopt_markers(self, connection: str | None) -> Adoption:
+        """Makes the marker table of a connection, or gives an older one our columns and key, before any load does."""
+        from etlctl.db.inventory import adopted
+
+        return adopted(self._database(connection))
+
+    def resolve_torn(self, tasks: Sequence[Task], *, as_loaded: bool | None) -> list[Torn]:
+        """The torn markers of `tasks` as they were; done from now on, or deleted, or (None) only looked at.
+
+        UsageError where a task has none, LoadError where somebody else was quicker.
+        """
+        from etlctl.db import torn
+
+        with context.use(self.context):
+            found = torn.torn_of(_checked(tasks))
+            if as_loaded is not None:
+                torn.resolve(found, as_loaded=as_loaded)
+        return found
 
     def _check_not_below_a_project(self) -> None:
         path = self.settings.pipelines_path

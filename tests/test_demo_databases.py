@@ -115,6 +115,7 @@ def _line_of(variable: str) -> int:
 
 def _connected(url: str) -> Any:
     """A connection by an engine that knows nothing of etlctl."""
+    url = url.replace("postgresql:", "postgresql+psycopg2:")  # SQLAlchemy's own choice is another driver
     return sa.create_engine(url, poolclass=sa.NullPool).connect()
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import click
 
-from etlctl.cli import documents, options
+from etlctl.cli import documents, options, schemas
 from etlctl.cli.main import COMMANDS, group
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -53,26 +53,37 @@ def commands_page() -> str:
     """docs/reference/commands.md."""
     parts = [_COMMANDS_INTRO, _options_table(options.common_options()), ""]
     ctx = click.Context(group, info_name="etlctl")
-    shared = {one.name for one in options.common_options()}
     for name in COMMANDS:
         command = group.get_command(ctx, name)
         assert isinstance(command, options.Command)
-        usage = command.get_usage(click.Context(command, info_name=name, parent=ctx)).removeprefix("Usage: ")
-        own = [one for one in command.params if isinstance(one, click.Option) and one.name not in shared]
-        own = [one for one in own if one.name != "show_help"]
-        parts += [f"## {name}", "", command.help or "", "", "```", " ".join(usage.split()), "```", ""]
-        if own:
-            parts += [_options_table(own), ""]
-        examples = [line.strip() for line in command.examples.strip().splitlines()]
-        parts += ["```", *examples, "```", ""]
+        parts += _command_parts(command, ctx, "##")
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _command_parts(command: options.Command, parent: click.Context, heading: str) -> list[str]:
+    """The section of a command, and those of its own commands below it."""
+    name = str(command.name)
+    ctx = click.Context(command, info_name=name, parent=parent)
+    shared = {one.name for one in options.common_options()}
+    usage = command.get_usage(ctx).removeprefix("Usage: ")
+    title = ctx.command_path.removeprefix("etlctl ")
+    own = [one for one in command.params if isinstance(one, click.Option) and one.name not in shared]
+    own = [one for one in own if one.name != "show_help"]
+    parts = [f"{heading} {title}", "", command.help or "", "", "```", " ".join(usage.split()), "```", ""]
+    if own:
+        parts += [_options_table(own), ""]
+    parts += ["```", *(line.strip() for line in command.examples.strip().splitlines()), "```", ""]
+    for below in command.commands.values() if isinstance(command, options.CommandGroup) else ():
+        assert isinstance(below, options.Command)
+        parts += _command_parts(below, ctx, heading + "#")
+    return parts
 
 
 def json_page() -> str:
     """docs/reference/json.md."""
     parts = [_JSON_INTRO]
     inner: dict[str, Any] = {}
-    for schema, shape in documents.SCHEMAS.items():
+    for schema, shape in schemas.SCHEMAS.items():
         said = f"{_doc(shape)} Version {documents.VERSION}."
         parts += [f"## {schema}", "", said, "", _fields_table(shape, inner), ""]
     written: set[str] = set()

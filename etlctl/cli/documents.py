@@ -237,7 +237,7 @@ SCHEMAS: Final[dict[str, type[Any]]] = {
     "etlctl/graph": GraphDocument,
     "etlctl/completion": CompletionDocument,
 }
-"""Every document there is, by its `schema`."""
+"""The documents of this file, by their `schema`; all there are: schemas.py."""
 
 
 def dump(document: Any) -> str:

@@ -17,7 +17,6 @@ from etlctl import __version__
 from etlctl.cli import options, streams
 from etlctl.cli.streams import Streams
 from etlctl.errors import EtlctlError, ExitCode
-from etlctl.suggest import did_you_mean
 from etlctl.text import printable
 
 COMMANDS = {
@@ -27,6 +26,7 @@ COMMANDS = {
     "list": ("etlctl.cli.listing", "Tasks, their parameters and what they are for."),
     "show": ("etlctl.cli.show", "Everything about one task or one table."),
     "graph": ("etlctl.cli.graph", "What a task requires, as a tree, Mermaid, DOT or JSON."),
+    "markers": ("etlctl.cli.markers", "List the marker tables, adopt Luigi's, resolve a torn load."),
     "completion": ("etlctl.cli.completion", "Set up completion in bash, zsh or fish."),
 }
 """Command -> its module, and the line that `etlctl --help` shows without importing it."""
@@ -54,10 +54,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
-            known = ", ".join(COMMANDS)
-            raise click.UsageError(f"no command {name!r}.{did_you_mean(name, COMMANDS)} Commands: {known}.", ctx)
+        options.refuse_unknown(ctx, args[0], COMMANDS)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

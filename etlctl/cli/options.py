@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from etlctl.cli.streams import STREAMS, of_process
+from etlctl.suggest import did_you_mean
 
 CLASSES = "etlctl.task_classes"
 """Where `ctx.meta` holds the task classes named on the command line."""
@@ -79,6 +81,45 @@ class Command(click.Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         write_examples(formatter, self.examples)
+
+
+class CommandGroup(Command, click.Group):
+    """A command with commands of its own, of which `default` is meant where none is named."""
+
+    def __init__(self, name: str, *, commands: Sequence[click.Command], default: str, **more: Any) -> None:
+        super().__init__(name, commands=commands, subcommand_metavar="[COMMAND] [ARGS]...", **more)
+        self.default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if self._leaves_it_open(args) and (args or not ctx.resilient_parsing):  # completion offers the commands first
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        refuse_unknown(ctx, args[0], self.commands)
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[click.shell_completion.CompletionItem]:
+        items = super().shell_complete(ctx, incomplete)
+        if incomplete.startswith("-"):
+            items += self.commands[self.default].shell_complete(ctx, incomplete)
+        return list({item.value: item for item in items}.values())
+
+    def _leaves_it_open(self, args: Sequence[str]) -> bool:
+        """Whether, after the shared options, comes nothing or an option that is none of the group's own."""
+        rest = list(args)
+        while rest and rest[0] in ("--json", "--debug", "--config", "--profile"):
+            del rest[: 2 if rest[0] in ("--config", "--profile") else 1]
+        return not rest or (rest[0].startswith("-") and rest[0] not in ("--help", "-h"))
+
+
+def refuse_unknown(ctx: click.Context, name: str, commands: Collection[str]) -> None:
+    """UsageError for a word that is none of the commands, with the nearest one."""
+    if name not in commands and not name.startswith("-") and not ctx.resilient_parsing:
+        known = ", ".join(commands)
+        raise click.UsageError(f"no command {name!r}.{did_you_mean(name, commands)} Commands: {known}.", ctx)
 
 
 def write_examples(formatter: click.HelpFormatter, examples: str) -> None:

@@ -65,7 +65,11 @@ class Session:
         settings = self.settings
         connection = settings.connections[settings.default_connection]
         profile = f"profile {settings.profile}   " if settings.profile else ""
-        return f"{profile}{connection.name} {self._short(connection.shown_url)}"
+        return f"{profile}{self.shown_database(connection.name, connection.shown_url)}"
+
+    def shown_database(self, name: str, url: str) -> str:
+        """A connection for a heading: `warehouse postgresql://wh-1/dw`; `url` is masked already."""
+        return f"{name} {self._short(url)}" if name != url else self._short(url)
 
     @property
     def words(self) -> str:

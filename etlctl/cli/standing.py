@@ -81,6 +81,14 @@ def done_at(planned: Iterable[PlannedTask]) -> dt.datetime | None:
     return max(found, default=None)
 
 
+def moment_text(moment: dt.datetime | None, now: dt.datetime) -> str:
+    """The user's own time: `06:02:14` when it was today, else `2013-01-31 06:02`; `-` when it is not known."""
+    if moment is None:
+        return "-"
+    here = moment.astimezone(now.tzinfo)
+    return f"{here:%H:%M:%S}" if here.date() == now.date() else f"{here:%Y-%m-%d %H:%M}"
+
+
 def _last_day(parameter: Parameter[Any], value: Any, first: dt.date) -> dt.date:
     inner = getattr(parameter, "inner", parameter)
     if not isinstance(inner, DateParameter):

@@ -15,7 +15,7 @@ from etlctl.cli.parameters import default_is_there
 from etlctl.cli.plan import exit_code_of
 from etlctl.cli.screen import show, width_of
 from etlctl.cli.session import Session, session
-from etlctl.cli.standing import Grid, Row, done_at, split
+from etlctl.cli.standing import Grid, Row, done_at, moment_text, split
 from etlctl.cli.states import SIGNS, STATES, State, state_of
 from etlctl.cli.tasks import Request, TaskCommand, make_tasks
 from etlctl.core.plan import Decision, PlannedTask
@@ -135,7 +135,7 @@ def _grid_lines(grid: Grid, width: int, now: dt.datetime) -> list[Line]:
     room = max(width - name_width - _ROOM_BESIDES, _FEWEST_DAYS)
     blocks = [grid.days[start : start + room] for start in range(0, len(grid.days), room)]
     lines: list[Line] = []
-    done = {row.name: _moment(done_at(row.planned), now) for row in grid.rows}
+    done = {row.name: moment_text(done_at(row.planned), now) for row in grid.rows}
     for number, days in enumerate(blocks):
         is_last = number == len(blocks) - 1
         indent = " " * (name_width + 3)
@@ -187,17 +187,9 @@ def _list_lines(planned: Sequence[PlannedTask], now: dt.datetime) -> list[Line]:
     rows = []
     for one in planned:
         sign, style = SIGNS[state_of(one.decision)]
-        said = _moment(done_at([one]), now) if state_of(one.decision) == "done" else one.reason
+        said = moment_text(done_at([one]), now) if state_of(one.decision) == "done" else one.reason
         rows.append([span(sign, style), span(one.task.label), span(said, Style.DIM)])
     return table(rows)
-
-
-def _moment(moment: dt.datetime | None, now: dt.datetime) -> str:
-    """The user's own time: `06:02:14` when it was today, else `2013-01-31 06:02`; `-` when it is not known."""
-    if moment is None:
-        return "-"
-    here = moment.astimezone(now.tzinfo)
-    return f"{here:%H:%M:%S}" if here.date() == now.date() else f"{here:%Y-%m-%d %H:%M}"
 
 
 def _document(

@@ -6,7 +6,7 @@ import pytest
 
 from cli.documents import check
 from cli.project import Project
-from etlctl.cli import documents
+from etlctl.cli.schemas import SCHEMAS
 
 
 def test_list_names_tasks_by_module_with_parameters_and_purpose(project: Project) -> None:
@@ -143,7 +143,7 @@ def test_show_table_names_writers_and_readers(empty_project: Project) -> None:
     assert (document["writers"], document["readers"]) == (["Airlines"], ["Delays"])
     assert unknown.code == 2
     assert "Did you mean 'flights'?" in unknown.err
-    check(document, documents.SCHEMAS["etlctl/table"])
+    check(document, SCHEMAS["etlctl/table"])
 
 
 GOTCHAS = """

@@ -1,0 +1,10 @@
+"""Every document that `--json` prints, by its schema; the reference page is written from it. No command needs it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from etlctl.cli import documents, marker_documents
+
+SCHEMAS: Final[dict[str, type[Any]]] = {**documents.SCHEMAS, **marker_documents.SCHEMAS}
+"""Every document there is."""
