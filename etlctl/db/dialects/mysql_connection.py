@@ -49,6 +49,8 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP
 _UNACKNOWLEDGED_MS = 60_000
 _KILL_TIMEOUT_S = 2
 _DEADLOCK = 1213
+_RESET_CONNECTION = 0x1F
+"""https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_reset_connection.html; MariaDB since 10.2.4."""
 
 
 class LoadConnection(_Connection):
@@ -63,6 +65,8 @@ class LoadConnection(_Connection):
         _read_timeout: float | None
 
         def _force_close(self) -> None: ...
+        def _execute_command(self, command: int, sql: bytes) -> None: ...
+        def _read_ok_packet(self) -> Any: ...
 
     def __init__(self, *, options: Options, **arguments: Any) -> None:
         self.options = options
@@ -118,6 +122,7 @@ class LoadConnection(_Connection):
 
     def set_session(self) -> None:
         """Gives the session its settings, whatever they were before."""
+        super().set_character_set("utf8mb4")
         super().query(_settings(self))
 
     # -- statements
@@ -264,15 +269,17 @@ class LoadConnection(_Connection):
 
     def make_fit_for_others(self) -> None:
         """Leaves nothing of one user of the session to the next: no staged rows, no locks, no settings."""
-        if not self.open or self.is_inherited:
+        is_used = self.was_lent or self.staged or self.locks or self.get_autocommit()
+        if not self.open or self.is_inherited or not is_used:
             return
-        self._free_locks()
-        self.drop_staged(self.staged)
-        if self.get_autocommit():
-            self.autocommit(False)
-        if self.was_lent:
+        try:
+            # drops temporary tables, of which one with a target's name would take its rows; frees locks; rolls back
+            self._execute_command(_RESET_CONNECTION, b"")
+            self._read_ok_packet()
             self.set_session()
-            self.was_lent = False
+        except MySQLError:
+            self._force_close()  # it is lost; the pool finds out when it is next asked for
+        self.staged, self.locks, self.was_lent = [], [], False
 
     def _free_locks(self) -> None:
         while self.locks:
@@ -302,6 +309,7 @@ def _settings(connection: LoadConnection) -> str:
     lock_s = max(1, round(options.lock_timeout_s))
     isolation = "tx_isolation" if connection.is_mariadb and _version(connection) < (11, 1) else "transaction_isolation"
     settings = {
+        "autocommit": "0",
         "sql_mode": f"'{','.join(modes)}'",
         "time_zone": "'+00:00'",
         isolation: "'READ-COMMITTED'",
