@@ -81,5 +81,6 @@ class AnyWarehouse:
         import pymysql
 
         url = make_url(self.url)
-        options = {"host": url.host, "port": url.port, "user": url.username, "password": url.password or ""}
-        return pymysql.connect(**options, database=url.database, charset="utf8mb4")  # type: ignore[arg-type]  # as above
+        options: dict[str, Any] = {"host": url.host, "port": url.port, "user": url.username, "password": url.password}
+        given = {name: value for name, value in options.items() if value is not None}
+        return pymysql.connect(**given, database=url.database, charset="utf8mb4")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import string
 import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -49,26 +49,19 @@ def make(house: AnyWarehouse, table: str, its: list[Column], *unique: str) -> No
         tables.create(connection, house.database, table, its, unique=unique)
 
 
-def load(house: AnyWarehouse, table: str, its: list[Column], values: list[Any], **options: Any) -> int:
-    """Stages and inserts rows in a transaction of their own."""
-    with open_session(house.database, table) as session:
-        records = Records(its, values, **options)
-        if house.dialect.stages_outside:
-            staged = session.stage_records("rows", its, records)
-        with session.transaction() as connection:
-            if not house.dialect.stages_outside:
-                staged = session.stage_records("rows", its, records)
-            return rows.insert(connection, house.database, table, staged, table)
-
-
-def staged_rows(house: AnyWarehouse, values: list[Any], then: Callable[[sa.Connection, Staged], Any]) -> Any:
+@contextmanager
+def staging(house: AnyWarehouse, its: list[Column], records: Records) -> Iterator[tuple[sa.Connection, Staged]]:
+    """The records in a staging table, in a write transaction that commits at the end."""
     with open_session(house.database, "t") as session:
-        if house.dialect.stages_outside:
-            staged = session.stage_records("rows", TWO, Records(TWO, values))
+        early = session.stage_records("rows", its, records) if house.dialect.stages_outside else None
         with session.transaction() as connection:
-            if not house.dialect.stages_outside:
-                staged = session.stage_records("rows", TWO, Records(TWO, values))
-            return then(connection, staged)
+            yield connection, early or session.stage_records("rows", its, records)
+
+
+def load(house: AnyWarehouse, table: str, its: list[Column], values: Iterable[Any], **options: Any) -> int:
+    """Stages and inserts rows in a transaction of their own."""
+    with staging(house, its, Records(its, values, **options)) as (connection, staged):
+        return rows.insert(connection, house.database, table, staged, table)
 
 
 # -- tables
@@ -151,16 +144,12 @@ def test_any_name_is_a_name_and_nothing_else(house: AnyWarehouse, name: str) -> 
     except LoadError:
         assert house.kind == "mysql"  # which has no names of more than its Basic Multilingual Plane, for one
         return
-    with open_session(house.database, table) as session:
-        staged = None
-        if house.dialect.stages_outside:
-            staged = session.stage_records("rows", its, Records(its, [(1, "a"), (2, "b")]))
-        session.ensure_markers()
-        with session.load(MarkerKey("u", table)) as one:
-            if staged is None:
-                staged = session.stage_records("rows", its, Records(its, [(1, "a"), (2, "b")]))
-            rows.merge(one.connection, house.database, table, staged, [column], table)
-            rows.delete_where(one.connection, house.database, table, {column: 1})
+    with staging(house, its, Records(its, [(1, "a"), (2, "b")])) as (connection, staged):
+        key = MarkerKey("u", table)
+        assert markers.insert_loading(connection, house.database, key, run_id="r", owner="me")
+        rows.merge(connection, house.database, table, staged, [column], table)
+        rows.delete_where(connection, house.database, table, {column: 1})
+        assert markers.set_done(connection, house.database, key, rows=1, inputs=[])
 
     assert house.ask(f"SELECT {house.quoted(column)}, v FROM {house.quoted(table)}") == [(2, "b")]
     assert {row[:2] for row in house.markers()} == {("before", "other"), ("u", table)}
@@ -269,12 +258,8 @@ def test_constants_are_put_into_every_row(house: AnyWarehouse) -> None:
     make(house, "t", its)
     constants = {its[0]: house.dialect.stored(its[0].type, "2013-01-02")}
 
-    with open_session(house.database, "t") as session:
-        records = Records(its[1:], [(1, "a"), (2, None)], constants=constants)
-        staged = session.stage_records("r", its, records) if house.dialect.stages_outside else None
-        with session.transaction() as connection:
-            staged = staged or session.stage_records("r", its, records)
-            rows.insert(connection, house.database, "t", staged, "t")
+    with staging(house, its, Records(its[1:], [(1, "a"), (2, None)], constants=constants)) as (connection, staged):
+        rows.insert(connection, house.database, "t", staged, "t")
 
     assert [(str(day), k, v) for day, k, v in house.ask("SELECT day, k, v FROM t ORDER BY k")] == [
         ("2013-01-02", 1, "a"),
@@ -303,7 +288,7 @@ def test_an_error_of_the_rows_passes_through(house: AnyWarehouse) -> None:
         raise ZeroDivisionError("mine")
 
     with pytest.raises(ZeroDivisionError, match="mine"):
-        load(house, "t", TWO, broken())  # type: ignore[arg-type]  # any iterable will do
+        load(house, "t", TWO, broken())
 
     assert house.count("t") == 0
 
@@ -315,11 +300,9 @@ def test_a_partition_is_replaced(house: AnyWarehouse) -> None:
     make(house, "t", TWO)
     load(house, "t", TWO, [(1, "a"), (2, "a"), (3, "b")])
 
-    def replace(connection: sa.Connection, staged: Staged) -> None:
+    with staging(house, TWO, Records(TWO, [(9, "a")])) as (connection, staged):
         assert rows.delete_partitions_of(connection, house.database, "t", staged, ["v"]) == 2
         rows.insert(connection, house.database, "t", staged, "t")
-
-    staged_rows(house, [(9, "a")], replace)
 
     assert house.ask("SELECT k, v FROM t ORDER BY k") == [(3, "b"), (9, "a")]
 
@@ -328,11 +311,8 @@ def test_merge_updates_and_inserts(house: AnyWarehouse) -> None:
     make(house, "t", TWO, "k")
     load(house, "t", TWO, [(1, "a"), (2, "b")])
 
-    wrote = staged_rows(
-        house,
-        [(2, "new"), (3, "c")],
-        lambda connection, staged: rows.merge(connection, house.database, "t", staged, ["k"], "t"),
-    )
+    with staging(house, TWO, Records(TWO, [(2, "new"), (3, "c")])) as (connection, staged):
+        wrote = rows.merge(connection, house.database, "t", staged, ["k"], "t")
 
     assert wrote == 2 and house.ask("SELECT k, v FROM t ORDER BY k") == [(1, "a"), (2, "new"), (3, "c")]
 
@@ -385,7 +365,7 @@ def test_a_query_that_cannot_run_is_a_query_error(house: AnyWarehouse) -> None:
     make(house, "t", TWO)
 
     for query in ("SELECT nothing FROM t", "SELECT k FROM nowhere", "SELECT FROM WHERE", "SELECT nofunction(k) FROM t"):
-        with pytest.raises(QueryError, match="^test: "), house.database.reading("test") as connection:
+        with pytest.raises(QueryError, match=r"^test: "), house.database.reading("test") as connection:
             connection.exec_driver_sql(query)
 
 
@@ -398,8 +378,7 @@ def test_the_marker_is_inserted_once(house: AnyWarehouse) -> None:
     key, other = MarkerKey("u", "t"), MarkerKey("u", "other")
 
     with house.database.writing("test") as connection:
-        given = {"run_id": "r", "owner": "me"}
-        assert markers.insert_loading(connection, house.database, key, **given)  # type: ignore[arg-type]  # of strings
+        assert markers.insert_loading(connection, house.database, key, run_id="r", owner="me")
         assert not markers.insert_loading(connection, house.database, key, run_id="r2", owner="you")
         assert markers.insert_loading(connection, house.database, other, run_id="r", owner="me")
         for one in (key, other):
@@ -466,7 +445,7 @@ def test_markers_are_read_in_bulk(house: AnyWarehouse) -> None:
 def test_any_text_is_an_update_id(house: AnyWarehouse) -> None:
     """S2: 200 texts come back byte for byte, each for itself."""
     markers.ensure(house.database, "test")
-    alphabet = st.characters(exclude_characters="\0", exclude_categories=("Cs",))
+    alphabet = st.characters(exclude_characters="\0", codec="utf-8")
     seen: set[str] = set()
 
     @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
@@ -591,7 +570,8 @@ def test_a_part_of_a_target_is_locked_for_one_load(house: AnyWarehouse) -> None:
 def test_commit_inside_keeps_no_row(house: AnyWarehouse) -> None:
     make(house, "t", TWO)
 
-    for number, way in enumerate((lambda c: c.commit(), lambda c: c.rollback())):
+    ways = (sa.Connection.commit, sa.Connection.rollback)
+    for number, way in enumerate(ways):
         with pytest.raises(CommitInsideError), TableTarget("t", f"u{number}").transaction() as connection:
             connection.execute(sa.insert(sa.table("t", sa.column("k"))).values(k=number))
             way(connection)

@@ -29,6 +29,7 @@ from sqlalchemy.pool import QueuePool
 from etlctl.db.columns import Column, ColumnType
 from etlctl.db.dialects import (
     postgresql_catalog,
+    postgresql_copy,
     postgresql_errors,
     postgresql_guard,
     postgresql_staging,
@@ -122,14 +123,10 @@ class PostgreSQLDialect:
         self, connection: sa.Connection, name: str, columns: Sequence[Column], records: Records
     ) -> Staged:
         """See `Dialect.stage_records`."""
-        from etlctl.db.dialects import postgresql_copy
-
         return postgresql_copy.stage_records(connection, name, columns, records)
 
     def insert_records(self, connection: sa.Connection, table: str, records: Records) -> int:
         """See `Dialect.insert_records`."""
-        from etlctl.db.dialects import postgresql_copy
-
         return postgresql_copy.insert_records(connection, self.table_name(table), records)
 
     def stage_query(
