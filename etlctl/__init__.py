@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from etlctl.db.table_target import TableTarget
     from etlctl.errors import EtlctlError, ExitCode
     from etlctl.loads.checks import accepted_values, no_rows, not_null, relationship, row_count, unique
+    from etlctl.loads.copytable import CopyTable
     from etlctl.loads.dump import DumpTable
     from etlctl.loads.modes import append, merge_on, replace, replace_where
     from etlctl.loads.query import QueryTable, RunSQL
@@ -101,6 +102,7 @@ _NAMES = {
     "etlctl.db.table_target": "TableTarget",
     "etlctl.errors": "EtlctlError ExitCode",
     "etlctl.loads.checks": "accepted_values no_rows not_null relationship row_count unique",
+    "etlctl.loads.copytable": "CopyTable",
     "etlctl.loads.dump": "DumpTable",
     "etlctl.loads.modes": "append merge_on replace replace_where",
     "etlctl.loads.query": "QueryTable RunSQL",
@@ -116,6 +118,7 @@ __all__ = [  # spelled out for type checkers, which a computed list tells nothin
     "ChoiceListParameter",
     "ChoiceParameter",
     "Config",
+    "CopyTable",
     "DateHourParameter",
     "DateIntervalParameter",
     "DateMinuteParameter",

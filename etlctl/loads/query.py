@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,8 +9,7 @@ from etlctl import faultpoints
 from etlctl.core import context
 from etlctl.db.columns import Column, ColumnType
 from etlctl.db.sqlscript import Statement, split_statements
-from etlctl.db.sqltext import BoundSQL, Flavour, bind, check_parameters, flavour_of, tokens
-from etlctl.db.sqltext import Kind as TokenKind
+from etlctl.db.sqltext import BoundSQL, Flavour, bind, check_parameters, flavour_of
 from etlctl.errors import LoadError, QueryError
 from etlctl.loads import modes
 from etlctl.loads.base import LINEAGE_COLUMN, MarkedLoad, TableLoad
@@ -115,18 +113,7 @@ class QueryTable(TableLoad):
         result = connection.exec_driver_sql(probe.statement, dict(probe.values))
         names = list(result.keys())
         result.close()
-        quoted = {token.name for token in tokens(query.text, flavour=self._flavour) if token.kind is TokenKind.QUOTED}
-        seen: set[str] = set()
-        for number, name in enumerate(names, start=1):
-            # SQLite calls a second `a` `a:1`, and a column without a name by the text of its expression
-            original = re.sub(r":[0-9]+$", "", name)
-            if name.lower() in seen or (original != name and original.lower() in seen):
-                raise QueryError(
-                    f"{query.place}: two columns are called {shortened(original)}; give one another name: AS …"
-                )
-            if not name.isidentifier() and name in query.text and name not in quoted:
-                raise QueryError(f"{query.place}: column {number}, {shortened(name)}, has no name; write … AS name")
-            seen.add(name.lower())
+        query.check_names(names, self._flavour)
         return names
 
     # -- the columns
@@ -190,15 +177,15 @@ class QueryTable(TableLoad):
         """The query with its columns in the order of the table's, and the constants among them."""
         if not constants and [column.name.lower() for column in wanted] == list(names):
             return bound
-        quote = self.database.engine.dialect.identifier_preparer.quote_identifier
+        quote = self.database.engine.dialect.identifier_preparer.quote_identifier  # doubles % where the driver wants it
         parts, values = [], dict(bound.values)
         for number, column in enumerate(wanted, start=1):
             if column in constants:
                 name = f"etlctl_value_{number}"
                 values[name] = constants[column]
-                parts.append(f"{bound.placeholder(name)} AS {bound.escaped(quote(column.name))}")
+                parts.append(f"{bound.placeholder(name)} AS {quote(column.name)}")
             else:
-                parts.append(bound.escaped(f"etlctl_query.{quote(names[column.name.lower()])}"))
+                parts.append(f"etlctl_query.{quote(names[column.name.lower()])}")
         inside = bound.within("FROM (", ") AS etlctl_query")
         return BoundSQL(f"SELECT {', '.join(parts)}\n{inside.statement}", values, bound.paramstyle)
 

@@ -37,6 +37,21 @@ class Query(NamedTuple):
         pieces = tokens(bound.statement, flavour=named, place=self.place)
         return "".join("NULL" if piece.kind is Kind.PARAMETER else piece.text for piece in pieces)
 
+    def check_names(self, names: Sequence[str], flavour: Flavour) -> None:
+        """QueryError for a column that the query returns without a name, and for two of one name."""
+        quoted = {token.name for token in tokens(self.text, flavour=flavour) if token.kind is Kind.QUOTED}
+        seen: set[str] = set()
+        for number, name in enumerate(names, start=1):
+            # SQLite calls a second `a` `a:1`, and a column without a name by the text of its expression
+            original = re.sub(r":[0-9]+$", "", name)
+            if name.lower() in seen or (original != name and original.lower() in seen):
+                raise QueryError(
+                    f"{self.place}: two columns are called {shortened(original)}; give one another name: AS …"
+                )
+            if not name.isidentifier() and name in self.text and name not in quoted:
+                raise QueryError(f"{self.place}: column {number}, {shortened(name)}, has no name; write … AS name")
+            seen.add(name.lower())
+
     @contextmanager
     def locating(self, flavour: Flavour) -> Iterator[None]:
         """Puts the place in front of a QueryError of the block, with the line where the database's words tell it."""
@@ -131,10 +146,11 @@ def _shown(file: Path) -> str:
     return printable(os.fspath(file))
 
 
-# The words of SQLite and of PostgreSQL; a name may be qualified, and the last part of it is looked for in the text.
+# The words of SQLite, PostgreSQL and MySQL; a name may be qualified, and the last part of it is looked for in the text.
 _NAMED = re.compile(
     r"(?:no such (?:column|table|function)|ambiguous column name): (?P<sqlite>\S+?)\.?(?: |$)"
     r"|near \"(?P<near>[^\"]+)\""
+    r"|(?:Unknown column|Table|FUNCTION|Column) '?(?P<mysql>[^\s']+)'? (?:in|doesn't|does not|is)"
     r"|(?:column|relation|function) \"?(?P<postgresql>[^\s\"(]+)\"?(?:\(.*?\))? does not exist"
 )
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from copying import Pair, new_pair
 from etlctl.core import context
 from flight_loads import CSV
 from warehouse import Warehouse
@@ -25,3 +27,18 @@ def flights(warehouse: Warehouse) -> Path:
     path = warehouse.project / "flights.csv"
     path.write_text(CSV)
     return path
+
+
+@pytest.fixture
+def pair_of(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Pair]]:
+    """Makes a Pair of two kinds of database, and puts its Context in place."""
+    servers = {"postgresql": "postgres_server", "mysql": "mariadb_server"}
+    with ExitStack() as stack:
+
+        def make(shop: str = "sqlite", warehouse: str = "sqlite") -> Pair:
+            server = lambda kind: request.getfixturevalue(servers[kind])  # noqa: E731  asked for only where it is needed
+            pair = stack.enter_context(new_pair(tmp_path, (shop, warehouse), server))
+            stack.enter_context(context.use(pair.context))
+            return pair
+
+        yield make
