@@ -38,15 +38,17 @@ class Terminations:
 
 
 class Crashes:
-    """Each pair has its server die and come back at once."""
+    """A share of the pairs has its server die and come back at once."""
 
-    def __init__(self, server: ServerProcess, tally: Tally) -> None:
+    def __init__(self, server: ServerProcess, rng: random.Random, tally: Tally, share: float = 0.6) -> None:
         self.server = server
+        self.rng = rng
         self.tally = tally
+        self.share = share
 
     @contextmanager
     def __call__(self, moment_s: float) -> Iterator[Between]:
-        yield _at(time.monotonic() + moment_s, self._crash)
+        yield _at(time.monotonic() + moment_s, self._crash) if self.rng.random() < self.share else _nothing
 
     def _crash(self) -> None:
         self.server.crash()
@@ -65,11 +67,15 @@ class Cuts:
     @contextmanager
     def __call__(self, moment_s: float) -> Iterator[Between]:
         before = self.proxy.set(commit="any", share=self.share)
-        yield lambda now: None
+        yield _nothing
         counts = self.proxy.set(commit=None)
         for kind in KINDS_OF_CUT:
             self.tally.cuts += counts[kind] - before[kind]
             self.tally.at[f"COMMIT cut {kind}"] += counts[kind] - before[kind]
+
+
+def _nothing(now: float) -> None:
+    return None
 
 
 def _at(moment: float, act: Callable[[], None]) -> Between:

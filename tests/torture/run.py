@@ -135,7 +135,7 @@ def _campaign(
     if name == "terminated sessions":
         campaign.trouble = outages.Terminations(place, rng, campaign.tally)
     if name == "server crashes" and server is not None:
-        campaign.trouble = outages.Crashes(server, campaign.tally)
+        campaign.trouble = outages.Crashes(server, rng, campaign.tally)
     if proxy is not None:
         campaign.trouble = outages.Cuts(proxy, campaign.tally)
     return campaign
