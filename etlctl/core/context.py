@@ -52,6 +52,8 @@ class Attempt:
     """What it waits for at the moment ("the lock of the database"); empty while it works."""
     transactions: int = 0
     """Load transactions open at the moment; a run() that yields tasks must not hold one."""
+    module: str = ""
+    """The module that the task's class is written in; empty outside a build."""
 
 
 _context: ContextVar[Context | None] = ContextVar("etlctl_context", default=None)

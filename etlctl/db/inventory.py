@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from etlctl.db import markers
+from etlctl.db import audit, markers
 from etlctl.db.markers import LOADING, Marker
 from etlctl.db.words import quoted
 from etlctl.errors import LoadError
@@ -156,6 +156,7 @@ def adopted(database: Database) -> Adoption:
     doing = f"adopting the markers of {database.name}"
     before = _shape(database, doing)
     markers.ensure(database, doing)
+    audit.ensure(database, doing)
     after = _shape(database, doing)
     columns = after[0] if after is not None else ()
     change = Change.MADE if before is None else Change.CURRENT if before == after else Change.ADOPTED

@@ -29,7 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from etlctl import faultpoints
 from etlctl.core import context
-from etlctl.db import ambient, markers
+from etlctl.db import ambient, audit, markers
 from etlctl.db.dialects.base import WRITE, Guard, Records, Staged
 from etlctl.db.markers import Marker, MarkerKey
 from etlctl.errors import AlreadyLoaded, CommitInsideError, HeldError, LoadError, LockTimeoutError
@@ -100,9 +100,13 @@ class Session:
         return any(key.pair == pair for key in self._keys)
 
     def ensure_markers(self) -> None:
-        """The marker table is there, with our columns and key; inside an open transaction it was seen to before."""
+        """The marker table is there, with our columns and key, and the audit table where the settings want one.
+
+        Inside an open transaction both were seen to before.
+        """
         if self.host is None:
             markers.ensure(self.database, self.doing)
+            audit.ensure(self.database, self.doing)
 
     # -- before the transaction
 
@@ -266,6 +270,12 @@ class Session:
                     f"{self.doing}: its marker was changed or deleted in {self.database.marker_table} while it was "
                     "loading. Leave the marker table to etlctl."
                 )
+            self._audit(load)
+
+    def _audit(self, load: OpenLoad) -> None:
+        detail = "forced" if load.is_forced else None
+        entry = audit.Entry(audit.LOAD, load.key, self.owner, load.rows, load.inputs, detail)
+        audit.write(self.connection, self.database, entry)
 
     def _mark_loading(self, connection: sa.Connection, key: MarkerKey) -> None:
         try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from etlctl.core.task import outputs_of
-from etlctl.db import markers
+from etlctl.db import audit, markers
 from etlctl.db.markers import LOADING, Marker, MarkerKey
 from etlctl.db.table_target import TableTarget
 from etlctl.errors import LoadError, UsageError
@@ -95,6 +95,7 @@ def resolve(torn: Sequence[Torn], *, as_loaded: bool) -> None:
     for which, database in databases.items():
         doing = f"resolving torn loads in {database.marker_table} on {database.name}"
         markers.ensure(database, doing)
+        audit.ensure(database, doing)
         with database.writing(doing) as connection:
             for one in torn:
                 if id(one.database) == which:
@@ -120,3 +121,5 @@ def _resolve(connection: sa.Connection, database: Database, torn: Torn, doing: s
             f"{doing}: the marker {shortened(key.update_id, 120)!r} of {shortened(key.target_table)} is not the torn "
             "one any more; somebody else has resolved it. Nothing was changed."
         )
+    detail = "loaded" if as_loaded else "absent"
+    audit.write(connection, database, audit.Entry(audit.RESOLVE, key, owner, detail=detail))

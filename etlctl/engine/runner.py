@@ -184,7 +184,7 @@ class Runner:
         if entry.attempt is not None:
             self._executor.resume(task)
             return
-        entry.attempt = Attempt(run_id=self._run_id, forced=entry.node.forced)
+        entry.attempt = Attempt(run_id=self._run_id, forced=entry.node.forced, module=type(task).__module__)
         entry.started_at = self._now()
         self._tell("task_started", task, entry.attempt)
         task.trigger_event(Event.START, task)

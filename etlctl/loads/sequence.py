@@ -101,7 +101,7 @@ class Sequence(MarkedLoad):
     def _run_step(self, step: Task) -> int:
         """Rows of one step; 0 for one that was done before."""
         around = context.attempt()
-        attempt = Attempt(run_id=around.run_id, forced=around.forced)
+        attempt = Attempt(run_id=around.run_id, forced=around.forced, module=type(step).__module__)
         with context.attempting(attempt):
             if not attempt.forced and step.complete():
                 return 0

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from docs.walkthrough import ROOT
 from etlctl.core.task import Task
-from etlctl.db import markers
+from etlctl.db import audit, markers
 from etlctl.db.columns import _BY_WORDS, parse_type
+from etlctl.db.connections import Database
 from etlctl.db.dialects.sqlite_values import ddl
 from etlctl.loads import checks, modes
 from etlctl.loads.base import MarkedLoad, TableLoad
@@ -19,6 +22,7 @@ from etlctl.loads.dump import DumpTable
 from etlctl.loads.query import QueryTable, RunSQL
 from etlctl.loads.sequence import Sequence
 from etlctl.loads.table import LoadTable
+from etlctl.settings import ConnectionSettings, Secret
 
 PAGE = (ROOT / "docs" / "reference" / "loads.md").read_text(encoding="utf-8")
 
@@ -114,8 +118,12 @@ def test_every_type_word_has_a_row_and_means_what_the_row_says() -> None:
     assert {re.sub(r"\(.*\)", "", word) for word in words} == set(_BY_WORDS)
 
 
-def test_every_column_of_the_marker_table_is_documented() -> None:
-    """In both directions."""
-    shown = {name for row in rows("The marker table") for name in re.findall(r"`(\w+)`", row[0])}
+@pytest.mark.parametrize(
+    ("heading", "table"), [("The marker table", markers.marker_table), ("The audit table", audit.audit_table)]
+)
+def test_every_column_of_our_tables_is_documented(heading: str, table: Callable[[Database], sa.Table]) -> None:
+    """In both directions, those that one database alone has too."""
+    shown = {name for row in rows(heading) for name in re.findall(r"`(\w+)`", row[0])}
 
-    assert shown == {column.name for column in markers.marker_table("table_updates").columns}
+    database = Database(ConnectionSettings("dw", Secret("postgresql://h/d")))
+    assert shown == {column.name for column in table(database).columns}
