@@ -85,6 +85,8 @@ def _refuse(connection: sa.Connection, tried: str) -> None:
 
 
 def _guard_of(connection: sa.Connection) -> GenericGuard | None:
+    if connection.invalidated:
+        return None  # the session is lost, and the transaction with it
     guard: GenericGuard | None = connection.info.get(_KEY)
     return None if guard is None or guard.is_over else guard
 

@@ -79,6 +79,7 @@ class MySQLDialect:
             pool_size=_KEPT,
             max_overflow=-1,
             pool_pre_ping=True,
+            pool_use_lifo=True,
             pool_recycle=_OLDEST_KEPT_S,
         )
 

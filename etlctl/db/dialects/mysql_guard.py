@@ -104,19 +104,18 @@ class MySQLGuard:
             self.refuse("a statement after the transaction had ended")
         tried = ending(statement)
         if tried is not None:
-            self.refuse(tried)
+            self.refuse(tried + (_DDL_COMMITS if tried.split(" ")[0] in _DDL else ""))
 
 
+_DDL = ("CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE")
+_DDL_COMMITS = " (which commits on MySQL: tables are made before a load, or TEMPORARY)"
 _ROLLED_BACK = "the server has rolled the transaction back to end a deadlock, so no statement can go on in it"
 
 
 def refusal(tried: str) -> str:
     """The sentence for user code that `tried` to end the load's transaction."""
-    why = ""
-    if tried.split(" ")[0] in ("CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE"):
-        why = " On MySQL it commits what came before it; make the table before the load, or TEMPORARY."
     return (
-        f"{tried} was tried inside the load's transaction, which commits by itself, rows and marker together.{why} "
+        f"{tried} was tried inside the load's transaction, which commits by itself, rows and marker together. "
         "Take it out; a part that may fail goes into connection.begin_nested()."
     )
 
@@ -134,6 +133,8 @@ def listen(engine: sa.Engine) -> None:
 
 
 def _refuse_under_guard(connection: sa.Connection, tried: str) -> None:
+    if connection.invalidated:
+        return  # the session is lost, and the transaction with it
     guard: MySQLGuard | None = connection.info.get(_KEY)
     if guard is not None and not guard.is_over:
         guard.refuse(tried)
