@@ -249,3 +249,11 @@ def read_state(place: Place, connection: Any) -> Iterator[set[str]]:
         yield place.tables(connection)
     finally:
         connection.rollback()
+
+
+def place_for(url: str, project: Path, *, seen_url: str | None = None, more: str = "") -> Place:
+    """The Place of a database by its URL; a SQLite one is a file of the project's own."""
+    if url.startswith("sqlite"):
+        return SqlitePlace(project, more=more)
+    kind = PostgresPlace if url.startswith("postgresql") else MysqlPlace
+    return kind(url, project, seen_url=seen_url, more=more)

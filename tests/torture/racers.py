@@ -107,6 +107,10 @@ class Racer:
     def next_due(self) -> float | None:
         return min((at for at, _ in self._due), default=None)
 
+    def kill(self) -> None:
+        """SIGKILL, now."""
+        os.kill(self.pid, signal.SIGKILL)
+
     def schedule(self) -> None:
         """Puts the blow on the list."""
         if self.blow is not None:

@@ -10,18 +10,15 @@ import pytest
 from torture import outages, rounds
 from torture.checker import FAULTS, Ledger
 from torture.loads import RowsLoad
-from torture.places import MysqlPlace, Place, PostgresPlace, SqlitePlace
+from torture.places import Place, SqlitePlace, place_for
 
 SEED = 20130101
-MORE = "lock_timeout = 30\n"
-KINDS = {"postgresql": PostgresPlace, "mysql": MysqlPlace}
 
 
 @pytest.fixture
 def place(database_url: str, tmp_path: Path) -> Place:
     """An empty database of each kind in turn."""
-    kind = KINDS.get(database_url.partition(":")[0].partition("+")[0])
-    return kind(database_url, tmp_path, more=MORE) if kind else SqlitePlace(tmp_path, more=MORE)
+    return place_for(database_url, tmp_path, more="lock_timeout = 30\n")
 
 
 @pytest.mark.slow
