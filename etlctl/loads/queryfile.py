@@ -153,10 +153,14 @@ _NAMED = re.compile(
     r"|(?:Unknown column|Table|FUNCTION|Column) '?(?P<mysql>[^\s']+)'? (?:in|doesn't|does not|is)"
     r"|(?:column|relation|function) \"?(?P<postgresql>[^\s\"(]+)\"?(?:\(.*?\))? does not exist"
 )
+_AT_LINE = re.compile(r" at line ([0-9]+)\.?$")  # MySQL, of its syntax errors
 
 
 def _line_of(said: str, pieces: Sequence[Token]) -> int | None:
-    """The line of the name that the database complains of; None where the name is in several lines, or in none."""
+    """The line that the database tells, or that of the name it complains of; None where that is in several, or none."""
+    told = _AT_LINE.search(said)
+    if told is not None and pieces:
+        return min(int(told[1]), pieces[-1].line)
     match = _NAMED.search(said)
     if match is None or match.lastgroup is None:
         return None

@@ -205,7 +205,8 @@ def _described(connection: sa.Connection, query: str, parameters: Any) -> list[F
     raw: Any = connection.connection.driver_connection
     if not connection.in_transaction():
         connection.begin()  # which the caller's Connection would do at its first statement
-    probe = f"SELECT * FROM (\n{query}\n) AS etlctl_probe LIMIT 0"  # noqa: S608  the query is the user's own
+    # on one line with the query's first, so that a line in the server's words is the query's own
+    probe = f"SELECT * FROM ({query}\n) AS etlctl_probe LIMIT 0"  # noqa: S608  the query is the user's own
     return described(raw, probe, parameters)
 
 

@@ -6,8 +6,6 @@ Source of the codes: dev.mysql.com/doc/mysql-errors/8.4/en/server-error-referenc
 
 from __future__ import annotations
 
-import re
-
 from sqlalchemy import exc, make_url
 
 from etlctl.db.dialects.mysql_connection import MySQLError
@@ -89,7 +87,6 @@ _LOADS = {
     1273: "the server is too old: loads need MariaDB 10.2 or MySQL 8.0.17",
     1115: "the server is too old: loads need MariaDB 10.2 or MySQL 8.0.17",
 }
-_LINE = re.compile(r" at line (\d+)$")
 
 
 def translated(error: BaseException, *, doing: str, shown_url: str) -> EtlctlError | None:
@@ -130,12 +127,6 @@ def _of_statement(code: int, said: str, doing: str) -> EtlctlError:
     if code in _DATA:
         return BadDataError(f"{doing}: the database refused a row: {said}.")
     return QueryError(f"{doing}: {said}.")
-
-
-def line_of(said: str) -> int | None:
-    """The line of the statement that an error of its syntax names, counted from 1."""
-    found = _LINE.search(said.rstrip("."))
-    return int(found[1]) if found else None
 
 
 def _place(shown_url: str) -> str:

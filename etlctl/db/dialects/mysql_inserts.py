@@ -8,11 +8,11 @@ LOCAL is not used: the server decides which file it asks the client for, which i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from etlctl.db.columns import BadValueError, Column
+from etlctl.db.columns import BadValueError
 from etlctl.db.dialects.base import BadRecordError, Records
 from etlctl.db.dialects.mysql_connection import LoadConnection, MySQLError
 from etlctl.db.dialects.mysql_values import literals
@@ -25,7 +25,7 @@ _ROWS = 5_000
 _BAD_NULL = 1048
 _BAD_VALUES = (1048, 1264, 1265, 1292, 1366, 1406, 3140, 4025)
 """The server's words for one value: https://mariadb.com/kb/en/mariadb-error-code-reference/"""
-_COLUMN = re.compile(r"[Cc]olumn '(?P<name>.*)'")
+_COLUMN = re.compile(r"[Cc]olumn (?:'(?P<name>.+)'|(?:`.+`\.)?`(?P<quoted>.+)`) (?:at row \d+|cannot be null)\Z")
 
 
 def insert_all(raw: LoadConnection, into: str, records: Records) -> int:
@@ -115,16 +115,13 @@ class _Inserts:
         if code not in _BAD_VALUES:
             return None
         found = _COLUMN.search(str(said))
-        column = _named(self._columns, found["name"]) if found else None
+        name = (found["name"] or found["quoted"].replace("``", "`")) if found else None
+        column = next((one for one in self._columns if name and one.name.lower() == name.lower()), None)
         if column is None:
             return None
         if code == _BAD_NULL:
             return BadValueError(None, "(NULL) where the table says NOT NULL", column)
         return BadValueError(None, f"was refused by the database: {said}", column)
-
-
-def _named(columns: Iterable[Column], name: str) -> Column | None:
-    return next((column for column in columns if column.name.lower() == name.lower()), None)
 
 
 def _packet_limit(raw: LoadConnection) -> int:
