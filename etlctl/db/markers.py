@@ -229,6 +229,16 @@ def delete(connection: sa.Connection, database: Database, key: MarkerKey) -> boo
     return connection.execute(table.delete().where(*_is(table, key))).rowcount > 0
 
 
+def inputs_of(connection: sa.Connection, database: Database, key: MarkerKey) -> list[dict[str, Any]]:
+    """What the marker's load was made from, as `set_done` kept it; empty without a marker, or where it kept nothing."""
+    if "inputs" not in _columns(connection, database):
+        return []
+    table = marker_table(database)
+    text = connection.execute(sa.select(table.c.inputs).where(*_is(table, key))).scalar_one_or_none()
+    found = json.loads(text) if text else []
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
 def _is(table: sa.Table, key: MarkerKey) -> tuple[sa.ColumnElement[bool], ...]:
     return table.c.update_id == key.update_id, table.c.target_table == key.target_table
 

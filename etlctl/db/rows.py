@@ -30,7 +30,7 @@ def delete_all(connection: sa.Connection, database: Database, table: str) -> int
 def delete_where(connection: sa.Connection, database: Database, table: str, values: Mapping[str, Any]) -> int:
     """Deletes the rows that have all of `values` (None: NULL), in the form the database stores."""
     target = _target(database, table, values)
-    return connection.execute(sa.delete(target).where(*_equal(target, values))).rowcount
+    return connection.execute(sa.delete(target).where(*equal(target, values))).rowcount
 
 
 def delete_partitions_of(
@@ -54,7 +54,7 @@ def check_partition(
 
     The values of columns in `hidden` are not shown.
     """
-    inside = sa.and_(*_equal(staged.table, values))
+    inside = sa.and_(*equal(staged.table, values))
     query = sa.select(sa.func.count()).select_from(staged.table).where(sa.or_(sa.not_(inside), inside.is_(None)))
     outside = connection.execute(query).scalar_one()
     if outside:
@@ -88,7 +88,7 @@ def insert_records(connection: sa.Connection, database: Database, table: str, re
 def part_of(database: Database, table: str, columns: Sequence[str], values: Mapping[str, Any]) -> sa.FromClause:
     """The rows of the table that have all of `values`, as something to select from."""
     target = _target(database, table, columns)
-    return sa.select(target).where(*_equal(target, values)).subquery("etlctl_load") if values else target
+    return sa.select(target).where(*equal(target, values)).subquery("etlctl_load") if values else target
 
 
 def merge(
@@ -150,7 +150,8 @@ def _target(database: Database, table: str, columns: Iterable[str]) -> sa.TableC
     return named_table(database.dialect.table_name(table), columns)
 
 
-def _equal(table: sa.TableClause, values: Mapping[str, Any]) -> list[sa.ColumnElement[bool]]:
+def equal(table: sa.TableClause, values: Mapping[str, Any]) -> list[sa.ColumnElement[bool]]:
+    """Conditions that hold for the rows with all of `values` (None: NULL)."""
     return [
         table.c[name].is_(None) if value is None else table.c[name] == sa.literal(value)
         for name, value in values.items()

@@ -58,7 +58,17 @@ class MergeOn:
         return f"merge_on({', '.join(map(repr, self.columns))})"
 
 
-Mode = Append | Replace | ReplaceWhere | MergeOn
+@dataclass(frozen=True)
+class ReplaceWindow:
+    """The rows between two values of a column are replaced: what an Incremental does that has no mode."""
+
+    column: str
+
+    def __repr__(self) -> str:
+        return f"the window of {self.column} is replaced"
+
+
+Mode = Append | Replace | ReplaceWhere | MergeOn | ReplaceWindow
 
 append = Append()
 replace = Replace()
