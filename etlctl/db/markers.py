@@ -151,14 +151,21 @@ def read(connection: sa.Connection, database: Database, ids: Collection[str]) ->
     table = named_table(database.marker_name, ["update_id"])
     for chunk in _chunks(ids, database.dialect.ids_per_query):
         query = sa.select(sa.text("*")).select_from(table).where(database.dialect.ids_among(table.c.update_id, chunk))
-        try:
-            rows = _as_read(connection.execute(query))
-        except SQLAlchemyError:
-            if ambient.session_of(database) is not None or _is_there(connection, database):
-                raise
-            return {}
-        found.update((marker[:2], Marker(*marker)) for marker in rows)
+        found.update((marker[:2], Marker(*marker)) for marker in _asked(connection, database, query))
     return found
+
+
+def _asked(connection: sa.Connection, database: Database, query: sa.Select[Any]) -> list[Any]:
+    """The answer; none where the question fails because there is no such table."""
+    try:
+        return _as_read(connection.execute(query))
+    except SQLAlchemyError:
+        if ambient.session_of(database) is not None:
+            raise
+    connection.rollback()
+    if not {"update_id", "target_table"} <= _columns(connection, database):
+        return []
+    return _as_read(connection.execute(query))  # it failed for another reason, or was made a moment ago
 
 
 def _as_read(result: sa.CursorResult[Any]) -> list[Any]:
@@ -168,12 +175,6 @@ def _as_read(result: sa.CursorResult[Any]) -> list[Any]:
     index = [there.index(name) if name in there else len(there) for name in _READ]
     pick = itemgetter(*index)
     return [pick((*row, None)) for row in result]
-
-
-def _is_there(connection: sa.Connection, database: Database) -> bool:
-    """Whether there is a table that can be asked, after a question that failed."""
-    connection.rollback()
-    return {"update_id", "target_table"} <= _columns(connection, database)
 
 
 def _columns(connection: sa.Connection, database: Database) -> set[str]:
