@@ -21,6 +21,8 @@ COMMITS = (
     b"Q\0\0\0\x0bCOMMIT\0",  # PostgreSQL: a simple Query
     b"\x07\0\0\0\x03COMMIT",  # MySQL: COM_QUERY
 )
+KINDS = ("before", "with", "after")
+"""Of cuts."""
 LONGEST_COMMIT = max(len(commit) for commit in COMMITS)
 IS_LOAD = b"UPDATE "
 MARKERS = b"table_updates"
@@ -49,7 +51,8 @@ class Proxy:
         `latency_s`: before each piece of data. `is_black_hole`: takes connections and data, and passes on nothing.
         `cut_all`: resets every connection now. `upstream`: the port that new connections go to. `commit`: what happens
         to a load's COMMIT, "before" (it is swallowed and the connection reset), "with" (passed on and reset at once),
-        "after" (its reply is swallowed, and then reset), "any" of them, or None; `share`: to how many of them.
+        "after" (its reply is swallowed, and then reset), "any" of them, or None; `share`: to how many of them;
+        `most_cuts`: after so many no more.
         """
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(values) + "\n")
@@ -74,7 +77,7 @@ class _Middle:
         self.host = host
         self.rng = rng
         self.values: dict[str, Any] = {"upstream": port, "latency_s": 0, "is_black_hole": False, "share": 1.0}
-        self.counts = {"connections": 0, "before": 0, "with": 0, "after": 0}
+        self.counts = {"connections": 0, **dict.fromkeys(KINDS, 0)}
         self.links: set[_Link] = set()
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -107,7 +110,8 @@ class _Middle:
     def drawn_cut(self) -> str | None:
         """What is to happen to the COMMIT that goes by."""
         kind = self.values.get("commit")
-        if kind is None or self.rng.random() >= self.values["share"]:
+        cuts = sum(self.counts[kind] for kind in KINDS)
+        if kind is None or cuts >= self.values.get("most_cuts", cuts + 1) or self.rng.random() >= self.values["share"]:
             return None
         return self.rng.choice(["before", "with", "after", "after"]) if kind == "any" else str(kind)
 

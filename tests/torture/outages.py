@@ -9,12 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from servers.process import ServerProcess
-from servers.proxy import Proxy
+from servers.proxy import KINDS, Proxy
 from torture.checker import Tally
 from torture.places import Place
 from torture.rounds import Between
-
-KINDS_OF_CUT = ("before", "with", "after")
 
 
 class Terminations:
@@ -69,7 +67,7 @@ class Cuts:
         before = self.proxy.set(commit="any", share=self.share)
         yield _nothing
         counts = self.proxy.set(commit=None)
-        for kind in KINDS_OF_CUT:
+        for kind in KINDS:
             self.tally.cuts += counts[kind] - before[kind]
             self.tally.at[f"COMMIT cut {kind}"] += counts[kind] - before[kind]
 
