@@ -47,10 +47,12 @@ test-lowest:
 torture: setup
 	"$(B)/python" tests/torture/run.py $(TORTURE)
 
-# growth with the size of the graph, and start-up beside doit and luigi (installed in a temporary folder)
+# minutes too; some compare with doit and luigi, which are installed in a temporary folder
 bench: setup
 	"$(B)/python" tools/bench_graph.py
 	"$(B)/python" tools/bench_start.py
+	"$(B)/python" tools/bench_markers.py
+	"$(B)/python" tools/bench_postgres.py
 
 setup:
 	@VENV="$(VENV)" PY="$(PY)" sh tools/setup.sh

@@ -9,8 +9,8 @@ tools/measured/flights.py. All ways that load the same rows must make the same t
 
 The ways take turns (A B C, A B C, …), so that a machine that slows down slows all; quoted are medians. `load` is the
 load alone: what psql's \\timing says; from BEGIN to the end of COMMIT; Luigi's run(). `process` is all of it,
-interpreter and imports included. CPU is the client's and the server's. `+MiB` is the peak of memory beyond the imports.
-Exit code 1 when a goal is missed.
+interpreter and imports included. CPU is that of the load alone, the client's and the server's. `+MiB` is the peak of
+memory beyond the imports. Exit code 1 when a goal is missed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ LUIGI = ("luigi==3.8.1", "psycopg2-binary==2.9.13")
 
 
 class Cost(NamedTuple):
-    """Of one turn of one way."""
+    """Of one turn of one way; `client_s` is CPU time of the load alone, of psql all there is."""
 
     load_s: float
     process_s: float
@@ -219,6 +219,7 @@ class Bench:
         """What a command that must succeed took, and says of its load."""
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         environment["PYTHONPATH"] = str(Path(__file__).parent)
+        time.sleep(0.2)  # earlier sessions are gone then, and their CPU time is told
         idle = _children(self.server.pid)
         server = _cpu_s(self.server.pid)
         began = time.perf_counter()
@@ -234,18 +235,12 @@ class Bench:
             raise SystemExit(f"{' '.join(command)} failed: {process.returncode}\n{said}{complaint}")
         while _children(self.server.pid) - idle:  # a session's CPU time is known when it has ended
             time.sleep(0.01)
-        load_s, more_kib = _own_words(said)
         server_s = _cpu_s(self.server.pid) - server
-        return Cost(load_s, took, usage.ru_utime + usage.ru_stime, server_s, more_kib / 1024)
-
-
-def _own_words(said: str) -> tuple[float, int]:
-    """Seconds and KiB as a program of ours tells them; psql tells milliseconds."""
-    if told := re.search(r"^LOAD (\S+) KIB (\d+)$", said, re.MULTILINE):
-        return float(told[1]), int(told[2])
-    told = re.search(r"^Time: ([\d.]+) ms", said, re.MULTILINE)
-    assert told, said
-    return float(told[1]) / 1000, 0
+        if told := re.search(r"^LOAD (\S+) CPU (\S+) KIB (\d+)$", said, re.MULTILINE):
+            return Cost(float(told[1]), took, float(told[2]), server_s, int(told[3]) / 1024)
+        told = re.search(r"^Time: ([\d.]+) ms", said, re.MULTILINE)
+        assert told, said
+        return Cost(float(told[1]) / 1000, took, usage.ru_utime + usage.ru_stime, server_s, 0)
 
 
 def _cpu_s(pid: int) -> float:
@@ -313,7 +308,7 @@ def _load(found: Sequence[Cost]) -> float:
 
 
 def _cpu(found: Sequence[Cost]) -> float:
-    """Of client and server together, imports included."""
+    """Of client and server together."""
     return statistics.median(cost.client_s + cost.server_s for cost in found)
 
 

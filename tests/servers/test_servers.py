@@ -122,13 +122,15 @@ def test_server_dies_with_its_killed_parent(kind: str) -> None:
     assert wait_until(lambda: not is_alive(server))
 
 
-def test_server_runs_for_an_ordinary_user(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_runs_for_an_ordinary_user(
+    kind: str, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also where the tests themselves are root's."""
-    with postgres() as reachable:  # by anybody; the wheel may not be
-        monkeypatch.setenv("ETLCTL_TEST_PG_BIN", str(reachable.bindir))
+    if isinstance(postgres_server, PostgresServer):  # whose programs anybody can reach; the wheel's perhaps not
+        monkeypatch.setenv("ETLCTL_TEST_PG_BIN", str(postgres_server.bindir))
 
-        done = start_elsewhere(kind, 0, user=process.unprivileged().get("user", 0))
-        printed, errors = done.communicate()
+    done = start_elsewhere(kind, 0, user=process.unprivileged().get("user", 0))
+    printed, errors = done.communicate()
 
     assert (done.returncode, errors) == (0, "")
     assert printed.split()[1] == "1"

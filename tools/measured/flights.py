@@ -25,7 +25,14 @@ COLUMNS = {
     "remark": "text",
 }
 AIRPORTS = ["EWR", "JFK", "LGA", "ORD", "ATL", "LAX", "MIA", "BOS"]
-REMARKS = ["", "on time", "late incoming aircraft", "Zürich connection", "gate 12", "crew was changed at the gate"]
+REMARKS = [
+    "",
+    "departed on time",
+    "late incoming aircraft",
+    "Zürich connection",
+    "gate 12",
+    "crew was changed at the gate because of illness",
+]
 
 
 def record(row: int) -> list[str]:

@@ -1,6 +1,7 @@
 """One load or dump by etlctl, as a process to be measured: `with_etlctl.py WAY URL FILE`.
 
-Prints the seconds from BEGIN to the end of COMMIT (of a dump: of its run()) and the peak of memory beyond the imports.
+Prints seconds and CPU seconds from BEGIN to the end of COMMIT (of a dump: of its run()), and the peak of memory beyond
+the imports.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from etlctl import DateParameter, DumpTable, ExternalTask, LoadTable, LocalTarge
 from measured import flights
 
 WAY, URL, FILE = sys.argv[1:]
-MOMENTS: dict[str, float] = {}
+MOMENTS: dict[str, tuple[float, float]] = {}
+"""Clock and CPU time at which each fault point was passed."""
 
 
 class Feed(ExternalTask):
@@ -91,7 +93,7 @@ class Dump(DumpTable):
 
 def note(name: str) -> None:
     """Remembers when a fault point was passed."""
-    MOMENTS[name] = time.perf_counter()
+    MOMENTS[name] = time.perf_counter(), time.process_time()
 
 
 def peak_kib() -> int:
@@ -119,7 +121,8 @@ def main() -> None:
     before = peak_kib()
     summary = build([ways[WAY]()])
     assert summary, summary.text
-    print("LOAD", MOMENTS["load.committed"] - MOMENTS["load.begun"], "KIB", peak_kib() - before)
+    (began, began_cpu), (ended, ended_cpu) = MOMENTS["load.begun"], MOMENTS["load.committed"]
+    print("LOAD", ended - began, "CPU", ended_cpu - began_cpu, "KIB", peak_kib() - before)
 
 
 if __name__ == "__main__":

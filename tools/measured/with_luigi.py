@@ -1,6 +1,6 @@
 """One load by Luigi's contrib.postgres, as a process to be measured: `with_luigi.py WAY HOST PORT DATABASE FILE`.
 
-Runs in Luigi's environment. Prints the seconds of run().
+Runs in Luigi's environment. Prints seconds and CPU seconds of run().
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ class Objects(Plain):
 def main() -> None:
     """Runs the task of the way."""
     task = {"plain": Plain, "texts": Texts, "objects": Objects}[WAY]()
-    began = time.perf_counter()
+    began, began_cpu = time.perf_counter(), time.process_time()
     task.run()
-    print("LOAD", time.perf_counter() - began, "KIB", 0)
+    print("LOAD", time.perf_counter() - began, "CPU", time.process_time() - began_cpu, "KIB", 0)
 
 
 if __name__ == "__main__":
