@@ -263,6 +263,7 @@ def ensure(database: Database, doing: str) -> None:
             return
         _check_adoptable(connection, database, doing)
         dialect.adopt_markers(connection, table)
+        _check_adopted(connection, database, doing)
 
 
 def _is_current(connection: sa.Connection, database: Database) -> bool:
@@ -278,4 +279,12 @@ def _check_adoptable(connection: sa.Connection, database: Database, doing: str) 
         raise LoadError(
             f"{doing}: the table {database.marker_table} there is no marker table (it has no column update_id). "
             f'Name another one in the settings: [connections.{database.name}] marker_table = "…".'
+        )
+
+
+def _check_adopted(connection: sa.Connection, database: Database, doing: str) -> None:
+    if not _is_current(connection, database):
+        raise LoadError(
+            f"{doing}: {database.marker_table} has an index of its own that keeps update_id alone unique, so that two "
+            "tables could not be loaded under one id. Drop that index; the table is as it was."
         )

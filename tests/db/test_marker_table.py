@@ -120,3 +120,13 @@ def test_processes_adopt_luigis_table_once(warehouse: Warehouse) -> None:
 
     assert all_ended(pids) == [0] * 6
     assert [row[0] for row in warehouse.markers()] == ["0", "1", "2", "3", "4", "5", "a"]
+
+
+def test_a_unique_index_on_the_id_alone_is_refused(warehouse: Warehouse) -> None:
+    """It would be made anew with the table at each load, and let no two tables have one id."""
+    warehouse.write(LUIGI_DDL, "CREATE UNIQUE INDEX mine ON table_updates (update_id)")
+
+    with pytest.raises(LoadError, match="keeps update_id alone unique.*Drop that index"):
+        TableTarget("flights", "one").touch()
+
+    assert warehouse.ask("SELECT count(*) FROM pragma_table_info('table_updates')") == [(3,)]
