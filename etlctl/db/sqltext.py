@@ -123,6 +123,8 @@ def tokens(sql: str, *, flavour: Flavour = SQLITE, place: str = "query", line: i
     if "\0" in sql:
         at = line + sql.count("\n", 0, sql.index("\0"))
         raise QueryError(f"{place}:{at}: the SQL text holds a NUL character")
+    if len(sql) > _LONG:
+        return _tokens.__wrapped__(sql, flavour, place, line)
     return _tokens(sql, flavour, place, line)
 
 
@@ -205,6 +207,8 @@ def significant(pieces: Sequence[Token]) -> list[Token]:
 
 # --- cutting ----------------------------------------------------------------------------------------------------
 
+_LONG = 20_000
+"""Characters of a text that is not worth keeping in tokens: rows of values, which come once."""
 _LETTER = r"(?:[A-Za-z_]|[^\x00-\x7f])"
 _LETTER_OR_DIGIT = r"(?:[\w$]|[^\x00-\x7f])"
 _OPENERS = {"'": "quote", '"': "quote", "`": "quote", "[": "bracket", "/*": "comment", "$": "dollar quote"}

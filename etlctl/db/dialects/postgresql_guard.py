@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -46,16 +46,24 @@ class PostgreSQLGuard:
 
     @property
     def violation(self) -> str | None:
-        """See `Guard.violation`."""
+        """See `Guard.violation`; another transaction in place of the one that was open is one, too."""
+        if self._tried is None and not self._raw.is_inherited and self._status == extensions.TRANSACTION_STATUS_INTRANS:
+            with suppress(psycopg2.Error):  # a connection that is lost just now is nobody's violation
+                if self._raw.transaction_number() != self._transaction:
+                    self.note("the end of the transaction")
         return self._tried
 
     @property
     def is_intact(self) -> bool:
         """Whether the transaction is open still, and the same; one in which a statement failed is open, too."""
-        status = self._raw.info.transaction_status
-        if status == extensions.TRANSACTION_STATUS_INERROR:
+        if self._status == extensions.TRANSACTION_STATUS_INERROR:
             return True  # its COMMIT is refused in words of its own
-        return status == extensions.TRANSACTION_STATUS_INTRANS and self._raw.transaction_number() == self._transaction
+        return self._status == extensions.TRANSACTION_STATUS_INTRANS and self.violation is None
+
+    @property
+    def _status(self) -> int:
+        """libpq's own, since psycopg2 believes in the transaction that it began."""
+        return self._raw.info.transaction_status
 
     def note(self, tried: str) -> None:
         """Remembers what was tried first."""
@@ -68,7 +76,7 @@ class PostgreSQLGuard:
 
     def check(self, query: object) -> None:
         """Refuses a statement that would end the transaction, and any once it has ended."""
-        if self._raw.info.transaction_status == extensions.TRANSACTION_STATUS_IDLE:
+        if self._status == extensions.TRANSACTION_STATUS_IDLE:
             self.refuse("a statement after the transaction had ended")
         tried = ending_word(self._raw.text_of(query))
         if tried is not None:
@@ -327,6 +335,8 @@ def listen(engine: sa.Engine) -> None:
 
 
 def _refuse_under_guard(connection: sa.Connection, tried: str) -> None:
+    if connection.invalidated:  # its session is lost, and the transaction with it
+        return
     guard: PostgreSQLGuard | None = connection.info.get(_KEY)
     if guard is not None and not guard.is_over:
         guard.refuse(tried)

@@ -116,6 +116,8 @@ class Waiter:
         Without `cancel` such a call is left to end by itself. What it gives then is lost.
         Raises what the function raises, or the handler; InterfaceError while another call is under way.
         """
+        if self._pid != os.getpid():
+            raise InterfaceError("the connection was opened by the process that this one was forked from")
         if threading.current_thread() is not threading.main_thread():
             return function(*args, **options)
         if self._current is not None:
