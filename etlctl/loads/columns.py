@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import islice
+from operator import itemgetter
 from typing import Any
 
-from etlctl.db.columns import BadValueError, Column, ColumnType, Kind, parse_type
+from etlctl.db.columns import Column, ColumnType, Kind, parse_type
 from etlctl.errors import BadDataError, LoadError
+from etlctl.loads.columnvalues import ColumnValues, RefusedError, Stored
 from etlctl.suggest import did_you_mean
 from etlctl.text import shortened
+
+_AT_ONCE = 256
+"""Rows read ahead, so that their values are converted by columns."""
+_WAITING_S = 0.25
+"""How long rows that come slowly are held back for that."""
 
 
 def declared(columns: Any, *, where: str) -> tuple[Column, ...]:
@@ -134,8 +143,8 @@ class RowReader:
     """The rows of a task's rows(), in the order of the columns and in the form the database stores.
 
     Iterating once gives a tuple for each row. A row is a mapping, in which further keys are passed over, or a sequence
-    in the columns' order. BadValueError, knowing its column, for a value that the column refuses; BadDataError for a
-    row that is none. `place()` says which row it was.
+    in the columns' order. Some rows are read ahead, for as long as they come fast. BadValueError, knowing its column,
+    for a value that the column refuses; BadDataError for a row that is none. `place()` says which row it was.
     """
 
     def __init__(
@@ -143,17 +152,21 @@ class RowReader:
         rows: Any,
         columns: Sequence[Column],
         *,
-        stored: Callable[[ColumnType, Any], Any],
+        stored: Stored,
         null_values: Iterable[Any] = ("",),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rows = rows
         self._columns = tuple(columns)
-        self._stored = stored
         words = [null_values] if isinstance(null_values, str) else list(null_values)
-        self._null_words = frozenset(word for word in words if isinstance(word, str))
-        self._null_others = [word for word in words if not isinstance(word, str) and word is not None]
+        self._values = [ColumnValues(column, stored, words) for column in columns]
+        names = [column.name for column in columns]
+        self._pick: Callable[[Mapping[Any, Any]], tuple[Any, ...]] = (
+            itemgetter(*names) if len(names) > 1 else lambda row: tuple(row[name] for name in names)
+        )
+        self._clock = clock
         self.rows = 0
-        """Rows handed out so far."""
+        """Rows handed out so far; after an error the number of the row that it was."""
 
     def place(self, column: str | None = None) -> str:
         """Where the row asked for last is: `rows(): row 17, column dep_delay`; rows are counted from 1."""
@@ -166,40 +179,74 @@ class RowReader:
             raise BadDataError(
                 f"rows() gave {shortened(repr(self._rows))}; it must yield rows, each a mapping or a sequence."
             )
-        for row in self._rows:
-            self.rows += 1
-            yield tuple(map(self._value, self._columns, self._in_order(row)))
+        left = iter(self._rows)
+        failed: Exception | None = None
+        while failed is None:
+            batch, failed = self._read(left)
+            for row in self._converted(batch):
+                self.rows += 1
+                yield row
+        if not isinstance(failed, StopIteration):
+            self.rows += isinstance(failed, BadDataError)
+            raise failed
 
-    def _value(self, column: Column, value: Any) -> Any:
-        if value is None or self._is_null(value):
-            return None
+    def _read(self, left: Iterator[Any]) -> tuple[list[Sequence[Any]], Exception | None]:
+        """Some rows; and what ended them, StopIteration or an error, which is told after the rows before it.
+
+        Of a row that can change only its values are held: a generator may fill one mapping again and again.
+        """
+        batch: list[Sequence[Any]] = []
+        width, due = len(self._columns), self._clock() + _WAITING_S
         try:
-            return self._stored(column.type, value)
-        except BadValueError as error:
-            raise error.in_column(column) from error
+            for row in islice(left, _AT_ONCE):
+                if type(row) is tuple and len(row) == width:
+                    batch.append(row)
+                else:
+                    batch.append(self._fields(row, self.rows + len(batch) + 1))
+                if self._clock() >= due:
+                    return batch, None
+        except Exception as error:  # noqa: BLE001  raised by whoever iterates
+            return batch, error
+        return batch, None if len(batch) == _AT_ONCE else StopIteration()
 
-    def _is_null(self, value: Any) -> bool:
-        if isinstance(value, str):
-            return value in self._null_words
-        return any(type(value) is type(other) and value == other for other in self._null_others)
+    def _converted(self, batch: Sequence[Sequence[Any]]) -> Iterable[tuple[Any, ...]]:
+        if not batch or not self._columns:
+            return [()] * len(batch)
+        try:
+            fields = zip(*batch, strict=True)
+            converted = [one.stored(values) for one, values in zip(self._values, fields, strict=True)]
+        except RefusedError:
+            return self._up_to_refused(batch)
+        return zip(*converted, strict=True)
 
-    def _in_order(self, row: Any) -> Sequence[Any]:
-        if isinstance(row, Mapping):
+    def _up_to_refused(self, batch: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
+        """One row after the other, since the first value of the first row that is refused is the one to tell."""
+        for row in batch:
             try:
-                return [row[column.name] for column in self._columns]
+                yield tuple(one.stored((value,))[0] for one, value in zip(self._values, row, strict=True))
+            except RefusedError as refused:
+                self.rows += 1
+                raise refused.error from refused
+
+    def _fields(self, row: Any, number: int) -> Sequence[Any]:
+        if type(row) is dict or isinstance(row, Mapping):
+            try:
+                return self._pick(row)
             except KeyError:
-                raise self._lacking(row) from None
+                raise self._lacking(row, number) from None
         if isinstance(row, (str, bytes)) or not (hasattr(row, "__len__") and hasattr(row, "__iter__")):
-            raise BadDataError(f"{self.place()}: {shortened(repr(row))} is no row; yield a mapping or a sequence.")
+            raise BadDataError(
+                f"rows(): row {number}: {shortened(repr(row))} is no row; yield a mapping or a sequence."
+            )
         if len(row) != len(self._columns):
             names = ", ".join(shortened(column.name) for column in self._columns)
-            raise BadDataError(f"{self.place()}: {len(row)} values for the {len(self._columns)} columns {names}.")
-        return list(row)
+            raise BadDataError(f"rows(): row {number}: {len(row)} values for the {len(self._columns)} columns {names}.")
+        return tuple(row)
 
-    def _lacking(self, row: Mapping[Any, Any]) -> BadDataError:
+    def _lacking(self, row: Mapping[Any, Any], number: int) -> BadDataError:
         name = next(column.name for column in self._columns if column.name not in row)
         keys = [str(key) for key in row]
         return BadDataError(
-            f"{self.place(name)}: the row has no such key; it has: {shortened(', '.join(keys), 300)}."
-            f"{did_you_mean(name, keys)}"
+            f"rows(): row {number}, column {shortened(name)}: the row has no such key; it has: "
+            f"{shortened(', '.join(keys), 300)}.{did_you_mean(name, keys)}"
         )

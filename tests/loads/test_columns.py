@@ -147,7 +147,22 @@ def test_row_reader_takes_mappings_and_sequences(row: Any) -> None:
 
 
 def test_row_reader_streams() -> None:
-    """A row is asked for only when the one before has been taken."""
+    """Some hundred rows are read ahead and no more, however many there are."""
+    asked = 0
+
+    def rows() -> Any:
+        nonlocal asked
+        while True:
+            asked += 1
+            yield (asked, "a", None)
+
+    first = next(iter(reader(rows())))
+
+    assert first == (1, "a", None) and asked <= 256
+
+
+def test_row_reader_holds_rows_that_come_slowly_no_longer_than_a_moment() -> None:
+    """A source that takes its time is handed on row by row: what reads it can tell how far it is."""
     asked = []
 
     def rows() -> Any:
@@ -155,10 +170,74 @@ def test_row_reader_streams() -> None:
             asked.append(number)
             yield (number, "a", None)
 
-    iterator = iter(reader(rows()))
-    next(iterator)
+    next(iter(reader(rows(), clock=iter(range(100)).__next__)))
 
     assert asked == [0]
+
+
+@pytest.mark.parametrize("make", [dict, lambda pairs: [value for _, value in pairs]])
+def test_row_reader_takes_a_row_that_is_filled_again_and_again(make: Any) -> None:
+    """A generator may yield one and the same mapping or list each time."""
+
+    def rows() -> Any:
+        row = make([("id", 0), ("name", "a"), ("at", None)])
+        for number in range(3):
+            row["id" if isinstance(row, dict) else 0] = number
+            yield row
+
+    assert [row[0] for row in reader(rows())] == [0, 1, 2]
+
+
+def test_row_reader_hands_out_what_came_before_an_error() -> None:
+    """A source that fails has given the rows before; a bad value among them is what went wrong first."""
+
+    def rows(name: str) -> Any:
+        yield (1, "a", None)
+        yield (2, name, None)
+        raise OSError("the source is gone")
+
+    good, bad = reader(rows("b")), reader(rows("abcd"))
+    taken = []
+    with pytest.raises(OSError, match="the source is gone"):
+        taken.extend(row[0] for row in good)
+    with pytest.raises(BadValueError, match="abcd"):
+        list(bad)
+
+    assert good.rows == 2 and bad.rows == 2
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1, None, -3],
+        ["1", "22", "-3"],
+        ["1", "", None, "4"],
+        [1, 1.0, True],
+        [2**31 - 1, -(2**31)],
+        ["+1", " 2 "],
+    ],
+)
+def test_row_reader_converts_many_as_it_does_one(values: list[Any]) -> None:
+    """Rows that are converted together become what each becomes by itself."""
+    rows = [(value, None, None) for value in values]
+
+    together = [row[0] for row in reader(rows)]
+
+    assert together == [next(iter(reader([row])))[0] for row in rows]
+    assert {type(value) for value in together} <= {int, type(None)}
+
+
+@pytest.mark.parametrize("value", [2**31, "2147483648", -(2**31) - 1, "1_000", "1\t2", "٣"])
+def test_row_reader_finds_the_one_bad_value_among_many(value: Any) -> None:
+    """What one value alone would be refused for, it is refused for among thousands."""
+    rows = [(number, "a", None) if type(value) is int else (str(number), "a", None) for number in range(1000)]
+    rows[700] = (value, "a", None)
+    found = reader(rows)
+
+    with pytest.raises(BadValueError):
+        list(found)
+
+    assert found.rows == 701
 
 
 def test_row_reader_makes_null_values_null() -> None:
