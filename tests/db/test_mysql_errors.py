@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,11 @@ URL = "mysql://user:***@db.example/dw"
 
 @pytest.fixture
 def house(mysql_url: str, tmp_path: Path) -> Iterator[AnyWarehouse]:
-    yield from opened(mysql_url, tmp_path)
+    with opened(mysql_url, tmp_path) as found:
+        yield found
 
 
+@contextmanager
 def opened(url: str, project: Path, **settings: Any) -> Iterator[AnyWarehouse]:
     found = AnyWarehouse(url, project, **settings)
     with context.use(found.context):
@@ -102,9 +105,8 @@ def test_a_server_that_is_not_there_is_told_with_host_port_and_hint(tmp_path: Pa
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
 
-    for _ in opened(f"mysql://me:S3cr3t@127.0.0.1:{port}/dw", tmp_path):
-        with pytest.raises(UnavailableError) as caught:
-            TableTarget("t", "a").exists()
+    with opened(f"mysql://me:S3cr3t@127.0.0.1:{port}/dw", tmp_path), pytest.raises(UnavailableError) as caught:
+        TableTarget("t", "a").exists()
 
     assert f"127.0.0.1:{port}/dw cannot be reached" in str(caught.value)
     assert not isinstance(caught.value, TransientError)
@@ -115,7 +117,7 @@ def test_a_server_that_says_nothing_is_given_up_in_time(tmp_path: Path) -> None:
     """It takes the connection and never greets: connect_timeout_s counts for that too."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"mysql://me@127.0.0.1:{silent.getsockname()[1]}/dw"
-        for _ in opened(url, tmp_path, connect_timeout_s=1):
+        with opened(url, tmp_path, connect_timeout_s=1):
             began = time.monotonic()
             with pytest.raises(UnavailableError):
                 TableTarget("t", "a").exists()
@@ -125,9 +127,11 @@ def test_a_server_that_says_nothing_is_given_up_in_time(tmp_path: Path) -> None:
 
 def test_a_wrong_password_is_told_without_it(house: AnyWarehouse, mariadb_server: Mysql, tmp_path: Path) -> None:
     url = sa.make_url(house.url).set(username="nobody", password="S3cr3t-pässword")
-    for _ in opened(url.render_as_string(hide_password=False), tmp_path):
-        with pytest.raises(UnavailableError, match="refuses the user or the password") as caught:
-            TableTarget("t", "a").exists()
+    with (
+        opened(url.render_as_string(hide_password=False), tmp_path),
+        pytest.raises(UnavailableError, match="refuses the user or the password") as caught,
+    ):
+        TableTarget("t", "a").exists()
 
     assert "S3cr3t" not in str(caught.value)
 
@@ -140,7 +144,7 @@ def test_a_password_may_have_any_letters(house: AnyWarehouse, mariadb_server: My
     mariadb_server.ask(f"GRANT ALL ON {database}.* TO {user}@'%%'".replace("%%", "%"))
     try:
         url = sa.make_url(house.url).set(username=user, password="pä$$%wörd 表")
-        for _ in opened(url.render_as_string(hide_password=False), tmp_path):
+        with opened(url.render_as_string(hide_password=False), tmp_path):
             TableTarget("t", "a").touch()
     finally:
         mariadb_server.ask(f"DROP USER {user}@'%'")
@@ -150,15 +154,16 @@ def test_a_password_may_have_any_letters(house: AnyWarehouse, mariadb_server: My
 
 def test_a_missing_database_is_told(house: AnyWarehouse, tmp_path: Path) -> None:
     url = sa.make_url(house.url).set(database="no_such_database")
-    for _ in opened(url.render_as_string(hide_password=False), tmp_path):
-        with pytest.raises(UnavailableError, match="has no database of this name"):
-            TableTarget("t", "a").exists()
+    with (
+        opened(url.render_as_string(hide_password=False), tmp_path),
+        pytest.raises(UnavailableError, match="has no database of this name"),
+    ):
+        TableTarget("t", "a").exists()
 
 
 def test_a_url_without_a_database_is_a_mistake_in_the_settings(tmp_path: Path) -> None:
-    for _ in opened("mysql://me@127.0.0.1", tmp_path):
-        with pytest.raises(SettingsError, match="names no database"):
-            TableTarget("t", "a").exists()
+    with opened("mysql://me@127.0.0.1", tmp_path), pytest.raises(SettingsError, match="names no database"):
+        TableTarget("t", "a").exists()
 
 
 def test_another_driver_is_refused(tmp_path: Path) -> None:
@@ -183,7 +188,7 @@ def test_a_query_names_its_own_line(house: AnyWarehouse) -> None:
 
 def test_a_lock_that_is_held_is_given_up_in_time(mysql_url: str, tmp_path: Path) -> None:
     """F19: LockTimeoutError after lock_timeout_s, with nothing of the load kept."""
-    for house in opened(mysql_url, tmp_path, lock_timeout_s=1):
+    with opened(mysql_url, tmp_path, lock_timeout_s=1) as house:
         house.write("CREATE TABLE t (k int PRIMARY KEY) ENGINE=InnoDB", "INSERT INTO t VALUES (1)")
         with house.driver() as other:
             other.cursor().execute("UPDATE t SET k = 2")
@@ -250,8 +255,9 @@ def test_a_session_that_is_killed_is_a_lost_connection(house: AnyWarehouse, mome
 
 def test_a_statement_that_takes_too_long_is_stopped(mysql_url: str, tmp_path: Path) -> None:
     """F22: by the server, after statement_timeout_s, and not tried again."""
-    for house in opened(mysql_url, tmp_path, statement_timeout_s=0.5):
-        with pytest.raises(QueryError, match="statement_timeout_s"), house.database.reading("q") as connection:
+    with opened(mysql_url, tmp_path, statement_timeout_s=0.5) as house:
+        reading = house.database.reading("q")
+        with pytest.raises(QueryError, match="statement_timeout_s"), reading as connection:
             connection.exec_driver_sql("SELECT count(*) FROM seq_1_to_100000 a, seq_1_to_100000 b")
 
 
@@ -263,9 +269,9 @@ def test_too_many_connections_may_go_well_later(house: AnyWarehouse, mariadb_ser
     mariadb_server.ask(f"GRANT ALL ON {database}.* TO {user}@'%'")
     try:
         url = sa.make_url(house.url).set(username=user)
-        for one in opened(url.render_as_string(hide_password=False), tmp_path):
-            with one.database.reading("q"), pytest.raises(TransientError, match="connection"):
-                TableTarget("t", "a", one.url).exists()
+        opening = opened(url.render_as_string(hide_password=False), tmp_path)
+        with opening as one, one.database.reading("q"), pytest.raises(TransientError, match="connection"):
+            TableTarget("t", "a", one.url).exists()
     finally:
         mariadb_server.ask(f"DROP USER {user}@'%'")
 

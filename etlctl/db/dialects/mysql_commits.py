@@ -29,12 +29,12 @@ _ADMINISTERS = frozenset(
 _DYNAMIC = frozenset(("PREPARE", "EXECUTE"))
 
 
-def ending(statement: str | bytes) -> str | None:
+def ending(statement: str | bytes | bytearray) -> str | None:
     """The words by which `statement` would end the transaction (`COMMIT`, `CREATE TABLE`), or None.
 
     `USE` counts too: the marker of the load is in the default database.
     """
-    text = statement.decode("utf-8", "replace") if isinstance(statement, bytes) else statement
+    text = statement if isinstance(statement, str) else statement.decode("utf-8", "replace")
     words = _first_words(text)
     if not words:
         return None

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pymysql import converters
 from pymysql.connections import Connection
 from pymysql.constants import CLIENT, FIELD_TYPE, FLAG, SERVER_STATUS
-from pymysql.cursors import Cursor
+from pymysql.cursors import Cursor, SSCursor
 from pymysql.err import MySQLError
 
 from etlctl.errors import CommitInsideError, LockTimeoutError
@@ -127,7 +127,7 @@ class LoadConnection(_Connection):
 
     # -- statements
 
-    def query(self, sql: str | bytes, unbuffered: bool = False) -> int:
+    def query(self, sql: str | bytes | bytearray, unbuffered: bool = False) -> int:
         """Sends a statement, unless the guard refuses it. One that a signal interrupts is stopped on the server too."""
         guard = self._asked(sql)
         try:
@@ -137,7 +137,7 @@ class LoadConnection(_Connection):
                 guard.is_rolled_back = True
             raise
         except BaseException:
-            self._stop_working()
+            self.drop()
             raise
         finally:
             self._look_after(guard)
@@ -149,6 +149,10 @@ class LoadConnection(_Connection):
         finally:
             self._look_after(self._active_guard())
 
+    def cursor(self, cursor: Any = None) -> Any:
+        """A cursor; one that reads row by row is of ours."""
+        return super().cursor(_RowByRow if cursor is SSCursor else cursor)
+
     def commit(self) -> None:
         """COMMIT, after which the locks are free."""
         self._refuse_under_guard("COMMIT")
@@ -158,6 +162,8 @@ class LoadConnection(_Connection):
     def rollback(self) -> None:
         """ROLLBACK, after which the locks are free."""
         self._refuse_under_guard("ROLLBACK")
+        if not self.open:
+            return  # the server has rolled back when it lost us
         super().rollback()
         self._free_locks()
 
@@ -196,7 +202,7 @@ class LoadConnection(_Connection):
     def _active_guard(self) -> MySQLGuard | None:
         return None if self.guard is None or self.guard.is_over else self.guard
 
-    def _asked(self, sql: str | bytes) -> MySQLGuard | None:
+    def _asked(self, sql: str | bytes | bytearray) -> MySQLGuard | None:
         self._refuse_inherited()
         guard = self._active_guard()
         if guard is not None:
@@ -225,8 +231,8 @@ class LoadConnection(_Connection):
 
     # -- ending
 
-    def _stop_working(self) -> None:
-        """Ends the session on the server, which would work on: it looks at its client only when it has an answer."""
+    def drop(self) -> None:
+        """Ends the session, here and on the server, which would work on: it looks at us only when it has an answer."""
         arguments = self._arguments | {"connect_timeout": _KILL_TIMEOUT_S, "read_timeout": _KILL_TIMEOUT_S}
         session: int = self.thread_id()  # type: ignore[no-untyped-call]  # the stubs'
         with suppress(MySQLError, OSError):
@@ -332,6 +338,21 @@ def _version(connection: LoadConnection) -> tuple[int, ...]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
+class _RowByRow(SSCursor):
+    """Reads a result as it comes. Closed in the middle of it, it does not read on to the end, which may be hours away:
+    the session is dropped, but inside a load, whose transaction it is."""
+
+    def close(self) -> None:
+        """Closes the cursor."""
+        connection: Any = self.connection
+        result: Any = getattr(self, "_result", None)
+        if result is not None and result.unbuffered_active and connection is not None and connection.guard is None:
+            result.unbuffered_active, result.connection = False, None
+            connection.drop()
+            self.connection = None  # type: ignore[assignment]  # as PyMySQL marks a closed one
+        super().close()
+
+
 # -- values
 
 
@@ -423,7 +444,7 @@ def described(raw: LoadConnection, statement: str, parameters: Any) -> list[Fiel
     """The columns of what a statement returns. It is run, so let it return no row."""
     with raw.cursor() as cursor:
         cursor.execute(statement, parameters)
-        result: Any = cursor._result  # type: ignore[attr-defined]  # `description` takes bytes for text
+        result: Any = cursor._result  # `description` takes bytes for text
         fields: Sequence[Any] = result.fields
         return [
             Field(

@@ -94,7 +94,7 @@ class MySQLGuard:
         self.note(tried)
         raise CommitInsideError(refusal(tried))
 
-    def ask(self, statement: str | bytes) -> None:
+    def ask(self, statement: str | bytes | bytearray) -> None:
         """Raises CommitInsideError for a statement that must not be sent."""
         if self._is_own:
             return
