@@ -29,6 +29,8 @@ class Parametrized:
     """The name in ids, settings and on the command line: the class name, behind its namespace."""
     _parameters: ClassVar[dict[str, Parameter[Any]]] = {}
     _positional: ClassVar[tuple[str, ...]] = ()
+    _identifying: ClassVar[dict[str, Parameter[Any]]] = {}
+    """Those that identity consists of."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -87,6 +89,11 @@ class Parametrized:
                     found.pop(name, None)
         cls._parameters = dict(sorted(found.items(), key=lambda item: item[1].creation_order))
         cls._positional = tuple(name for name, parameter in cls._parameters.items() if parameter.positional)
+        cls._identifying = {
+            name: parameter
+            for name, parameter in cls._parameters.items()
+            if parameter.significant and parameter.visibility is ParameterVisibility.PUBLIC
+        }
 
     @classmethod
     def _parameter(cls, name: str) -> Parameter[Any]:

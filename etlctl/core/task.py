@@ -124,7 +124,7 @@ class Task(Parametrized, EventSource):
         """
         found: str | None = self.__dict__.get("_task_id")
         if found is None:
-            found = task_id_str(self.task_family, self.to_str_params(only_significant=True, only_public=True))
+            found = task_id_str(self.task_family, self._identity_by_name())
             self.__dict__["_task_id"] = found
         return found
 
@@ -133,8 +133,7 @@ class Task(Parametrized, EventSource):
         """SHA-256 (hex) of family and significant public parameters: the whole of what `task_id` keeps 40 bits of."""
         import hashlib  # 4 ms that a list of tasks need not wait for
 
-        values = self.to_str_params(only_significant=True, only_public=True)
-        text = _as_json([self.task_family, values])
+        text = _as_json([self.task_family, self._identity_by_name()])
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     @property
@@ -158,13 +157,14 @@ class Task(Parametrized, EventSource):
     def _identity(self) -> tuple[str, ...]:
         found: tuple[str, ...] | None = self.__dict__.get("_identity_values")
         if found is None:
-            found = tuple(
-                parameter.serialize(self.__dict__[name])
-                for name, parameter in self._parameters.items()
-                if parameter.significant and parameter.visibility is ParameterVisibility.PUBLIC
-            )
-            self.__dict__["_identity_values"] = found
+            values = self.__dict__
+            found = tuple([parameter.serialize(values[name]) for name, parameter in self._identifying.items()])
+            values["_identity_values"] = found
         return found
+
+    def _identity_by_name(self) -> dict[str, str]:
+        """As `to_str_params(only_significant=True, only_public=True)`, serialised once for all that is asked."""
+        return dict(zip(self._identifying, self._identity(), strict=True))
 
     def __hash__(self) -> int:
         found: int | None = self.__dict__.get("_hash")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -53,9 +53,8 @@ class MarkerKey:
         return f"{shortened(self.target_table)} on {database.name}"
 
 
-@dataclass(frozen=True)
-class Marker:
-    """A marker row as it is read; columns that an older table lacks are None."""
+class Marker(NamedTuple):
+    """A marker row as it is read; columns that an older table lacks are None. Read ten thousand at a time."""
 
     update_id: str
     target_table: str
@@ -89,6 +88,11 @@ class Marker:
         error = self.problem(key, database)
         if error is not None:
             raise error
+
+    def answers_for(self, update_key: str | None) -> bool:
+        """Whether it is done, and that of the task with this key; `problem` tells what is wrong."""
+        is_other = update_key is not None and self.update_key is not None and update_key != self.update_key
+        return not self.is_torn and not is_other
 
     def problem(self, key: MarkerKey, database: Database) -> EtlctlError | None:
         """Why this row does not answer for `key`, or None."""
@@ -151,7 +155,7 @@ def read(connection: sa.Connection, database: Database, ids: Collection[str]) ->
     table = named_table(database.marker_name, ["update_id"])
     for chunk in _chunks(ids, database.dialect.ids_per_query):
         query = sa.select(sa.text("*")).select_from(table).where(database.dialect.ids_among(table.c.update_id, chunk))
-        found.update((marker[:2], Marker(*marker)) for marker in _asked(connection, database, query))
+        found.update((row[:2], Marker._make(row)) for row in _asked(connection, database, query))
     return found
 
 

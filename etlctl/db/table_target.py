@@ -152,11 +152,13 @@ def _ask(database: Database, targets: Sequence[TableTarget]) -> dict[int, bool |
 
 
 def _answer(database: Database, target: TableTarget, found: dict[tuple[str, str], Marker]) -> bool | Exception:
-    from etlctl.db import ambient
-
     marker = found.get((target.update_id, target.table))
     if marker is None:
         return False
+    if marker.answers_for(target.update_key):
+        return True
+    from etlctl.db import ambient
+
     session = ambient.session_of(database)
     if session is not None and session.is_loading((target.update_id, target.table)) and marker.state == "loading":
         return False  # our own, on its way
@@ -177,7 +179,8 @@ def _text(value: Any, what: str) -> str:
     if not isinstance(value, str) or not value or "\0" in value:
         raise LoadError(f"A TableTarget's {what} is a text that is not empty and holds no NUL; it got {value!r}.")
     try:
-        value.encode()
+        if not value.isascii():
+            value.encode()
     except UnicodeEncodeError as error:
         raise LoadError(f"A TableTarget's {what} is no valid Unicode text: {value!r}.") from error
     return value

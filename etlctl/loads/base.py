@@ -15,7 +15,7 @@ Imports SQLAlchemy inside functions only: pipelines that are merely listed must 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from etlctl.core import context
 from etlctl.core.parameters import ParameterVisibility
@@ -44,6 +44,15 @@ class _ClassName:
 
     def __get__(self, instance: object, owner: type) -> str:
         return snake_case(owner.__name__)
+
+
+class _Claim(NamedTuple):
+    table: Any
+    update_id: Any
+    connection: Any
+
+    def __str__(self) -> str:
+        return f"{self.table}/{self.update_id} on {self.connection or 'the default connection'}"
 
 
 class MarkedLoad(Task):
@@ -80,7 +89,7 @@ class MarkedLoad(Task):
 
     def claim(self) -> Any:
         """The marker, which two tasks must not share."""
-        return f"{self.table}/{self._given_id} on {self.connection or 'the default connection'}"
+        return _Claim(self.table, self._given_id, self.connection)
 
     @property
     def _given_id(self) -> Any:
