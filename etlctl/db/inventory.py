@@ -5,7 +5,7 @@ Each function has short transactions of its own. Loads (db/sessions.py) know not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -82,7 +82,7 @@ def listed(database: Database, wanted: Wanted) -> Listing:
         if columns is None:
             return Listing(*place, is_there=False)
         table = _typed_table(database, doing, [column.name for column in columns])
-        conditions = list(_conditions(table, wanted))
+        conditions = list(_conditions(table, wanted, database.dialect.bound))
         rows = connection.execute(_newest_first(table, conditions, wanted.most)).mappings().all()
         total = len(rows)
         if total == wanted.most:
@@ -98,7 +98,7 @@ def _typed_table(database: Database, doing: str, names: Sequence[str]) -> sa.Tab
             f"{doing}: the table {database.marker_table} there is no marker table (it has no columns update_id and "
             f'target_table). Name another one in the settings: [connections.{database.name}] marker_table = "…".'
         )
-    types: dict[str, Any] = {"inserted": sa.DateTime}
+    types: dict[str, Any] = {"inserted": sa.types.NullType}  # text on SQLite
     found = [sa.column(quoted(by_name[name]), types.get(name, sa.String)) for name in _SHOWN if name in by_name]
     return sa.table(database.marker_name.name, *found, schema=database.marker_name.schema)
 
@@ -107,7 +107,9 @@ def _columns_of(table: sa.TableClause) -> dict[str, sa.ColumnClause[Any]]:
     return {column.name.lower(): column for column in table.columns}
 
 
-def _conditions(table: sa.TableClause, wanted: Wanted) -> Iterator[sa.ColumnElement[bool]]:
+def _conditions(
+    table: sa.TableClause, wanted: Wanted, bound: Callable[[object], Any]
+) -> Iterator[sa.ColumnElement[bool]]:
     columns = _columns_of(table)
     if wanted.id_part is not None:
         yield columns["update_id"].icontains(wanted.id_part, autoescape=True)
@@ -118,16 +120,18 @@ def _conditions(table: sa.TableClause, wanted: Wanted) -> Iterator[sa.ColumnElem
         is_torn = sa.false() if state is None else sa.func.coalesce(state, markers.DONE) == LOADING
         yield is_torn if wanted.is_torn else sa.not_(is_torn)
     if wanted.since is not None and "inserted" in columns:
-        yield _since(columns, wanted.since)
+        yield _since(columns, wanted.since, bound)
 
 
-def _since(columns: Mapping[str, sa.ColumnClause[Any]], since: datetime) -> sa.ColumnElement[bool]:
+def _since(
+    columns: Mapping[str, sa.ColumnClause[Any]], since: datetime, bound: Callable[[object], Any]
+) -> sa.ColumnElement[bool]:
     """Ours hold UTC, Luigi's the local time of its host; see `Marker.inserted_at`."""
     inserted, owner = columns["inserted"], columns.get("owner")
-    by_luigi = inserted >= since.astimezone().replace(tzinfo=None)
+    by_luigi: sa.ColumnElement[bool] = inserted >= bound(since.astimezone().replace(tzinfo=None))
     if owner is None:
         return by_luigi
-    ours = inserted >= since.astimezone(UTC).replace(tzinfo=None)
+    ours = inserted >= bound(since.astimezone(UTC).replace(tzinfo=None))
     return sa.or_(sa.and_(owner.is_not(None), ours), sa.and_(owner.is_(None), by_luigi))
 
 
