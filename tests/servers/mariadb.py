@@ -103,13 +103,17 @@ class MariadbServer(ServerProcess, Mysql):
     def initialize(self) -> None:
         options = ("--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
         sizes = [option for option in ALWAYS if option.startswith("--innodb-log-file-size")]
-        self.run(self._install, "--no-defaults", f"--datadir={self.data}", *options, *sizes)
+        self.run(self._install, "--no-defaults", *self._folders(), *options, *sizes)
 
     def command(self) -> list[str]:
-        place = [f"--datadir={self.data}", f"--socket={self.socket_path}", f"--pid-file={self.work / 'pid'}"]
+        place = [*self._folders(), f"--socket={self.socket_path}", f"--pid-file={self.work / 'pid'}"]
         network = [f"--bind-address={LOOPBACK}", f"--port={self.port}"]
         rest = (*ALWAYS, *(DURABLE if self.durable else FAST), *self.settings)
         return [str(self._mariadbd), "--no-defaults", *place, *network, *rest]
+
+    def _folders(self) -> list[str]:
+        """Where it writes. Not to /tmp: a server that starts removes all temporary tables there, of others too."""
+        return [f"--datadir={self.data}", f"--tmpdir={self.work}"]
 
     def is_ready(self) -> bool:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:

@@ -105,6 +105,16 @@ def test_two_servers_run_at_once(make: Make) -> None:
         assert databases(other) & {name(mine), name(theirs)} == {name(theirs)}
 
 
+def test_mariadb_keeps_its_temporary_tables_to_itself(mariadb_server: Mysql) -> None:
+    """A server that starts removes those it finds in its folder, so no two may share one."""
+    if not isinstance(mariadb_server, MariadbServer):
+        pytest.skip("looks into the folders of a server of ours")
+
+    ((folder,),) = mariadb_server.ask("SELECT @@tmpdir")
+
+    assert Path(folder) == mariadb_server.work
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs prctl(2) of Linux")
 def test_server_dies_with_its_killed_parent(kind: str) -> None:
     """`kill -9` of pytest leaves no server running."""
