@@ -14,6 +14,7 @@ from etlctl.settings.document import Document
 from etlctl.settings.keys import (
     CONFIG_VARIABLE,
     CONNECTION,
+    LEAST_S,
     MOST_S,
     PROFILE_VARIABLE,
     PROFILES,
@@ -159,7 +160,7 @@ def _value_of(key: Key, text: str, where: str) -> Any:
 
 
 def _check_seconds(key: Key, value: float, where: str) -> None:
-    if not key.least_s <= value <= MOST_S:  # neither does nan
+    if not key.least_s <= value <= MOST_S or 0 < value < LEAST_S:  # nor nan
         raise SettingsError(f"{where} must be {_seconds(key)}.")
 
 

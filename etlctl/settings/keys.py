@@ -43,6 +43,9 @@ class Key(NamedTuple):
     """Of seconds: the smallest number that means anything."""
 
 
+LEAST_S, MOST_S = 0.001, 2_000_000
+"""The shortest and the longest timeout: PostgreSQL counts them in milliseconds, in 31 bits."""
+
 STATE_URL = Key(("state", "url"), Kind.URL, "sqlite:///.etlctl/state.db", "ETLCTL_STATE_URL")
 DEFAULT_CONNECTION = Key(("default_connection",), Kind.TEXT, "warehouse", "ETLCTL_DEFAULT_CONNECTION")
 PIPELINES_PATH = Key(("pipelines", "path"), Kind.TEXT, "pipelines", "ETLCTL_PIPELINES_PATH")
@@ -63,7 +66,7 @@ STATEMENT_TIMEOUT = Key(
     ("connections", CONNECTION, "statement_timeout"), Kind.SECONDS, "0", "ETLCTL_CONNECTIONS_NAME_STATEMENT_TIMEOUT"
 )
 LOCK_TIMEOUT = Key(
-    ("connections", CONNECTION, "lock_timeout"), Kind.SECONDS, "60", "ETLCTL_CONNECTIONS_NAME_LOCK_TIMEOUT", 0.001
+    ("connections", CONNECTION, "lock_timeout"), Kind.SECONDS, "60", "ETLCTL_CONNECTIONS_NAME_LOCK_TIMEOUT", LEAST_S
 )
 AUDIT = Key(("connections", CONNECTION, "audit"), Kind.SWITCH, "false", "ETLCTL_CONNECTIONS_NAME_AUDIT")
 PARAMS = Key(("params", FAMILY, PARAMETER), Kind.ANY)
@@ -77,9 +80,6 @@ OF_A_CONNECTION = (
     LOCK_TIMEOUT,
     AUDIT,
 )
-MOST_S = 2_000_000
-"""The longest timeout: PostgreSQL counts it in milliseconds, in 31 bits."""
-
 TREE: Tree = {
     "default_connection": DEFAULT_CONNECTION,
     "pipelines": {"path": PIPELINES_PATH, "modules": PIPELINES_MODULES},
