@@ -22,7 +22,9 @@ _ROWS = 256
 _BLOCK = 1 << 17
 """Characters sent at a time, about."""
 _NULL = r"\N"
-_SPECIAL = re.compile(r"[\\\t\n\r]")
+_NONE = type(None)
+_REMEMBERED = frozenset((date, datetime, time, bool))
+_MOST_REMEMBERED = 4096
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _COMMON_FORMS = {
     Kind.INTEGER: {bits: rf"(?:0|-?[1-9][0-9]{{0,{digits}}}+)" for bits, digits in ((16, 3), (32, 8), (64, 17))},
@@ -91,6 +93,7 @@ class _ColumnEncoder:
         self._nulls = None if nulls is None else frozenset(nulls)
         self._is_required = is_required
         form = _COMMON_FORMS.get(column.type.kind, {}).get(column.type.bits) if column.type.precision is None else None
+        self._known: dict[Any, str] = {}
         self._all_common = None if form is None else re.compile(rf"(?:{form}\t)*+").fullmatch
 
     def texts(self, values: Sequence[Any]) -> Sequence[str]:
@@ -99,16 +102,35 @@ class _ColumnEncoder:
             if not self._nulls.isdisjoint(values):
                 values = [None if value in self._nulls else value for value in values]
             values = self._converted(values)
-        has_nulls = None in values
-        if has_nulls and self._is_required:
+        kinds = set(map(type, values))
+        if _NONE not in kinds:
+            return self._present(kinds, values)
+        if self._is_required:
             error = BadValueError(None, "(NULL) where the table says NOT NULL", self._column)
             raise _RefusedError(list(values).index(None), error)
-        present = [value for value in values if value is not None] if has_nulls else values
-        texts = _texts(present)
-        if not has_nulls:
-            return texts
-        following = iter(texts)
+        following = iter(self._present(kinds - {_NONE}, [value for value in values if value is not None]))
         return [_NULL if value is None else next(following) for value in values]
+
+    def _present(self, kinds: set[type], values: Sequence[Any]) -> Sequence[str]:
+        """The fields of values that are not NULL, and of these types."""
+        if kinds == {str}:
+            return _escaped(values)
+        if kinds == {int}:
+            return list(map(str, values))
+        if kinds == {float}:
+            return list(map(repr, values))
+        if len(kinds) == 1 and kinds <= _REMEMBERED:
+            return self._remembered(values)
+        return _escaped([text_of(value) for value in values])
+
+    def _remembered(self, values: Sequence[Any]) -> Sequence[str]:
+        """Days and moments come again and again, and to write one takes a microsecond."""
+        known = self._known
+        if len(known) > _MOST_REMEMBERED:
+            known.clear()
+        for value in {*values} - known.keys():
+            known[value] = text_of(value)
+        return [known[value] for value in values]
 
     def _converted(self, values: Sequence[str | None]) -> Sequence[Any]:
         """The text of fields as values, or as it is where that makes no difference."""
@@ -129,12 +151,11 @@ class _ColumnEncoder:
         return kept
 
 
-def _texts(values: Sequence[Any]) -> Sequence[str]:
-    """Fields of COPY's text format; no value is None."""
-    kinds = set(map(type, values))
-    render = _BY_TYPE.get(kinds.pop()) if len(kinds) == 1 else None
-    texts: Sequence[str] = values if render is str.__str__ else list(map(render or text_of, values))
-    return [text.translate(_ESCAPES) for text in texts] if _SPECIAL.search("".join(texts)) else texts
+def _escaped(texts: Sequence[str]) -> Sequence[str]:
+    joined = "".join(texts)
+    if any(mark in joined for mark in "\\\t\n\r"):
+        return [text.translate(_ESCAPES) for text in texts]
+    return texts
 
 
 def text_of(value: Any) -> str:
