@@ -30,10 +30,7 @@ FLOWS = """
 
     class SlowMysql(RunSQL):
         table = "slow"
-        query = """
-            SELECT count(*)
-            FROM information_schema.columns a, information_schema.columns b, information_schema.columns c
-            """
+        query = "SELECT count(*) FROM " + ", ".join(f"information_schema.columns {name}" for name in "abc")
 """
 Build = Callable[..., Ran]
 
