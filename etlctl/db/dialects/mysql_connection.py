@@ -369,7 +369,8 @@ def _clock(value: time, _: Any = None) -> str:
 
 
 def _decimal(value: Decimal, _: Any = None) -> str:
-    return format(value, "f")  # with an exponent it would be a float
+    digits = format(value, "f")  # with an exponent it would be a float
+    return digits if "." in digits else f"{digits}."
 
 
 def _truth(value: bool, _: Any = None) -> str:
