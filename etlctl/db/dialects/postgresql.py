@@ -290,7 +290,7 @@ def _listen_for_sessions(engine: sa.Engine, session_sql: str) -> None:
     def _connect(_: Any, __: Any, arguments: Any, options: Any) -> Any:
         try:
             return Waiter().call(None, psycopg2.connect, *arguments, **options)
-        except psycopg2.OperationalError as error:
+        except psycopg2.Error as error:
             raise postgresql_errors.ConnectError(*error.args) from error
 
     @event.listens_for(engine, "connect")

@@ -167,7 +167,7 @@ def _near(error: psycopg2.Error, said: str) -> str:
     """
     position, cursor = error.diag.statement_position, error.cursor
     sent = cursor.query if cursor is not None else None
-    if position is None or not sent or '"' in said:
+    if position is None or not sent or "does not exist" in said or 'near "' in said:
         return ""
     text = sent.decode(errors="replace") if isinstance(sent, bytes) else sent
     match = _WORD.match(text, int(position) - 1)
