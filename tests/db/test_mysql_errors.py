@@ -86,13 +86,22 @@ def opened(url: str, project: Path, **settings: Any) -> Iterator[AnyWarehouse]:
 )
 def test_translated_knows_the_codes(code: int, kind: type[EtlctlError], words: str) -> None:
     """Each has its exit code, begins with what was being done, and never shows user or password."""
-    error = pymysql.err.OperationalError(code, "said" if code else "")
+    driver_error = pymysql.err.OperationalError(code, "said" if code else "")
+    error = sa.exc.OperationalError(None, None, driver_error)  # type: ignore[arg-type]  # no statement: connecting
 
     found = translated(error, doing="t on warehouse", shown_url=URL)
 
     assert type(found) is kind
     assert str(found).startswith("t on warehouse: ") and words in str(found)
     assert "user:" not in str(found) and "***" not in str(found)
+
+
+@pytest.mark.parametrize("code", [1044, 1049])
+def test_translated_tells_another_database_of_a_statement(code: int) -> None:
+    """F24: the connection is fine, the table's database is not there, or not for this user."""
+    found = translated(pymysql.err.OperationalError(code, "Unknown 'nowhere'"), doing="t", shown_url=URL)
+
+    assert type(found) is LoadError and "'nowhere'" in str(found)
 
 
 def test_translated_leaves_foreign_errors_alone() -> None:

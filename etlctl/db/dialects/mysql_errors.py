@@ -68,6 +68,11 @@ _UNAVAILABLE = {
     2059: "wants a way to log in that the driver does not have",
     3159: "lets nobody in without TLS; ?ssl_ca=FILE in the URL asks for it",
 }
+_ELSEWHERE = {
+    1049: "CREATE DATABASE makes it; or name the table without it",
+    1044: "GRANT gives the right to it",
+}
+"""Of a statement, which names another database than the connection's."""
 _REFUSED = (1142, 1143, 1227, 1370, 1419)
 """Rights to a table, a column, a routine."""
 _DATA = frozenset(
@@ -95,13 +100,14 @@ def translated(error: BaseException, *, doing: str, shown_url: str) -> EtlctlErr
     if isinstance(cause, EtlctlError):
         return cause
     if isinstance(cause, MySQLError):
-        return _of_driver(cause, doing, shown_url)
+        is_connecting = isinstance(error, exc.DBAPIError) and error.statement is None
+        return _of_driver(cause, doing, shown_url, is_connecting=is_connecting)
     if isinstance(error, exc.SQLAlchemyError):
         return QueryError(f"{doing}: {_first_line(str(error.orig if isinstance(error, exc.DBAPIError) else error))}.")
     return None
 
 
-def _of_driver(error: MySQLError, doing: str, shown_url: str) -> EtlctlError:
+def _of_driver(error: MySQLError, doing: str, shown_url: str, *, is_connecting: bool) -> EtlctlError:
     code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
     said = _first_line(str(error.args[1]) if len(error.args) > 1 else str(error))
     server = f"{doing}: {_place(shown_url)}"
@@ -110,6 +116,8 @@ def _of_driver(error: MySQLError, doing: str, shown_url: str) -> EtlctlError:
         return LockTimeoutError(f"{server} {_LOCKS[code]} {told}")
     if code in _TRANSIENT:
         return TransientError(f"{server} {_TRANSIENT[code]} {told}")
+    if code in _ELSEWHERE and not is_connecting:
+        return LoadError(f"{doing}: {said}. {_ELSEWHERE[code]}.")
     if code in _UNAVAILABLE:
         return UnavailableError(f"{server} {_UNAVAILABLE[code]} {told}")
     if code == 0 and not said.strip("( )"):
