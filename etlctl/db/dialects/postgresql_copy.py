@@ -24,11 +24,12 @@ from psycopg2.extensions import quote_ident
 
 from etlctl.db.columns import BadValueError, Column
 from etlctl.db.dialects import postgresql_catalog, postgresql_staging
-from etlctl.db.dialects.base import BadRecordError, DelimitedFile, Records, Staged, TableName
+from etlctl.db.dialects.base import BadRecordError, DelimitedFile, Records, Staged, TableColumn, TableName
 from etlctl.db.dialects.postgresql_encode import LineEncoder, text_of
 from etlctl.db.dialects.postgresql_forms import is_read_alike
 from etlctl.db.dialects.postgresql_guard import driver_connection
 from etlctl.db.dialects.postgresql_stream import ByteSource, DelimitedStream, InDoubtError, header_of, start_of
+from etlctl.db.dialects.postgresql_values import ddl
 from etlctl.db.words import table_name
 from etlctl.errors import LoadError
 
@@ -47,34 +48,38 @@ _AT_FAULT = re.compile(r', line (?P<line>\d+)(?:, column (?P<column>.*?))?(?:: (
 
 def insert_records(connection: sa.Connection, table: TableName, records: Records) -> int:
     """See `Dialect.insert_records`."""
-    return _Copy(connection, table, records).run()
+    return _Copy(connection, table, postgresql_catalog.table_columns(connection, table) or [], records).run()
 
 
 def stage_records(connection: sa.Connection, name: str, columns: Sequence[Column], records: Records) -> Staged:
     """See `Dialect.stage_records`; the table is a temporary one, dropped at the latest when the transaction ends."""
     staged = postgresql_staging.create_staging(connection, name, columns)
-    copy = _Copy(connection, table_name(name, postgresql_staging.STAGING), records)
-    copy.require([column.name for column in columns if column.primary_key or not column.nullable])
+    made = [
+        TableColumn(one.name, one.type, ddl(one.type), nullable=one.nullable and not one.primary_key) for one in columns
+    ]
+    copy = _Copy(connection, table_name(name, postgresql_staging.STAGING), made, records)
+    copy.hold_required()
     return Staged(staged, tuple(column.name for column in columns), copy.run())
 
 
 class _Copy:
-    def __init__(self, connection: sa.Connection, table: TableName, records: Records) -> None:
+    def __init__(
+        self, connection: sa.Connection, table: TableName, there: Sequence[TableColumn], records: Records
+    ) -> None:
         self._connection = connection
         self._raw: Any = driver_connection(connection)
         self._table = self._quoted(*table)
         self._records = records
         self._constants: Mapping[Column, Any] = records.constants or {}
         self._constant_texts = [None if value is None else text_of(value) for value in self._constants.values()]
-        self._columns = {one.name: one for one in postgresql_catalog.table_columns(connection, table) or []}
-        self._required = {column.name for column in self._columns.values() if not column.nullable}
+        self._columns = {column.name: column for column in there}
+        self._required = [column.name for column in there if not column.nullable]
 
-    def require(self, names: Sequence[str]) -> None:
-        """Lets these columns of the table, which is ours, take no NULL: it is then found here, with its record."""
-        if names:
-            changes = (f"ALTER COLUMN {self._quoted(name)} SET NOT NULL" for name in names)
+    def hold_required(self) -> None:
+        """Lets the table, which is ours, take no NULL where it should not: it is then found here, with its record."""
+        if self._required:
+            changes = (f"ALTER COLUMN {self._quoted(name)} SET NOT NULL" for name in self._required)
             self._execute(f"ALTER TABLE {self._table} {', '.join(changes)}")
-            self._required = {*self._required, *names}
 
     def run(self) -> int:
         """How many rows, all of them in the table."""
