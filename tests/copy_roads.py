@@ -15,6 +15,7 @@ from etlctl.db.columns import Column, parse_type
 from etlctl.db.dialects import postgresql_copy
 from etlctl.db.dialects.base import BadRecordError, DelimitedFile, Options, Records
 from etlctl.db.dialects.postgresql import PostgreSQLDialect
+from etlctl.db.dialects.postgresql_encode import LineEncoder
 from etlctl.errors import BadDataError
 from etlctl.loads.source import SourceFile
 
@@ -118,11 +119,11 @@ def _plain(row: Sequence[Any]) -> tuple[Any, ...]:
 
 def _watched(patch: pytest.MonkeyPatch) -> list[int]:
     taken: list[int] = []
-    blocks = postgresql_copy.LineEncoder.blocks
+    blocks = LineEncoder.blocks
 
-    def watched(self: postgresql_copy.LineEncoder, rows: Any) -> Iterator[bytes]:
+    def watched(self: LineEncoder, rows: Any) -> Iterator[bytes]:
         taken.append(1)
         return blocks(self, rows)
 
-    patch.setattr(postgresql_copy.LineEncoder, "blocks", watched)
+    patch.setattr(LineEncoder, "blocks", watched)
     return taken
