@@ -23,6 +23,7 @@ from etlctl.db import audit, inventory, torn
 from etlctl.db.connections import Database, Databases
 from etlctl.errors import LoadError
 from etlctl.settings import ConnectionSettings, Secret, load
+from warehouse import all_ended, forked
 
 
 class Sales(LoadTable):
@@ -240,6 +241,19 @@ def test_it_stands_in_the_schema_of_the_markers(postgres_url: str, tmp_path: Pat
 
     assert _asked(databases.get(), 'SELECT count(*) FROM "Marks; x".etlctl_audit') == [(1,)]
     databases.close()
+
+
+def test_processes_that_start_without_any_table_meet_no_error(opened: Opened) -> None:
+    """Marker and audit table are made once, under the lock for DDL; each load has its line (F29)."""
+    database = opened(audit=True)
+
+    def load(number: int) -> Callable[[], None]:
+        return lambda: TableTarget("t", f"x{number}").touch()
+
+    codes = all_ended([forked(load(number)) for number in range(8)])
+
+    assert codes == [0] * 8
+    assert len(_lines(database)) == 8
 
 
 def test_another_table_of_its_name_is_left_alone(opened: Opened) -> None:
