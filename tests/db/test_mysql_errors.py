@@ -87,7 +87,7 @@ def opened(url: str, project: Path, **settings: Any) -> Iterator[AnyWarehouse]:
 def test_translated_knows_the_codes(code: int, kind: type[EtlctlError], words: str) -> None:
     """Each has its exit code, begins with what was being done, and never shows user or password."""
     driver_error = pymysql.err.OperationalError(code, "said" if code else "")
-    error = sa.exc.OperationalError(None, None, driver_error)  # type: ignore[arg-type]  # no statement: connecting
+    error = sa.exc.OperationalError(None, None, driver_error)  # no statement: connecting
 
     found = translated(error, doing="t on warehouse", shown_url=URL)
 
