@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from etlctl.loads.checks import accepted_values, no_rows, not_null, relationship, row_count, unique
     from etlctl.loads.copytable import CopyTable
     from etlctl.loads.dump import DumpTable
+    from etlctl.loads.incremental import Incremental
     from etlctl.loads.modes import append, merge_on, replace, replace_where
     from etlctl.loads.query import QueryTable, RunSQL
     from etlctl.loads.sequence import Sequence, transaction
@@ -104,6 +105,7 @@ _NAMES = {
     "etlctl.loads.checks": "accepted_values no_rows not_null relationship row_count unique",
     "etlctl.loads.copytable": "CopyTable",
     "etlctl.loads.dump": "DumpTable",
+    "etlctl.loads.incremental": "Incremental",
     "etlctl.loads.modes": "append merge_on replace replace_where",
     "etlctl.loads.query": "QueryTable RunSQL",
     "etlctl.loads.sequence": "Sequence transaction",
@@ -135,6 +137,7 @@ __all__ = [  # spelled out for type checkers, which a computed list tells nothin
     "ExitCode",
     "ExternalTask",
     "FloatParameter",
+    "Incremental",
     "IntParameter",
     "ListParameter",
     "LoadTable",

@@ -39,6 +39,8 @@ class Input:
     """Something worth saying about so many rows."""
     reading: Callable[[], AbstractContextManager[object]] = nullcontext
     """What must be open while the records are asked for, and is closed afterwards, however that went."""
+    matter: Any = None
+    """The load's own."""
 
 
 class Prepared(NamedTuple):
