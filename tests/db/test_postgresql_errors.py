@@ -96,7 +96,7 @@ def test_an_error_of_a_statement_is_told(
     error = error_of(house, statement)
 
     assert type(error) is kind and said in str(error)
-    assert "\n" not in str(error)
+    assert "\n" not in str(error) and "Failing row" not in str(error)
 
 
 RAISED: list[tuple[str, type[EtlctlError], int, str]] = [

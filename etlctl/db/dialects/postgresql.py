@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -127,7 +128,12 @@ class PostgreSQLDialect:
 
     def insert_records(self, connection: sa.Connection, table: str, records: Records) -> int:
         """See `Dialect.insert_records`."""
-        return postgresql_copy.insert_records(connection, self.table_name(table), records)
+        target = self.table_name(table)
+        if not postgresql_catalog.is_view(connection, target):
+            return postgresql_copy.insert_records(connection, target, records)
+        columns = [*(records.constants or ()), *records.columns]
+        staged = postgresql_copy.stage_records(connection, f"view_{secrets.token_hex(4)}", columns, records)
+        return self.insert_staged(connection, table, staged)
 
     def stage_query(
         self, connection: sa.Connection, name: str, columns: Sequence[Column], query: str, parameters: Any

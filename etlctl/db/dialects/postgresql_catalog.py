@@ -57,6 +57,12 @@ def table_oid(connection: sa.Connection, name: TableName) -> int | None:
     return None if found is None else int(found)
 
 
+def is_view(connection: sa.Connection, name: TableName) -> bool:
+    """Whether it is a view, into which COPY writes nothing though INSERT may."""
+    query = sa.text("SELECT relkind = 'v' FROM pg_catalog.pg_class WHERE oid = :oid")
+    return bool(connection.execute(query, {"oid": table_oid(connection, name)}).scalar())
+
+
 def table_columns(connection: sa.Connection, name: TableName) -> list[TableColumn] | None:
     """Columns in the table's order, or None when there is no such table. A domain counts as what it is made of."""
     oid = table_oid(connection, name)

@@ -118,6 +118,7 @@ _BY_CLASS: Mapping[str, _Kind] = {
     "XX": (UnavailableError, "{url} reports an internal error: {said}."),
 }
 _OTHERS: _Kind = (QueryError, "{said}{near}.{hint}")
+_TELLING_KEYS = ("23503", "23505", "23P01")
 _CANCELLED = {
     "statement timeout": " It took longer than statement_timeout allows; give the connection more in the settings.",
     "user request": " Somebody cancelled it (pg_cancel_backend).",
@@ -139,7 +140,8 @@ def _of_server(error: psycopg2.Error, doing: str, shown_url: str) -> EtlctlError
         + pattern.format(
             said=said,
             url=shown_url,
-            detail=_part(diagnosis.message_detail),
+            # of a constraint on one row the detail is the whole row
+            detail=_part(diagnosis.message_detail) if code in _TELLING_KEYS else "",
             hint=_part(diagnosis.message_hint),
             column=f" Column {shortened(diagnosis.column_name)}." if diagnosis.column_name else "",
             near=_near(error, said),

@@ -140,8 +140,17 @@ class Connection(extensions.connection):
         return self._pid != os.getpid()
 
     def wait_for(self, function: Any, *args: Any, **options: Any) -> Any:
-        """Calls what blocks in libpq, so that signals are heard meanwhile."""
-        return self._waiter.call(self.cancel, function, *args, **options)
+        """Calls what blocks in libpq, so that signals are heard meanwhile.
+
+        The text of an error is the server's sentence alone: behind it stands the line of the statement that is wrong,
+        into which psycopg2 has written the values, and a traceback would show them.
+        """
+        try:
+            return self._waiter.call(self.cancel, function, *args, **options)
+        except psycopg2.Error as error:
+            if error.diag.message_primary:
+                error.args = (error.diag.message_primary,)
+            raise
 
     def heard(self, file: Any) -> HeardFile:
         """`file` for a COPY inside `wait_for`."""
