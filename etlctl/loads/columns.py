@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
 
@@ -19,8 +19,8 @@ from etlctl.text import shortened
 
 _AT_ONCE = 256
 """Rows read ahead, so that their values are converted by columns."""
-_WAITING_S = 0.25
-"""How long rows that come slowly are held back for that."""
+_FAST_S = 0.1
+"""A source that takes longer for the rows read ahead is asked for fewer: they are held back for so long."""
 
 
 def declared(columns: Any, *, where: str) -> tuple[Column, ...]:
@@ -159,7 +159,8 @@ class RowReader:
         self._rows = rows
         self._columns = tuple(columns)
         words = [null_values] if isinstance(null_values, str) else list(null_values)
-        self._values = [ColumnValues(column, stored, words) for column in columns]
+        self._values = [ColumnValues(column, stored, words, len(columns)) for column in columns]
+        self._at_once = 1
         names = [column.name for column in columns]
         self._pick: Callable[[Mapping[Any, Any]], tuple[Any, ...]] = (
             itemgetter(*names) if len(names) > 1 else lambda row: tuple(row[name] for name in names)
@@ -173,19 +174,38 @@ class RowReader:
         return f"rows(): row {self.rows}" + (f", column {shortened(column)}" if column is not None else "")
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return chain.from_iterable(
+            zip(*fields, strict=True) if fields else [()] * count for fields, count in self._batches()
+        )
+
+    def _check(self) -> None:
         if hasattr(self._rows, "itertuples"):
             raise BadDataError("rows() gave a DataFrame; yield its rows: yield from frame.to_dict('records').")
         if isinstance(self._rows, (str, bytes, Mapping)) or not isinstance(self._rows, Iterable):
             raise BadDataError(
                 f"rows() gave {shortened(repr(self._rows))}; it must yield rows, each a mapping or a sequence."
             )
+
+    def by_columns(self) -> Iterator[Sequence[Sequence[Any]]]:
+        """The same, some rows at a time as the values of each column, of which there is one at least."""
+        return (fields for fields, _ in self._batches())
+
+    def _batches(self) -> Iterator[tuple[Sequence[Sequence[Any]], int]]:
+        """The values of each column, and of how many rows."""
+        self._check()
         left = iter(self._rows)
         failed: Exception | None = None
         while failed is None:
             batch, failed = self._read(left)
-            for row in self._converted(batch):
-                self.rows += 1
-                yield row
+            if not batch:
+                continue
+            try:
+                fields: Sequence[Sequence[Any]] = self._converted(batch)
+            except RefusedError as refused:
+                yield from self._before(refused, batch)
+                raise refused.error from refused
+            self.rows += len(batch)
+            yield fields, len(batch)
         if not isinstance(failed, StopIteration):
             self.rows += isinstance(failed, BadDataError)
             raise failed
@@ -196,37 +216,41 @@ class RowReader:
         Of a row that can change only its values are held: a generator may fill one mapping again and again.
         """
         batch: list[Sequence[Any]] = []
-        width, due = len(self._columns), self._clock() + _WAITING_S
+        width, begun = len(self._columns), self._clock()
+        at_once = self._at_once
         try:
-            for row in islice(left, _AT_ONCE):
+            for row in islice(left, at_once):
                 if type(row) is tuple and len(row) == width:
                     batch.append(row)
+                elif type(row) is list and len(row) == width:
+                    batch.append(tuple(row))
                 else:
                     batch.append(self._fields(row, self.rows + len(batch) + 1))
-                if self._clock() >= due:
-                    return batch, None
         except Exception as error:  # noqa: BLE001  raised by whoever iterates
             return batch, error
-        return batch, None if len(batch) == _AT_ONCE else StopIteration()
+        if self._clock() - begun < _FAST_S:
+            self._at_once = min(at_once * 2, _AT_ONCE)
+        else:
+            self._at_once = max(at_once // 4, 1)
+        return batch, None if len(batch) == at_once else StopIteration()
 
-    def _converted(self, batch: Sequence[Sequence[Any]]) -> Iterable[tuple[Any, ...]]:
-        if not batch or not self._columns:
-            return [()] * len(batch)
-        try:
-            fields = zip(*batch, strict=True)
-            converted = [one.stored(values) for one, values in zip(self._values, fields, strict=True)]
-        except RefusedError:
-            return self._up_to_refused(batch)
-        return zip(*converted, strict=True)
+    def _converted(self, batch: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+        columns = zip(*batch, strict=True)
+        return [one.stored(values) for one, values in zip(self._values, columns, strict=True)]
 
-    def _up_to_refused(self, batch: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
-        """One row after the other, since the first value of the first row that is refused is the one to tell."""
-        for row in batch:
+    def _before(
+        self, refused: RefusedError, batch: Sequence[Sequence[Any]]
+    ) -> Iterator[tuple[Sequence[Sequence[Any]], int]]:
+        """The rows before the first that is refused, whose error becomes that of `refused`."""
+        for number, row in enumerate(batch):
             try:
-                yield tuple(one.stored((value,))[0] for one, value in zip(self._values, row, strict=True))
-            except RefusedError as refused:
-                self.rows += 1
-                raise refused.error from refused
+                self._converted([row])
+            except RefusedError as first:
+                refused.error = first.error
+                if number:
+                    yield self._converted(batch[:number]), number
+                self.rows += number + 1
+                return
 
     def _fields(self, row: Any, number: int) -> Sequence[Any]:
         if type(row) is dict or isinstance(row, Mapping):

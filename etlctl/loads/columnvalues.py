@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from datetime import date
+from datetime import date, datetime
 from math import isfinite
 from typing import Any
 
@@ -18,10 +18,13 @@ Stored = Callable[[ColumnType, Any], Any]
 """`Dialect.stored`."""
 
 _NONE = type(None)
-_REMEMBERED = 4096
-"""Values of a column whose form is kept, so that a day or a code that comes a million times is converted once."""
+_REMEMBERED = 10_000
+_REMEMBERED_IN_ALL = 100_000
+"""Values whose form is kept, of a column and of all, so that a day or a code that comes a million times is converted
+once. A column with more of them is converted without."""
 _DIGITS = {16: 4, 32: 9, 64: 18}
 """As many as fit whatever they are."""
+_MOMENTS = (Kind.TIMESTAMP, Kind.TIMESTAMPTZ)
 
 
 class RefusedError(Exception):
@@ -34,61 +37,84 @@ class RefusedError(Exception):
 
 
 class ColumnValues:
-    """Converts the values of one column. `null_values` are words, and other values, that mean NULL."""
+    """Converts the values of one column of `width`. `null_values` are words, and other values, that mean NULL."""
 
-    def __init__(self, column: Column, stored: Stored, null_values: Collection[Any]) -> None:
+    def __init__(self, column: Column, stored: Stored, null_values: Collection[Any], width: int) -> None:
         self._column = column
         self._stored = stored
         self._null_words = frozenset(word for word in null_values if isinstance(word, str))
         self._null_others = [word for word in null_values if not isinstance(word, str) and word is not None]
         self._known: dict[type, dict[Any, Any]] = {}
+        self._most_known = min(_REMEMBERED, _REMEMBERED_IN_ALL // width)
         whole = rf"(?:-?[0-9]{{1,{_DIGITS[column.type.bits]}}}+\t)*+"
         self._all_whole = re.compile(whole).fullmatch if column.type.kind is Kind.INTEGER else None
 
     def stored(self, values: Sequence[Any]) -> Sequence[Any]:
         """In the form the database stores, NULL as None. Raises RefusedError."""
         kinds = set(map(type, values))
-        if self._null_others or len(kinds - {_NONE}) != 1:
+        kinds.discard(_NONE)
+        if self._null_others or len(kinds) != 1:
             return self._one_by_one(values)
-        if str in kinds and not self._null_words.isdisjoint(values):
-            values = [None if value in self._null_words else value for value in values]
-            kinds = set(map(type, values))
-        kind = next(iter(kinds - {_NONE}), _NONE)
-        present = [value for value in values if value is not None] if _NONE in kinds else values
-        if self._are_stored(kind, present):
+        kind = kinds.pop()
+        if kind is str and self._column.type.kind is Kind.TEXT:
+            if not self._null_words.isdisjoint(values):
+                values = [None if value in self._null_words else value for value in values]
+            return values if self._are_texts(values) else self._one_by_one(values)
+        if self._are_stored(kind, values):
             return values
-        if kind is str and self._all_whole is not None:
-            joined = "\t".join((*present, ""))
-            if joined.count("\t") == len(present) and self._all_whole(joined):
-                return list(map(int, values)) if present is values else [v if v is None else int(v) for v in values]
-        if kind in (str, date, bool):  # of one such type only the same are equal
-            return self._remembered(kind, values)
+        if kind in (str, date, bool) or (kind is datetime and self._column.type.kind in _MOMENTS):
+            return self._remembered(kind, values)  # of one such type only the same are equal
         return self._one_by_one(values)
 
-    def _are_stored(self, kind: type, present: Sequence[Any]) -> bool:
+    def _are_texts(self, values: Sequence[str | None]) -> bool:
         """Whether every database stores all of them as they are."""
+        try:
+            joined = "".join(values)  # type: ignore[arg-type]  # a NULL among them is told by the error
+        except TypeError:
+            values = [value for value in values if value is not None]
+            joined = "".join(values)  # type: ignore[arg-type]  # none is left
+        length = self._column.type.length
+        if "\0" in joined or (length is not None and len(max(values, key=len, default="")) > length):  # type: ignore[arg-type]  # as above
+            return False
+        return joined.isascii() or _is_unicode(joined)
+
+    def _are_stored(self, kind: type, values: Sequence[Any]) -> bool:
+        """As for texts."""
         type_ = self._column.type
-        if not present:
-            return True
-        if kind is int and type_.kind is Kind.INTEGER:
-            limit = 1 << (type_.bits - 1)
-            return bool(-limit <= min(present) and max(present) < limit)
-        if kind is str and type_.kind is Kind.TEXT:
-            joined = "".join(present)
-            return joined.isascii() and "\0" not in joined and max(map(len, present)) <= (type_.length or len(joined))
-        return kind is float and type_.kind is Kind.FLOAT and 0.0 not in present and all(map(isfinite, present))
+        if (kind, type_.kind) not in ((int, Kind.INTEGER), (float, Kind.FLOAT)):
+            return False
+        if None in values:
+            values = [value for value in values if value is not None]
+        if kind is float:
+            return 0.0 not in values and all(map(isfinite, values))
+        limit = 1 << (type_.bits - 1)
+        return bool(-limit <= min(values) and max(values) < limit)
 
     def _remembered(self, kind: type, values: Sequence[Any]) -> Sequence[Any]:
-        known = self._known.setdefault(kind, {None: None})
-        kept = []
+        known = self._known.get(kind)
+        if known is None:
+            known = self._known[kind] = dict.fromkeys((None, *self._null_words))
+        try:
+            return list(map(known.__getitem__, values))
+        except KeyError:
+            pass
+        if len(known) > self._most_known:
+            return self._varied(kind, values)
         for index, value in enumerate(values):
             if value not in known:
-                if len(known) > _REMEMBERED:
-                    known.clear()
-                    known[None] = None
                 known[value] = self._one(index, value)
-            kept.append(known[value])
-        return kept
+        return list(map(known.__getitem__, values))
+
+    def _varied(self, kind: type, values: Sequence[Any]) -> Sequence[Any]:
+        if kind is not str or self._all_whole is None:
+            return self._one_by_one(values)
+        texts = [value for value in values if value is not None and value not in self._null_words]
+        joined = "\t".join([*texts, ""])
+        if joined.count("\t") != len(texts) or not self._all_whole(joined):
+            return self._one_by_one(values)
+        if len(texts) == len(values):
+            return list(map(int, values))
+        return [None if value is None or value in self._null_words else int(value) for value in values]
 
     def _one_by_one(self, values: Sequence[Any]) -> Sequence[Any]:
         return [None if self._is_null(value) else self._one(index, value) for index, value in enumerate(values)]
@@ -103,3 +129,11 @@ class ColumnValues:
         if isinstance(value, str):
             return value in self._null_words
         return value is None or any(type(value) is type(other) and value == other for other in self._null_others)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

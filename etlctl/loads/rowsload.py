@@ -139,13 +139,28 @@ class PlacedRows:
         self._clock = clock
 
     def __iter__(self) -> Iterator[Sequence[Any]]:
-        try:
+        with self._placing():
             due = self._clock() + _TELLING_EVERY_S
             for row in self._reader:
                 if self._clock() >= due:
                     tell_rows(self._reader.rows)
                     due = self._clock() + _TELLING_EVERY_S
                 yield row
+
+    def by_columns(self) -> Iterator[Sequence[Sequence[Any]]]:
+        """See `RowsByColumns`."""
+        with self._placing():
+            due = self._clock() + _TELLING_EVERY_S
+            for columns in self._reader.by_columns():
+                if self._clock() >= due:
+                    tell_rows(self._reader.rows)
+                    due = self._clock() + _TELLING_EVERY_S
+                yield columns
+
+    @contextmanager
+    def _placing(self) -> Iterator[None]:
+        try:
+            yield
         except BadValueError as error:
             column = error.column.name if error.column is not None else None
             raise BadDataError(f"{self.place(self._reader.rows - 1, column)}: {error}") from error

@@ -7,10 +7,10 @@ write begins, what keeps user code from committing, where rows are staged, how e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -77,6 +77,14 @@ class DelimitedFile:
     """Its columns in the order of the file; where it has no header, those of the Records."""
 
 
+@runtime_checkable
+class RowsByColumns(Protocol):
+    """Rows that are converted by columns anyway, and that who wants columns need not take apart again."""
+
+    def by_columns(self) -> Iterator[Sequence[Sequence[Any]]]:
+        """Some rows at a time, as the values of each column, of which there is one at least."""
+
+
 @dataclass(frozen=True)
 class Records:
     """Rows on their way into a table."""
@@ -85,7 +93,7 @@ class Records:
     """What each record holds, in order."""
     rows: Iterable[Sequence[Any]]
     """A few at a time; may be asked for again, from the beginning, only where `file` is given. Its exceptions pass
-    through."""
+    through. RowsByColumns may be asked for columns in place of rows."""
     null_values: Sequence[str] | None = None
     """The words that mean NULL when the records are text as a file has it; None when every value is already in the
     form the database stores."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import islice
 from typing import Any
 
 from etlctl.db.columns import BadValueError, Column, Kind
-from etlctl.db.dialects.base import BadRecordError
+from etlctl.db.dialects.base import BadRecordError, RowsByColumns
 from etlctl.db.dialects.postgresql_values import stored
 
 _ROWS = 256
@@ -23,8 +24,9 @@ _BLOCK = 1 << 17
 """Characters sent at a time, about."""
 _NULL = r"\N"
 _NONE = type(None)
-_REMEMBERED = frozenset((date, datetime, time, bool))
+_REMEMBERED = frozenset((int, date, datetime, time, bool))
 _MOST_REMEMBERED = 4096
+"""Values of a column whose text is kept: days, moments and codes come again and again, and to write one takes long."""
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _COMMON_FORMS = {
     Kind.INTEGER: {bits: rf"(?:0|-?[1-9][0-9]{{0,{digits}}}+)" for bits, digits in ((16, 3), (32, 8), (64, 17))},
@@ -55,29 +57,40 @@ class LineEncoder:
 
     def blocks(self, rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:
         """The lines of all rows; exceptions of the rows pass through."""
-        left = iter(rows)
         held: list[str] = []
         size = 0
-        while batch := list(islice(left, _ROWS)):
-            lines = self._lines(batch)
+        for lines in self._lines(rows):
             held.append(lines)
             size += len(lines)
-            self.rows += len(batch)
             if size >= _BLOCK:
                 yield "".join(held).encode()
                 held, size = [], 0
         yield "".join(held).encode()
 
-    def _lines(self, batch: Sequence[Sequence[Any]]) -> str:
+    def _lines(self, rows: Iterable[Sequence[Any]]) -> Iterator[str]:
         if not self._columns:
-            return self._end * len(batch)
-        fields = []
-        for encoder, values in zip(self._columns, zip(*batch, strict=True), strict=True):
-            try:
-                fields.append(encoder.texts(values))
-            except _RefusedError as refused:
-                raise BadRecordError(self.rows + refused.index, refused.error) from refused
-        return self._end.join(map("\t".join, zip(*fields, strict=True))) + self._end
+            for _ in rows:
+                self.rows += 1
+                yield self._end
+            return
+        for columns in rows.by_columns() if isinstance(rows, RowsByColumns) else _by_columns(rows):
+            fields = [self._texts(encoder, values) for encoder, values in zip(self._columns, columns, strict=True)]
+            lines = list(map("\t".join, zip(*fields, strict=True)))
+            self.rows += len(lines)
+            lines.append("")
+            yield self._end.join(lines)
+
+    def _texts(self, encoder: _ColumnEncoder, values: Sequence[Any]) -> Sequence[str]:
+        try:
+            return encoder.texts(values)
+        except _RefusedError as refused:
+            raise BadRecordError(self.rows + refused.index, refused.error) from refused
+
+
+def _by_columns(rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
+    left = iter(rows)
+    while batch := list(islice(left, _ROWS)):
+        yield list(zip(*batch, strict=True))
 
 
 class _RefusedError(Exception):
@@ -93,7 +106,7 @@ class _ColumnEncoder:
         self._nulls = None if nulls is None else frozenset(nulls)
         self._is_required = is_required
         form = _COMMON_FORMS.get(column.type.kind, {}).get(column.type.bits) if column.type.precision is None else None
-        self._known: dict[Any, str] = {}
+        self._known: dict[type | None, dict[Any, str]] = {}
         self._all_common = None if form is None else re.compile(rf"(?:{form}\t)*+").fullmatch
 
     def texts(self, values: Sequence[Any]) -> Sequence[str]:
@@ -103,34 +116,20 @@ class _ColumnEncoder:
                 values = [None if value in self._nulls else value for value in values]
             values = self._converted(values)
         kinds = set(map(type, values))
-        if _NONE not in kinds:
-            return self._present(kinds, values)
-        if self._is_required:
-            error = BadValueError(None, "(NULL) where the table says NOT NULL", self._column)
-            raise _RefusedError(list(values).index(None), error)
-        following = iter(self._present(kinds - {_NONE}, [value for value in values if value is not None]))
-        return [_NULL if value is None else next(following) for value in values]
-
-    def _present(self, kinds: set[type], values: Sequence[Any]) -> Sequence[str]:
-        """The fields of values that are not NULL, and of these types."""
-        if kinds == {str}:
-            return _escaped(values)
-        if kinds == {int}:
-            return list(map(str, values))
-        if kinds == {float}:
-            return list(map(repr, values))
-        if len(kinds) == 1 and kinds <= _REMEMBERED:
-            return self._remembered(values)
-        return _escaped([text_of(value) for value in values])
-
-    def _remembered(self, values: Sequence[Any]) -> Sequence[str]:
-        """Days and moments come again and again, and to write one takes a microsecond."""
-        known = self._known
-        if len(known) > _MOST_REMEMBERED:
-            known.clear()
-        for value in {*values} - known.keys():
-            known[value] = text_of(value)
-        return [known[value] for value in values]
+        if _NONE in kinds:
+            if self._is_required:
+                error = BadValueError(None, "(NULL) where the table says NOT NULL", self._column)
+                raise _RefusedError(list(values).index(None), error)
+            kinds.discard(_NONE)
+        kind = kinds.pop() if len(kinds) == 1 else None
+        known = self._known.setdefault(kind, {None: _NULL}) if kind in _REMEMBERED else None
+        if known is not None:  # of one such type only the same are equal
+            with suppress(KeyError):
+                return list(map(known.__getitem__, values))
+            if len(known) < _MOST_REMEMBERED:
+                known.update((value, text_of(value)) for value in {*values} - known.keys())
+                return list(map(known.__getitem__, values))
+        return _written(kind, values)
 
     def _converted(self, values: Sequence[str | None]) -> Sequence[Any]:
         """The text of fields as values, or as it is where that makes no difference."""
@@ -149,6 +148,13 @@ class _ColumnEncoder:
                     raise _RefusedError(index, error.in_column(self._column)) from error
             kept.append(known[value])
         return kept
+
+
+def _written(kind: type | None, values: Sequence[Any]) -> Sequence[str]:
+    """Fields of values, which are all of one type or None, or of any."""
+    if kind is None or None in values:
+        return [_NULL if value is None else text_of(value).translate(_ESCAPES) for value in values]
+    return _escaped(values if kind is str else list(map(_BY_TYPE.get(kind, text_of), values)))
 
 
 def _escaped(texts: Sequence[str]) -> Sequence[str]:
@@ -179,11 +185,11 @@ def _hexadecimal(value: bytes) -> str:
 
 
 _BY_TYPE: dict[type, Callable[[Any], str]] = {
-    str: str.__str__,
+    str: str,
     bool: _truth,
-    int: int.__repr__,
-    float: float.__repr__,
-    Decimal: Decimal.__str__,
+    int: str,
+    float: repr,
+    Decimal: str,
     datetime: _moment,
     date: date.isoformat,
     time: time.isoformat,
