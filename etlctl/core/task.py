@@ -7,13 +7,14 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from copy import copy
 from enum import Enum
+from types import FunctionType
 from typing import Any, ClassVar, TypeVar
 
 from etlctl.core.events import EventSource
 from etlctl.core.namespaces import namespace_of
 from etlctl.core.parameters import ParameterVisibility
 from etlctl.core.parametrized import Parametrized
-from etlctl.errors import BrokenTaskError
+from etlctl.errors import BrokenTaskError, ParameterError
 from etlctl.text import printable, shortened
 
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_]")
@@ -52,6 +53,18 @@ class Task(Parametrized, EventSource):
         # a module's namespace is for the classes made in it, not for what other modules derive from them
         namespace = cls.task_namespace if cls.task_namespace is not None else namespace_of(cls.__module__)
         cls.task_family = f"{namespace}.{cls.__name__}" if namespace else cls.__name__
+        cls._refuse_hidden_methods()
+
+    @classmethod
+    def _refuse_hidden_methods(cls) -> None:
+        """`load = IntParameter()` would take the place of the method of that name, which is called at the worst time."""
+        for name in cls._parameters:
+            for base in cls.__mro__:
+                if base.__module__.partition(".")[0] == "etlctl" and isinstance(vars(base).get(name), FunctionType):
+                    raise ParameterError(
+                        f"{cls.__name__}: the parameter {name} hides the method {base.__name__}.{name}(), which "
+                        "etlctl calls. Give the parameter another name."
+                    )
 
     # -- what an author overrides
 

@@ -5,6 +5,7 @@ Holds no load protocol (db/sessions.py) and no marker (db/markers.py). SQLAlchem
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from etlctl.db.dialects.base import Options, TableName
+
+_NOWHERE = logging.NullHandler()
 
 
 class Database:
@@ -72,6 +75,9 @@ class Database:
                 self._engine.dispose(close=False)  # its connections belong to the parent process
                 self._engine = None
             if self._engine is None:
+                # the pool would tell of a server that fell by a traceback on stderr, where nobody has set up a log;
+                # the error itself comes up in our words
+                logging.getLogger("sqlalchemy.pool").addHandler(_NOWHERE)
                 self._engine, self._pid = self.dialect.make_engine(self.url, self._options()), os.getpid()
             return self._engine
 

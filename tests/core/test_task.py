@@ -27,7 +27,7 @@ from etlctl import (
     requires,
 )
 from etlctl.core.task import Completeness, materialized, outputs_like, outputs_of, requirements_of, tasks_in
-from etlctl.errors import BrokenTaskError, MissingParameterError, UnknownParameterError
+from etlctl.errors import BrokenTaskError, MissingParameterError, ParameterError, UnknownParameterError
 from running import Shelf
 
 
@@ -554,3 +554,10 @@ def test_dynamic_requirements_hold_what_they_are_given() -> None:
     wanted = DynamicRequirements([Load(DAY)], custom_complete=lambda complete: True)
     assert wanted.requirements == [Load(DAY)]
     assert wanted.custom_complete is not None
+
+
+@pytest.mark.parametrize("name", ["run", "requires", "complete", "clone"])
+def test_a_parameter_that_hides_a_method_is_refused(name: str) -> None:
+    """Where the class is made, and not by an `int` that is called in the middle of a build."""
+    with pytest.raises(ParameterError, match=rf"Bad: the parameter {name} hides the method \w+\.{name}\(\)"):
+        type("Bad", (Task,), {name: IntParameter()})
