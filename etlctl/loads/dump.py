@@ -23,6 +23,7 @@ from etlctl.db import ambient
 from etlctl.db.sqltext import bind, flavour_of
 from etlctl.errors import BadDataError, LoadError, QueryError
 from etlctl.loads.parameters import query_values
+from etlctl.loads.parquet import ParquetWriter, check_pyarrow
 from etlctl.loads.queryfile import place_of, query_of
 from etlctl.loads.writers import DelimitedWriter, JsonLinesWriter, RowWriter
 from etlctl.suggest import did_you_mean
@@ -36,7 +37,14 @@ if TYPE_CHECKING:
 
 _BATCH = 500
 """Rows turned into text at a time: enough to do it by columns, few enough to stay in the processor's cache."""
-_SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
 _PACKED = (".gz", ".bz2")
 
 
@@ -62,7 +70,7 @@ class DumpTable(Task):
     columns: Any = None
     """Which columns of `table`, in this order; None takes all."""
     format: Any = None
-    """csv, tsv or jsonl (one JSON object a line); None goes by the file's suffix, before .gz or .bz2."""
+    """csv, tsv, jsonl (one JSON object a line) or parquet; None goes by the file's suffix, before .gz or .bz2."""
     header: bool = True
     """Whether the first line of CSV and TSV names the columns."""
     null: str = ""
@@ -85,7 +93,8 @@ class DumpTable(Task):
     def run(self) -> Any:
         """Writes the file anew."""
         target = self._target()
-        make_writer = self._writer_of(target)
+        wanted = self._format_of(target)
+        make_writer = self._writer_of(wanted)
         attempt, doing, database = context.attempt(), self._doing, self.database
         if ambient.session_of(database) is not None:
             raise LoadError(
@@ -95,14 +104,12 @@ class DumpTable(Task):
         attempt.rows = 0
         with ExitStack() as until_published, self._result() as (names, types, batches):
             writer = make_writer(names, types)
-            out = until_published.enter_context(target.open("w"))
+            out = until_published.enter_context(target.open("wb" if wanted == "parquet" else "w"))
             write = _writing(out, doing)
             write(writer.head())
-            for batch in batches:
-                try:
-                    write(writer.lines(batch))
-                except BadDataError as error:
-                    raise BadDataError(f"{doing}: {error}.") from error
+            for part in _parts(writer, batches, doing):
+                if part:
+                    write(part)
                 attempt.rows = writer.rows
         if not writer.rows:
             attempt.notes.append(f"{shortened(str(target), 200)} {_said_of_no_rows(writer)}: 0 rows")
@@ -184,16 +191,29 @@ class DumpTable(Task):
             f"{found}."
         )
 
-    def _writer_of(self, target: Any) -> Callable[[list[str], Sequence[ColumnType | None]], RowWriter]:
+    def _format_of(self, target: Any) -> str:
+        """One of csv, tsv, jsonl and parquet."""
         wanted = self.format if self.format is not None else self._format_by_suffix(target)
         if wanted not in _SUFFIXES.values():
             raise LoadError(
-                f"{type(self).__name__}: format is {shortened(repr(wanted))}; there are csv, tsv and jsonl."
+                f"{type(self).__name__}: format is {shortened(repr(wanted))}; there are csv, tsv, jsonl and parquet."
             )
+        if wanted == "parquet" and _path_of(target).suffix.lower() in _PACKED:
+            raise LoadError(
+                f"{type(self).__name__}: {shortened(str(target), 200)}: Parquet is packed inside, and nothing reads a "
+                "packed file of it. Name it .parquet."
+            )
+        return str(wanted)
+
+    def _writer_of(self, wanted: str) -> Callable[[list[str], Sequence[ColumnType | None]], RowWriter]:
+        if wanted == "parquet":
+            check_pyarrow()
 
         def make(names: list[str], types: Sequence[ColumnType | None]) -> RowWriter:
-            if wanted == "jsonl" or self.header:
+            if wanted in ("jsonl", "parquet") or self.header:
                 self._refuse_twice(names)
+            if wanted == "parquet":
+                return ParquetWriter(names, types)
             if wanted == "jsonl":
                 return JsonLinesWriter(names, types)
             return DelimitedWriter(
@@ -213,13 +233,13 @@ class DumpTable(Task):
         return make
 
     def _format_by_suffix(self, target: Any) -> str:
-        path = PurePosixPath(str(getattr(target, "path", target)))
+        path = _path_of(target)
         plain = PurePosixPath(path.stem) if path.suffix.lower() in _PACKED else path
         found = _SUFFIXES.get(plain.suffix.lower())
         if found is None:
             raise LoadError(
                 f"{type(self).__name__}: {shortened(str(target), 200)} does not end with .csv, .tsv or .jsonl (then "
-                '.gz or .bz2, if it is to be packed). Name it so, or set format = "csv".'
+                '.gz or .bz2, if it is to be packed), nor with .parquet. Name it so, or set format = "csv".'
             )
         return found
 
@@ -242,14 +262,28 @@ def _names(result: sa.CursorResult[Any]) -> list[str]:
     return [column[0] for column in description]
 
 
-def _writing(out: Any, doing: str) -> Callable[[str], object]:
+def _path_of(target: Any) -> PurePosixPath:
+    return PurePosixPath(str(getattr(target, "path", target)))
+
+
+def _parts(writer: RowWriter, batches: Iterable[Sequence[Sequence[Any]]], doing: str) -> Iterator[str | bytes]:
+    """What the rows become, and what ends the file."""
+    try:
+        for batch in batches:
+            yield writer.lines(batch)
+        yield writer.end()
+    except BadDataError as error:
+        raise BadDataError(f"{doing}: {error}.") from error
+
+
+def _writing(out: Any, doing: str) -> Callable[[str | bytes], object]:
     """`out.write` for text; a target that speaks bytes gets UTF-8."""
     if "b" in getattr(out, "mode", "w"):
-        return lambda text: out.write(text.encode())
+        return lambda part: out.write(part.encode() if isinstance(part, str) else part)
 
-    def write(text: str) -> None:
+    def write(part: str | bytes) -> None:
         try:
-            out.write(text)
+            out.write(part)
         except UnicodeEncodeError as error:
             raise BadDataError(
                 f"{doing}: {shortened(repr(error.object[error.start : error.end]))} cannot be written in "
@@ -260,4 +294,4 @@ def _writing(out: Any, doing: str) -> Callable[[str], object]:
 
 
 def _said_of_no_rows(writer: RowWriter) -> str:
-    return "holds a header alone" if writer.head() else "is empty"
+    return "holds a header alone" if writer.head() or isinstance(writer, ParquetWriter) else "is empty"

@@ -33,16 +33,19 @@ Render = Callable[[Any], str]
 
 
 class RowWriter(Protocol):
-    """Turns rows into text; keeps nothing but the count of the rows it was given."""
+    """Turns rows into text, or into the bytes of a file that is none (loads/parquet.py)."""
 
     rows: int
-    """How many rows it has turned into text."""
+    """How many rows it has taken."""
 
-    def head(self) -> str:
+    def head(self) -> str | bytes:
         """What stands before the rows."""
 
-    def lines(self, rows: Sequence[Sequence[Any]]) -> str:
+    def lines(self, rows: Sequence[Sequence[Any]]) -> str | bytes:
         """The rows as whole lines; at least one row. BadDataError, naming row and column, for what has no form."""
+
+    def end(self) -> str | bytes:
+        """What ends the file."""
 
 
 class DelimitedWriter:
@@ -81,6 +84,10 @@ class DelimitedWriter:
         columns = map(self._fields, self._renders, zip(*rows, strict=True))
         return "\n".join(map(self._delimiter.join, zip(*columns, strict=True))) + "\n"
 
+    def end(self) -> str:
+        """Nothing: a line ends itself."""
+        return ""
+
     def _line(self, fields: Sequence[str]) -> str:
         return self._delimiter.join(fields) + "\n"
 
@@ -118,6 +125,10 @@ class JsonLinesWriter:
         columns = [self._literals(index, column) for index, column in enumerate(zip(*rows, strict=True))]
         self.rows += len(rows)
         return "".join(map(self._object.__mod__, zip(*columns, strict=True)))
+
+    def end(self) -> str:
+        """Nothing: a line ends itself."""
+        return ""
 
     def _literals(self, index: int, column: Sequence[Any]) -> Sequence[str]:
         texts = self._renders[index].texts(column)

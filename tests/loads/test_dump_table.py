@@ -510,7 +510,7 @@ class Bad(DumpFlights):
         ({"table": None, "query": "SELECT 1", "columns": ("a",)}, r"columns are of a table"),
         ({"columns": "date"}, r"write columns = "),
         ({"name": "out.xlsx"}, r"out\.xlsx does not end with \.csv"),
-        ({"format": "xml"}, r"format is 'xml'; there are csv, tsv and jsonl"),
+        ({"format": "xml"}, r"format is 'xml'; there are csv, tsv, jsonl and parquet"),
         ({"null": "a,b"}, r"null is 'a,b'"),
         ({"output": lambda self: []}, r"output\(\) must give one file.* nothing"),
         (
