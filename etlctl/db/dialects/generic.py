@@ -23,7 +23,7 @@ from sqlalchemy.schema import CreateSchema, CreateTable
 
 from etlctl.db.columns import BadValueError, Column, ColumnType, Kind
 from etlctl.db.dialects import generic_guard
-from etlctl.db.dialects.base import AUTOCOMMIT, BadRecordError, Options, Records, Staged, TableColumn, TableName
+from etlctl.db.dialects.base import AUTOCOMMIT, WRITE, BadRecordError, Options, Records, Staged, TableColumn, TableName
 from etlctl.db.dialects.generic_errors import translated
 from etlctl.db.values import to_value
 from etlctl.db.words import checked_name, named_table, quoted, table_name
@@ -34,6 +34,7 @@ _SAMPLE = 1_000
 """Rows looked at for the types of a query: drivers have no common words for them."""
 _BARE_NUMERIC = (38, 9)
 _KEY_LENGTH = 255
+_READ_COMMITTED = "READ COMMITTED"
 _PLACEHOLDER = re.compile(r"%%|%\((\w+)\)s")
 
 
@@ -73,6 +74,8 @@ class GenericDialect:
         def _options_set(_: sa.Connection, given: dict[str, Any]) -> None:
             if given.get(AUTOCOMMIT):
                 given["isolation_level"] = "AUTOCOMMIT"
+            elif given.get(WRITE) and _READ_COMMITTED in _isolation_levels(engine):
+                given["isolation_level"] = _READ_COMMITTED  # so that another's marker, and a new table, is seen
 
         @event.listens_for(engine, "before_cursor_execute", retval=True)
         def _executes(_: Any, __: Any, statement: str, values: Any, context: Any, ___: Any) -> tuple[str, Any]:
@@ -404,6 +407,13 @@ def _type_of(kinds: set[type]) -> ColumnType:
         return ColumnType(Kind.NUMERIC)
     only = next(iter(kinds)) if len(kinds) == 1 else str
     return _OF_PYTHON.get(only, ColumnType(Kind.TEXT))
+
+
+def _isolation_levels(engine: sa.Engine) -> Sequence[str]:
+    try:
+        return engine.dialect.get_isolation_level_values(None)  # type: ignore[arg-type]  # no dialect looks at it
+    except NotImplementedError:
+        return ()
 
 
 def _text(name: str | None) -> str | None:
