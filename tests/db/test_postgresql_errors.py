@@ -151,6 +151,18 @@ def test_a_session_that_is_ended_is_a_lost_connection(house: AnyWarehouse, way: 
     TableTarget("t", "u").touch()
 
 
+def test_a_session_that_is_lost_before_the_rollback_is_quiet(
+    house: AnyWarehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has rolled back: the error of the task is the one to tell, and nothing is logged beside it."""
+    with pytest.raises(ZeroDivisionError), TableTarget("t", "u").transaction() as connection:
+        pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        house.ask(f"SELECT pg_terminate_backend({pid}, 5000)")
+        raise ZeroDivisionError
+
+    assert caplog.records == [] and house.markers() == []
+
+
 def test_a_kept_connection_that_died_is_replaced(house: AnyWarehouse) -> None:
     """Nobody hears of it: what is kept is looked at before it is used."""
     TableTarget("t", "a").touch()

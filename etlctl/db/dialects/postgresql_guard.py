@@ -205,10 +205,15 @@ class Connection(extensions.connection):
         self.wait_for(super().commit)
 
     def rollback(self) -> None:
-        """ROLLBACK; nothing in a forked child, whose transaction it is not."""
+        """ROLLBACK; nothing in a forked child, whose transaction it is not, and where a lost session has done it."""
         self._refuse_under_guard("ROLLBACK")
-        if not self.is_inherited:
+        if self.is_inherited or self.closed:
+            return
+        try:
             self.wait_for(super().rollback)
+        except psycopg2.Error:
+            if not self.closed:
+                raise
 
     def close(self) -> None:
         """Closes it, by which the server rolls back; nothing in a forked child, and where libpq never came back."""
@@ -229,9 +234,10 @@ class Connection(extensions.connection):
         super().set_session(*args, **options)
 
     def set_isolation_level(self, level: Any) -> None:
-        """Refused inside a load."""
+        """Refused inside a load. Nothing on a lost session: the pool does it with each that it takes back."""
         self._refuse_under_guard("set_isolation_level()")
-        super().set_isolation_level(level)
+        if not self.closed:
+            super().set_isolation_level(level)
 
     def tpc_begin(self, *args: Any) -> None:
         """Refused inside a load."""
