@@ -20,6 +20,8 @@ from torture import racers
 from torture.loads import expected
 from torture.places import MARKERS, Place, read_state
 
+PAUSE_S = 0.02
+"""Between two looks of the parallel reader, which would else take half of the machine."""
 FAULTS = ("lost", "doubled", "partial", "half_visible")
 """Lost: a marker, or a report of success, without rows. Doubled: rows more than once. Partial: some of the rows.
 Half-visible: at one moment rows without their marker or the other way round."""
@@ -168,7 +170,7 @@ def _look(place: Place, ledger: Ledger, stop: int) -> dict[str, Any]:
     looks, faults = 0, 0
     sentences: list[str] = []
     connection = None
-    while not select.select([stop], [], [], 0.004)[0]:
+    while not select.select([stop], [], [], PAUSE_S)[0]:
         try:
             connection = connection or place.connect()
             found = ledger.judge(place, connection, ())

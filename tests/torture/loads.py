@@ -20,7 +20,7 @@ from etlctl.loads.sequence import Sequence
 from etlctl.loads.table import LoadTable
 from etlctl.targets.local import LocalTarget
 
-ROWS = 1000
+ROWS = 300
 COLUMNS = {"part": "integer", "number": "integer", "payload": "varchar(40)"}
 HALF = "rows.half"
 """A point of the harness: half of the rows of a `rows()` have been asked for."""

@@ -63,7 +63,7 @@ class Mix:
     longest_pause_s: float = 0.3
 
 
-KILLS = Mix(kill_at_point=0.5, kill_at_random=0.35)
+KILLS = Mix(kill_at_point=0.55, kill_at_random=0.4)
 PAUSES = Mix(kill_at_point=0.1, kill_at_random=0.1, stop_at_point=0.4, stop_at_random=0.3)
 NOTHING = Mix()
 

@@ -9,7 +9,7 @@ import pytest
 
 from torture import outages, rounds
 from torture.checker import FAULTS, Ledger
-from torture.loads import RowsLoad
+from torture.loads import ROWS, RowsLoad
 from torture.places import Place, SqlitePlace, place_for
 
 SEED = 20130101
@@ -88,7 +88,7 @@ def test_judge_tells_lost_doubled_partial_and_half_visible_apart(tmp_path: Path)
     """Each fault is made by hand, once."""
     place = SqlitePlace(tmp_path)
     tasks = {number: RowsLoad(number) for number in range(6)}
-    rows = {0: (1000, "done"), 1: (2000, "done"), 2: (400, "done"), 3: (1000, None), 4: (0, "done"), 5: (0, None)}
+    rows = {0: (ROWS, "done"), 1: (2 * ROWS, "done"), 2: (7, "done"), 3: (ROWS, None), 4: (0, "done"), 5: (0, None)}
     connection = place.connect()
     connection.execute("CREATE TABLE t_rows (part INTEGER, number INTEGER, payload TEXT)")
     connection.execute("CREATE TABLE table_updates (update_id TEXT, target_table TEXT, state TEXT)")
