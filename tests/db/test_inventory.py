@@ -183,7 +183,7 @@ def test_torn_markers_are_found_by_their_tasks(torn_warehouse: AnyWarehouse) -> 
     """Of tasks with several tables, those that are torn."""
     found = torn.torn_of([Hand(2), Hand(1)])
 
-    assert [(one.task.n, one.key.target_table) for one in found] == [(2, "a"), (2, "b"), (1, "a")]
+    assert [(one.key.update_id, one.key.target_table) for one in found] == [("x2", "a"), ("x2", "b"), ("x1", "a")]
     with pytest.raises(UsageError, match="its marker is done, so there is nothing to resolve"):
         torn.torn_of([Hand(1), Hand(3)])
     with pytest.raises(UsageError, match="has no marker, so there is nothing to resolve"):
