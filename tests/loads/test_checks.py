@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from any_warehouse import AnyWarehouse
 from etlctl.core.context import Attempt, attempting
-from etlctl.db.dialects.sqlite_values import bound
-from etlctl.db.words import table_name
+from etlctl.db import tables
+from etlctl.db.dialects.base import Dialect, TableName
+from etlctl.db.words import named_table, quoted
 from etlctl.errors import CheckFailedError, LoadError, QueryError
 from etlctl.loads.checks import (
     Check,
@@ -25,35 +28,47 @@ from etlctl.loads.checks import (
     run_checks,
     unique,
 )
+from etlctl.loads.columns import declared
 
-COLUMNS = ("id", "carrier", "day", "delay")
+COLUMNS = {"id": "integer", "carrier": "varchar(400)", "day": "date", "delay": "double precision"}
 OLD = [(1, "AA", "2013-01-01", 5), (2, "ZZ", "2013-01-01", None)]
 
 
 @pytest.fixture
-def connection(tmp_path: Path) -> Iterator[sa.Connection]:
-    """A table with two old rows, an empty staging table, and the carriers AA and UA."""
-    engine = sa.create_engine(f"sqlite:///{tmp_path / 'w.db'}")
-    with engine.begin() as connection:
-        for table in ("flights", "staged"):
-            connection.exec_driver_sql(f"CREATE TABLE {table} (id INTEGER, carrier TEXT, day DATE, delay NUMERIC)")
-        connection.exec_driver_sql('CREATE TABLE "air lines" ("co""de" TEXT)')
-        connection.exec_driver_sql("INSERT INTO \"air lines\" VALUES ('AA'), ('UA'), (NULL)")
-        _insert(connection, "flights", OLD)
+def connection(database_url: str, tmp_path: Path) -> Iterator[sa.Connection]:
+    """On a database of each kind."""
+    with with_tables(AnyWarehouse(database_url, tmp_path)) as connection:
         yield connection
-    engine.dispose()
 
 
-def _insert(connection: sa.Connection, table: str, rows: Sequence[Any]) -> None:
+@contextmanager
+def with_tables(warehouse: AnyWarehouse) -> Iterator[sa.Connection]:
+    """A table with two old rows, an empty staging table, and the carriers AA and UA."""
+    database = warehouse.database
+    with database.writing("making the tables") as connection:
+        for table in ("flights", "staged"):
+            tables.create(connection, database, table, declared(COLUMNS, where="flights"))
+        tables.create(connection, database, "air lines", declared({'co"de': "varchar(20)"}, where="lines"))
+    with database.engine.connect() as connection:
+        _insert(connection, "air lines", ('co"de',), [("AA",), ("UA",), (None,)])
+        _insert(connection, "flights", tuple(COLUMNS), OLD)
+        connection.info["dialect"] = database.dialect
+        yield connection
+    warehouse.databases.close()
+
+
+def _insert(connection: sa.Connection, table: str, columns: Sequence[str], rows: Sequence[Any]) -> None:
+    named = named_table(TableName(None, quoted(table)), columns)
     for row in rows:
-        connection.exec_driver_sql(f"INSERT INTO {table} VALUES (?, ?, ?, ?)", tuple(row))
+        connection.execute(sa.insert(named).values(dict(zip(columns, row, strict=True))))
 
 
 def run(connection: sa.Connection, rows: Sequence[Any], *checks: Any, params: dict[str, Any] | None = None) -> None:
     """Stores `rows` as a load does, staged and in the table, and runs the checks."""
-    _insert(connection, "staged", rows)
-    _insert(connection, "flights", rows)
+    _insert(connection, "staged", tuple(COLUMNS), rows)
+    _insert(connection, "flights", tuple(COLUMNS), rows)
     staged = sa.table("staged", *map(sa.column, COLUMNS))
+    dialect: Dialect = connection.info["dialect"]
     run_checks(
         connection,
         checks,
@@ -61,8 +76,8 @@ def run(connection: sa.Connection, rows: Sequence[Any], *checks: Any, params: di
         load_rows=staged,
         params=params or {},
         label="flights on wh",
-        adapt=bound,
-        place=table_name,
+        adapt=dialect.bound,
+        place=dialect.table_name,
     )
 
 
@@ -89,9 +104,10 @@ def steps_of_relationship(connection: sa.Connection, rows: int) -> int:
     return counted
 
 
-def test_relationship_grows_with_the_rows_and_not_with_their_square(connection: sa.Connection) -> None:
+def test_relationship_grows_with_the_rows_and_not_with_their_square(sqlite_url: str, tmp_path: Path) -> None:
     """It runs while the database is locked, and the parent may have no index."""
-    small, large = steps_of_relationship(connection, 1000), steps_of_relationship(connection, 4000)
+    with with_tables(AnyWarehouse(sqlite_url, tmp_path)) as connection:
+        small, large = steps_of_relationship(connection, 1000), steps_of_relationship(connection, 4000)
 
     assert 0 < small < large < 6 * small
 
@@ -114,7 +130,7 @@ GOOD = [(3, "UA", "2013-01-02", 1.5), (4, "AA", "2013-01-02", 0), (5, None, "201
         accepted_values("delay", [Decimal("1.5"), 0]),
         relationship("carrier", to='air lines.co"de'),
         no_rows("SELECT * FROM flights WHERE delay > :most AND day = :day"),
-        no_rows("SELECT 1 FROM flights WHERE delay LIKE '%:nothing%';"),
+        no_rows("SELECT 1 FROM flights WHERE carrier LIKE '%:nothing%';"),
     ],
 )
 def test_check_that_holds_says_nothing(connection: sa.Connection, check: Check) -> None:
@@ -130,7 +146,7 @@ def test_check_that_holds_says_nothing(connection: sa.Connection, check: Check) 
     [
         ([(3, None, None, 1), (4, None, "2013-01-01", 2)], not_null("carrier", "day", "id"),
          ("check not_null(carrier, day, id): 2 rows without carrier, 1 row without day: "
-          "id=3, carrier=NULL, day=NULL, delay=1; id=4, carrier=NULL, day=2013-01-01, delay=2")),
+          "id=3, carrier=NULL, day=NULL, delay=1.0; id=4, carrier=NULL, day=2013-01-01, delay=2.0")),
         ([(n, c, None, None) for n, c in enumerate(["UA", "AA", "UA", "AA", "B6", None, None])], unique("carrier"),
          "check unique(carrier): 2 duplicate keys: AA ×2, UA ×2"),
         ([(1, "UA", "2013-01-01", n) for n in range(3)], unique("carrier", "day"),
@@ -148,7 +164,7 @@ def test_check_that_holds_says_nothing(connection: sa.Connection, check: Check) 
          relationship("carrier", to='air lines.co"de'),
          'check relationship(carrier, to=air lines.co"de): 2 missing values in 2 rows: XX ×1, YY ×1'),
         ([(7, "UA", None, 9)], no_rows("SELECT id,\n  delay FROM flights WHERE delay >= :d"),
-         "check no_rows(SELECT id, delay FROM flights WHERE delay >= :d): 1 row: id=7, delay=9"),
+         "check no_rows(SELECT id, delay FROM flights WHERE delay >= :d): 1 row: id=7, delay=9.0"),
         ([(n, "UA", None, 9) for n in range(9)], no_rows("SELECT id FROM flights WHERE delay = 9"),
          "check no_rows(SELECT id FROM flights WHERE delay = 9): more than 5 rows: id=0; id=1"),
     ],
@@ -164,7 +180,7 @@ def test_check_that_fails_shows_what(connection: sa.Connection, rows: Any, check
 @pytest.mark.parametrize(
     ("rows", "check", "columns", "sample"),
     [
-        ([(3, None, "2013-01-01", 1.5)], not_null("carrier"), COLUMNS, ((3, None, "2013-01-01", 1.5),)),
+        ([(3, None, "2013-01-01", 1.5)], not_null("carrier"), tuple(COLUMNS), ((3, None, "2013-01-01", 1.5),)),
         ([(1, "UA", None, n) for n in range(3)], unique("carrier", "id"), ("carrier", "id", "count"), (("UA", 1, 3),)),
         ([(n, "UA", None, None) for n in range(9)], row_count(max=8), ("count",), ((9,),)),
         ([(1, "XX", None, None)], accepted_values("CARRIER", ["UA"]), ("carrier", "count"), (("XX", 1),)),
