@@ -157,7 +157,10 @@ def failure_lines(summary: RunSummary, options: str = "") -> list[str]:
         others = [set(result.details) for result in alike[1:]]
         lines.extend(f"  {line}" for line in first.details if all(line in details for details in others))
         forced = " --force" if first.forced else ""
-        lines.append(f"  more  etlctl build {command_words(first.task)}{forced}{options} --debug")
+        words = command_words(first.task)
+        if first.exit_code is ExitCode.TORN:
+            lines.append(f"  next  etlctl markers resolve {words}{options}")
+        lines.append(f"  more  etlctl build {words}{forced}{options} --debug")
     return [*lines, ""] if lines else [""]
 
 

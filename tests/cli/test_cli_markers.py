@@ -263,9 +263,11 @@ def test_resolve_without_a_choice_looks_and_changes_nothing(sales: Project) -> N
     sales.run("build", "LoadSales", *DAYS)
     _tear(sales)
 
-    ran = sales.run("markers", "resolve", "LoadSales", *DAYS[:1], "2013-01-02")
+    met = sales.run("build", "LoadSales", "--date", "2013-01-02")
+    ran = sales.run("markers", "resolve", "LoadSales", "--date", "2013-01-02")
 
-    assert ran.code == sales.run("build", "LoadSales", "--date", "2013-01-02").code == 6
+    assert ran.code == met.code == 6
+    assert "  next  etlctl markers resolve LoadSales --date 2013-01-02\n" in met.out
     assert re.search(
         r"^ torn  LoadSales\(2013-01-02\)  sales on warehouse  loading since \S+ by \S+:\d+, run \S+$",
         ran.out,

@@ -1,4 +1,4 @@
-"""The sentence for each thing that can be wrong with settings: what, where (file:line), and how to mend it."""
+"""The sentence for each thing that can be wrong with settings: what, where (file:line), and how to mend it (F76)."""
 
 from __future__ import annotations
 

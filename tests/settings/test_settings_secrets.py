@@ -1,4 +1,4 @@
-"""Variables, references and URLs: any password arrives whole at the driver, and none is ever shown."""
+"""Variables, references and URLs (F77, F78): any password arrives whole at the driver, and none is ever shown (F79)."""
 
 from __future__ import annotations
 
