@@ -163,39 +163,6 @@ def test_a_session_that_is_lost_before_the_rollback_is_quiet(
     assert caplog.records == [] and house.markers() == []
 
 
-def test_a_kept_connection_that_died_is_replaced(house: AnyWarehouse) -> None:
-    """Nobody hears of it: what is kept is looked at before it is used."""
-    TableTarget("t", "a").touch()
-    ended = house.ask(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() "
-        "AND application_name LIKE 'etlctl:%'"
-    )
-
-    TableTarget("t", "b").touch()
-
-    assert ended and [row[0] for row in house.markers()] == ["a", "b"]
-
-
-def test_a_session_is_handed_out_as_it_was_made(house: AnyWarehouse) -> None:
-    """Temporary tables, settings, roles and locks that user code left are gone."""
-    with house.database.writing("first") as connection:
-        connection.exec_driver_sql("CREATE TEMP TABLE mine AS SELECT 1 AS x")
-        connection.exec_driver_sql("SET search_path TO pg_catalog; SET TimeZone TO 'Asia/Tokyo'; SET lock_timeout TO 1")
-        connection.exec_driver_sql("SELECT pg_advisory_lock(7)")
-        connection.exec_driver_sql("CREATE ROLE etlctl_nobody; SET ROLE etlctl_nobody")
-        first = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
-
-    with house.database.writing("second") as connection:
-        told = connection.exec_driver_sql(
-            "SELECT pg_backend_pid(), to_regclass('pg_temp.mine'), current_setting('search_path'), "
-            "current_setting('TimeZone'), current_setting('lock_timeout'), current_user = session_user, "
-            "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())"
-        ).one()
-        connection.exec_driver_sql("DROP ROLE etlctl_nobody")
-
-    assert tuple(told) == (first, None, '"$user", public, pg_temp', "UTC", "500ms", True, 0)
-
-
 def test_a_lock_is_waited_for_as_long_as_the_settings_say(house: AnyWarehouse) -> None:
     """F19: LockTimeoutError, which is worth another try."""
     with house.driver() as other:
@@ -231,16 +198,6 @@ def test_a_deadlock_is_worth_another_try(house: AnyWarehouse) -> None:
 
     assert [type(error) for error in errors] == [TransientError]
     assert "waited for each other" in str(errors[0])
-
-
-def test_a_load_is_read_committed_whatever_the_server_says(house: AnyWarehouse) -> None:
-    """F21: no serialization failure at the marker, since nothing is serialized."""
-    house.write(f"ALTER DATABASE {database_of(house)} SET default_transaction_isolation = 'serializable'")
-
-    with TableTarget("t", "a").transaction() as connection:
-        level = connection.exec_driver_sql("SHOW transaction_isolation").scalar()
-
-    assert level == "read committed"
 
 
 def test_losing_the_marker_under_repeatable_read_is_worth_another_try(house: AnyWarehouse) -> None:

@@ -102,13 +102,20 @@ class Waiter:
         """A call was stopped and never came back: the connection is in the hands of libpq for good."""
 
     def __del__(self) -> None:
-        self.close()
+        self._let_end()
 
     def close(self) -> None:
-        """Lets the thread end."""
-        if self._thread is not None and self._pid == os.getpid():
+        """Ends the thread, so that none is left when a process is forked after it."""
+        thread = self._let_end()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_PATIENCE_S)
+
+    def _let_end(self) -> threading.Thread | None:
+        thread, self._thread = self._thread, None
+        if thread is not None and self._pid == os.getpid():
             self._calls.put(None)
-            self._thread = None
+            return thread
+        return None
 
     def call(self, cancel: Callable[[], object] | None, function: Callable[..., _T], *args: Any, **options: Any) -> _T:
         """`function(*args, **options)`; where a signal's handler raises, `cancel()` is called from another thread.
