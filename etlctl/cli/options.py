@@ -110,7 +110,7 @@ class CommandGroup(Command, click.Group):
     def _leaves_it_open(self, args: Sequence[str]) -> bool:
         """Whether, after the shared options, comes nothing or an option that is none of the group's own."""
         rest = list(args)
-        while rest and rest[0] in ("--json", "--debug", "--config", "--profile"):
+        while rest and rest[0].partition("=")[0] in ("--json", "--debug", "--config", "--profile"):
             del rest[: 2 if rest[0] in ("--config", "--profile") else 1]
         return not rest or (rest[0].startswith("-") and rest[0] not in ("--help", "-h"))
 

@@ -351,6 +351,8 @@ def test_resolve_takes_one_answer(sales: Project) -> None:
         (("markers", "list", "--connection", "nowhere"), "etlctl/error", 2),
         (("--json", "markers"), "etlctl/markers", 0),
         (("markers", "--json", "adopt"), "etlctl/adoption", 0),
+        (("markers", "--config=config/etlctl.toml", "--debug", "adopt", "--json"), "etlctl/adoption", 0),
+        (("markers", "--config", "config/etlctl.toml", "--json", "--limit", "1"), "etlctl/markers", 0),
         (("markers", "resolve", "LoadSales", "--date", "2013-01-02"), "etlctl/resolved", 6),
         (("markers", "resolve", "LoadSales", "--date", "2013-01-02", "--loaded"), "etlctl/resolved", 0),
         (("markers", "resolve", "LoadSales", "--date", "2013-01-02", "--absent"), "etlctl/resolved", 0),
