@@ -39,7 +39,9 @@ def delete_partitions_of(
     """Deletes the rows whose `columns` equal those of any staged row."""
     _refuse_nulls(connection, staged, columns, "decides which rows are replaced")
     target = _target(database, table, columns)
-    kept = sa.select(*(staged.table.c[name] for name in columns)).distinct()
+    # a table of its own: MySQL would read all staged rows anew for each row of the target
+    parts = sa.select(*(staged.table.c[name] for name in columns)).distinct().subquery("etlctl_parts")
+    kept = sa.select(*parts.c)
     if len(columns) == 1:
         condition = target.c[columns[0]].in_(kept)
     else:

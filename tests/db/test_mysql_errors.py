@@ -82,6 +82,7 @@ def opened(url: str, project: Path, **settings: Any) -> Iterator[AnyWarehouse]:
         (1969, QueryError, "statement_timeout_s"),
         (1071, LoadError, "too long"),
         (0, TransientError, "closed the connection"),
+        (6, UnavailableError, "trouble with its files"),
     ],
 )
 def test_translated_knows_the_codes(code: int, kind: type[EtlctlError], words: str) -> None:
@@ -102,6 +103,15 @@ def test_translated_tells_another_database_of_a_statement(code: int) -> None:
     found = translated(pymysql.err.OperationalError(code, "Unknown 'nowhere'"), doing="t", shown_url=URL)
 
     assert type(found) is LoadError and "'nowhere'" in str(found)
+
+
+def test_translated_knows_a_full_disk_by_its_words() -> None:
+    """F18: the server's codes for it are many."""
+    said = "Error writing file '/tmp/x' (Errcode: 28 \"No space left on device\")"
+
+    found = translated(pymysql.err.OperationalError(3, said), doing="t", shown_url=URL)
+
+    assert type(found) is UnavailableError and "disk" in str(found)
 
 
 def test_translated_leaves_foreign_errors_alone() -> None:

@@ -73,6 +73,8 @@ _ELSEWHERE = {
     1044: "GRANT gives the right to it",
 }
 """Of a statement, which names another database than the connection's."""
+_OF_STATEMENTS = 1000
+"""Lower codes are those of its operating system."""
 _REFUSED = (1142, 1143, 1227, 1370, 1419)
 """Rights to a table, a column, a routine."""
 _DATA = frozenset(
@@ -118,10 +120,14 @@ def _of_driver(error: MySQLError, doing: str, shown_url: str, *, is_connecting: 
         return TransientError(f"{server} {_TRANSIENT[code]} {told}")
     if code in _ELSEWHERE and not is_connecting:
         return LoadError(f"{doing}: {said}. {_ELSEWHERE[code]}.")
+    if "No space left" in said:
+        return UnavailableError(f"{server} {_FULL} {told}")
     if code in _UNAVAILABLE:
         return UnavailableError(f"{server} {_UNAVAILABLE[code]} {told}")
     if code == 0 and not said.strip("( )"):
         return TransientError(f"{server} closed the connection.")
+    if 0 < code < _OF_STATEMENTS:
+        return UnavailableError(f"{server} has trouble with its files {told}")
     return _of_statement(code, said, doing)
 
 
