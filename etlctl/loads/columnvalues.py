@@ -100,9 +100,10 @@ class ColumnValues:
             pass
         if len(known) > self._most_known:
             return self._varied(kind, values)
-        for index, value in enumerate(values):
-            if value not in known:
-                known[value] = self._one(index, value)
+        try:
+            known.update((value, self._one(0, value)) for value in {*values} - known.keys())
+        except RefusedError:
+            return self._one_by_one(values)  # tells which it was
         return list(map(known.__getitem__, values))
 
     def _varied(self, kind: type, values: Sequence[Any]) -> Sequence[Any]:

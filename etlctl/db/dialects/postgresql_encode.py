@@ -24,9 +24,9 @@ _BLOCK = 1 << 17
 """Characters sent at a time, about."""
 _NULL = r"\N"
 _NONE = type(None)
-_REMEMBERED = frozenset((int, date, datetime, time, bool))
+_REMEMBERED = frozenset((date, datetime, time, bool))
 _MOST_REMEMBERED = 4096
-"""Values of a column whose text is kept: days, moments and codes come again and again, and to write one takes long."""
+"""Values of a column whose text is kept: days and moments come again and again, and to write one takes long."""
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _COMMON_FORMS = {
     Kind.INTEGER: {bits: rf"(?:0|-?[1-9][0-9]{{0,{digits}}}+)" for bits, digits in ((16, 3), (32, 8), (64, 17))},
@@ -152,16 +152,23 @@ class _ColumnEncoder:
 
 def _written(kind: type | None, values: Sequence[Any]) -> Sequence[str]:
     """Fields of values, which are all of one type or None, or of any."""
-    if kind is None or None in values:
+    if kind is None:
         return [_NULL if value is None else text_of(value).translate(_ESCAPES) for value in values]
-    return _escaped(values if kind is str else list(map(_BY_TYPE.get(kind, text_of), values)))
+    if kind is str:
+        return _escaped(values)
+    render = _BY_TYPE.get(kind, text_of)
+    if None in values:
+        return _escaped([None if value is None else render(value) for value in values])
+    return _escaped(list(map(render, values)))
 
 
-def _escaped(texts: Sequence[str]) -> Sequence[str]:
-    joined = "".join(texts)
+def _escaped(texts: Sequence[str | None]) -> Sequence[str]:
+    joined = "".join(filter(None, texts))
     if any(mark in joined for mark in "\\\t\n\r"):
-        return [text.translate(_ESCAPES) for text in texts]
-    return texts
+        return [_NULL if text is None else text.translate(_ESCAPES) for text in texts]
+    if None in texts:
+        return [_NULL if text is None else text for text in texts]
+    return texts  # type: ignore[return-value]  # no None is in it
 
 
 def text_of(value: Any) -> str:
