@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from etlctl.core.parameters import IntParameter
@@ -45,7 +47,7 @@ class Here(LoadTable):
     mode = append
     update_id = "the same"
 
-    def rows(self) -> object:
+    def rows(self) -> list[tuple[Any, ...]]:
         return [(self.part, number, payload) for number, payload in numbers()]
 
 

@@ -252,7 +252,8 @@ def test_no_secret_stands_in_what_failing_commands_leave(case: Case) -> None:
     assert case.run("build", "Private").code == 0  # the password is the right one, and the value is loaded
     debugged = [("--debug", "build", name) for name in FAILING]
     words = [("build", *FAILING), ("build", *FAILING, "--json"), *debugged, *OTHERS]
-    leaks, succeeded = [], []
+    leaks: list[str] = []
+    succeeded = []
     for command in words:
         ran = case.run(*command)
         if ran.code == 0:
