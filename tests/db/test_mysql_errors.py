@@ -185,6 +185,12 @@ def test_a_url_without_a_database_is_a_mistake_in_the_settings(tmp_path: Path) -
         TableTarget("t", "a").exists()
 
 
+def test_an_option_that_pymysql_does_not_know_is_a_mistake_in_the_settings(house: AnyWarehouse, tmp_path: Path) -> None:
+    """Not a traceback; so is a way to log in for which it lacks a package."""
+    with opened(f"{house.url}&nonsense=1", tmp_path), pytest.raises(SettingsError, match="nonsense"):
+        TableTarget("t", "a").exists()
+
+
 def test_another_driver_is_refused(tmp_path: Path) -> None:
     """Whatever the guard and the session need is PyMySQL's."""
     with pytest.raises(SettingsError, match="PyMySQL"):

@@ -85,7 +85,10 @@ class MySQLDialect:
 
         @event.listens_for(engine, "do_connect")
         def _connect(_: Any, __: Any, ___: Any, arguments: dict[str, Any]) -> Any:
-            return make_connection(arguments, options)
+            try:
+                return make_connection(arguments, options)
+            except (RuntimeError, TypeError, ValueError) as error:
+                raise SettingsError(f"{self._shown}: PyMySQL cannot log in as it is told to: {error}.") from error
 
         @event.listens_for(engine, "begin")
         def _begun(connection: sa.Connection) -> None:
@@ -190,6 +193,9 @@ class MySQLDialect:
         """See `Dialect.drop_staged`."""
         raw = _raw(connection)
         raw.drop_staged([staged.table.name])
+
+    def fit_staged(self, connection: sa.Connection, table: str, staged: Staged) -> None:
+        """Nothing: it converts text by itself."""
 
     def insert_staged(self, connection: sa.Connection, table: str, staged: Staged) -> int:
         """See `Dialect.insert_staged`."""

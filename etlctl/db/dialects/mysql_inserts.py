@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 
 from etlctl.db.columns import BadValueError
 from etlctl.db.dialects.base import BadRecordError, Records
-from etlctl.db.dialects.mysql_connection import LoadConnection, MySQLError
+from etlctl.db.dialects.mysql_connection import CONVERSIONS, LoadConnection, MySQLError
 from etlctl.db.dialects.mysql_values import literals
 from etlctl.errors import LoadError
 
@@ -22,6 +24,12 @@ _BYTES = 1 << 20
 """Of one INSERT, about; larger ones gain nothing."""
 _ROWS = 5_000
 """Of one INSERT at most, so that the progress moves and a refused row is found soon."""
+_BY_TYPE: dict[type, Callable[[Any], str]] = {
+    int: str,
+    type(None): lambda _: "NULL",
+    **{kind: CONVERSIONS[kind] for kind in (bool, date, datetime, time, Decimal)},
+}
+"""What makes SQL of a value, where it is not the driver's `escape`, which is slower."""
 _BAD_NULL = 1048
 _BAD_VALUES = (1048, 1264, 1265, 1292, 1366, 1406, 3140, 4025)
 """The server's words for one value: https://mariadb.com/kb/en/mariadb-error-code-reference/"""
@@ -80,7 +88,8 @@ class _Inserts:
                 raise BadRecordError(number, error) from error
 
     def _from_values(self, record: Sequence[Any]) -> str:
-        return ",".join(map(self._raw.escape, record))
+        known, escape = _BY_TYPE, self._raw.escape
+        return ",".join([known.get(type(value), escape)(value) for value in record])
 
     def _from_text(self, null_values: Sequence[str]) -> Callable[[Sequence[str]], str]:
         makers = literals(self._columns, null_values, self._raw.escape)
