@@ -261,6 +261,7 @@ class TableLoad(MarkedLoad):
             found = self._existing(session) or []  # another process may have made it, a moment before, in another shape
         if isinstance(self.load_mode, modes.Replace) and self.load_mode.recreate:
             return wanted
+        tables.refuse_losing(found, wanted, self.table, self.doing)
         missing = tables.missing_columns(found, wanted)
         if not self.evolve:
             declared = [column for column in missing if column.name != LINEAGE_COLUMN]
@@ -303,6 +304,7 @@ class TableLoad(MarkedLoad):
 
         connection, database, mode = load.connection, load.database, self.load_mode
         with database.translating(self.doing):
+            database.dialect.fit_staged(connection, self.table, staged)
             if isinstance(mode, modes.MergeOn):
                 keys = [column.name for column in self.mode_columns(columns)]
                 database.dialect.lock_target(connection, self.table, None)

@@ -13,14 +13,13 @@ import sqlalchemy as sa
 
 from any_warehouse import AnyWarehouse
 from etlctl.core import context
-from etlctl.db import markers, rows, tables
-from etlctl.db.columns import Column, ColumnType, Kind, parse_type
-from etlctl.db.dialects.base import Records, TableName
+from etlctl.db import markers, tables
+from etlctl.db.columns import parse_type
+from etlctl.db.dialects.base import TableName
 from etlctl.db.dialects.postgresql import PostgreSQLDialect
-from etlctl.db.sessions import open_session
 from etlctl.db.table_target import TableTarget
-from etlctl.errors import AlreadyLoaded, LoadError, SettingsError
-from etlctl.loads.modes import merge_on, replace
+from etlctl.errors import AlreadyLoaded, BadDataError, LoadError, SettingsError
+from etlctl.loads.modes import merge_on, replace, replace_where
 from etlctl.loads.query import QueryTable
 from etlctl.loads.sequence import transaction
 from etlctl.loads.table import LoadTable
@@ -186,17 +185,49 @@ def test_a_target_is_made_where_only_a_temporary_table_has_its_name(house: AnyWa
     assert house.count("t") == 2
 
 
-def test_types_without_a_word_of_ours_take_text(house: AnyWarehouse) -> None:
-    """A uuid, an array, an interval: cast from its text on the way into the target."""
-    house.write("CREATE TABLE t (id uuid PRIMARY KEY, tags text[], took interval)")
-    its = [Column(name, ColumnType(Kind.TEXT)) for name in ("id", "tags", "took")]
-    one = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
+UUIDS = ["6f9619ff-8b86-d011-b42d-00c04fc964ff", "00000000-0000-0000-0000-000000000001"]
 
-    with open_session(house.database, "t") as session, session.transaction() as connection:
-        staged = session.stage_records("rows", its, Records(its, [(one, "{a,b}", "1 day")]))
-        rows.insert(connection, house.database, "t", staged, "t")
 
-    assert house.ask("SELECT id::text, tags, took::text FROM t") == [(one, ["a", "b"], "1 day")]
+class Tagged(LoadTable):
+    """Into columns whose types are none of our words."""
+
+    table = "t"
+    columns = {"id": "text", "tags": "text", "mood": "text", "took": "text"}
+
+    def rows(self) -> Any:
+        return [(one, "{a,b}", "sad", "1 day") for one in UUIDS]
+
+
+@pytest.mark.parametrize("mode", [merge_on("id"), replace, replace_where("id"), replace_where("mood")])
+def test_types_without_a_word_of_ours_take_text(house: AnyWarehouse, mode: Any) -> None:
+    """A uuid, an array, an enum, an interval: converted where staged rows meet the table."""
+    house.write(
+        "CREATE TYPE mood AS ENUM ('sad', '100%% happy')",
+        "CREATE TABLE t (id uuid PRIMARY KEY, tags text[], mood mood, took interval)",
+        f"INSERT INTO t VALUES ('{UUIDS[0]}', '{{x}}', 'sad')",
+    )
+
+    type("Tagged", (Tagged,), {"mode": mode})().run()
+
+    assert sorted(house.ask("SELECT id::text, tags, mood::text, took::text FROM t")) == sorted(
+        (one, ["a", "b"], "sad", "1 day") for one in UUIDS
+    )
+
+
+def test_a_text_that_such_a_type_refuses_is_bad_data(house: AnyWarehouse) -> None:
+    house.write("CREATE TABLE t (id uuid PRIMARY KEY, tags text[], mood text, took interval)")
+
+    with pytest.raises(BadDataError, match="invalid input syntax for type uuid"):
+        type("Tagged", (Tagged,), {"mode": merge_on("id"), "rows": lambda _: [("x", None, None, None)]})().run()
+
+
+def test_a_query_fills_such_columns(house: AnyWarehouse) -> None:
+    house.write("CREATE TABLE t (id uuid PRIMARY KEY, tags text[])")
+    query = f"SELECT '{UUIDS[0]}'::uuid AS id, ARRAY['a', 'b'] AS tags"
+
+    type("Days", (Days,), {"table": "t", "query": query, "mode": merge_on("id")})().run()
+
+    assert house.ask("SELECT id::text, tags FROM t") == [(UUIDS[0], ["a", "b"])]
 
 
 # -- queries

@@ -222,6 +222,13 @@ class Dialect(Protocol):
     def drop_staged(self, connection: sa.Connection, staged: Staged) -> None:
         """Inside the transaction that goes on: a staging table that is needed no more."""
 
+    def fit_staged(self, connection: sa.Connection, table: str, staged: Staged) -> None:
+        """Inside the load's transaction, before staged rows are compared with `table` or inserted into it.
+
+        Where the database converts no text by itself, a staged column gets the target's type if that is none of our
+        words (a uuid).
+        """
+
     def insert_staged(self, connection: sa.Connection, table: str, staged: Staged) -> int:
         """INSERT INTO `table` all rows of `staged`; the number the database says it wrote."""
 

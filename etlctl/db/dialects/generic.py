@@ -170,6 +170,9 @@ class GenericDialect:
         """Empties it: to drop it would commit on some databases, and the session ends soon."""
         connection.execute(sa.delete(staged.table))
 
+    def fit_staged(self, connection: sa.Connection, table: str, staged: Staged) -> None:
+        """Nothing: what the database converts by itself has to do."""
+
     def insert_staged(self, connection: sa.Connection, table: str, staged: Staged) -> int:
         """See `Dialect.insert_staged`."""
         target = named_table(self.table_name(table), staged.columns)

@@ -133,6 +133,7 @@ class PostgreSQLDialect:
             return postgresql_copy.insert_records(connection, target, records)
         columns = [*(records.constants or ()), *records.columns]
         staged = postgresql_copy.stage_records(connection, f"view_{secrets.token_hex(4)}", columns, records)
+        self.fit_staged(connection, table, staged)
         return self.insert_staged(connection, table, staged)
 
     def stage_query(
@@ -157,11 +158,14 @@ class PostgreSQLDialect:
         """See `Dialect.drop_staged`."""
         postgresql_staging.drop_staged(connection, staged)
 
+    def fit_staged(self, connection: sa.Connection, table: str, staged: Staged) -> None:
+        """See `Dialect.fit_staged`."""
+        existing = postgresql_catalog.table_columns(connection, self.table_name(table)) or ()
+        postgresql_staging.fit_staged(connection, existing, staged)
+
     def insert_staged(self, connection: sa.Connection, table: str, staged: Staged) -> int:
         """See `Dialect.insert_staged`."""
-        target = self.table_name(table)
-        existing = postgresql_catalog.table_columns(connection, target) or ()
-        return postgresql_staging.insert_staged(connection, target, existing, staged)
+        return postgresql_staging.insert_staged(connection, self.table_name(table), staged)
 
     def ids_among(self, column: sa.ColumnElement[str], ids: Sequence[str]) -> sa.ColumnElement[bool]:
         """See `Dialect.ids_among`: one array, which is parsed faster than a list."""

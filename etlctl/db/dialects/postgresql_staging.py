@@ -42,14 +42,27 @@ def stage_query(connection: sa.Connection, name: str, columns: Sequence[Column],
     return Staged(staged, tuple(column.name for column in columns), wrote)
 
 
-def insert_staged(connection: sa.Connection, target: TableName, existing: Sequence[TableColumn], staged: Staged) -> int:
-    """See `Dialect.insert_staged`; what our words cannot say (a uuid, an array) is cast from its text."""
+def fit_staged(connection: sa.Connection, existing: Sequence[TableColumn], staged: Staged) -> None:
+    """See `Dialect.fit_staged`; `existing` are the target's columns."""
     quote = connection.dialect.identifier_preparer.quote_identifier
-    casts = {column.name: f"::{column.declared.replace('%', '%%')}" for column in existing if column.type is None}
+    foreign = {column.name: column.declared.replace("%", "%%") for column in existing if column.type is None}
+    changes = [
+        f"ALTER COLUMN {quote(name)} TYPE {foreign[name]} USING {quote(name)}::{foreign[name]}"
+        for name in staged.columns
+        if name in foreign
+    ]
+    if changes:
+        connection.exec_driver_sql(
+            f"ALTER TABLE {in_quotes(_place(staged.table.name), connection)} {', '.join(changes)}"
+        )
+
+
+def insert_staged(connection: sa.Connection, target: TableName, staged: Staged) -> int:
+    """See `Dialect.insert_staged`."""
+    quote = connection.dialect.identifier_preparer.quote_identifier
     names = ", ".join(quote(name) for name in staged.columns)
-    values = ", ".join(quote(name) + casts.get(name, "") for name in staged.columns)
     source = in_quotes(_place(staged.table.name), connection)
-    statement = f"INSERT INTO {in_quotes(target, connection)} ({names}) SELECT {values} FROM {source}"  # noqa: S608  quoted
+    statement = f"INSERT INTO {in_quotes(target, connection)} ({names}) SELECT {names} FROM {source}"  # noqa: S608  quoted
     return connection.exec_driver_sql(statement).rowcount
 
 

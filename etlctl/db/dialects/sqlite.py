@@ -185,6 +185,9 @@ class SQLiteDialect:
         quote = connection.dialect.identifier_preparer.quote_identifier
         connection.exec_driver_sql(f"DROP TABLE {STAGING}.{quote(staged.table.name)}")
 
+    def fit_staged(self, connection: sa.Connection, table: str, staged: Staged) -> None:
+        """Nothing: a column takes any value."""
+
     def insert_staged(self, connection: sa.Connection, table: str, staged: Staged) -> int:
         """`SELECT *` where the columns are the target's own, which SQLite then copies page by page (its transfer
         optimization, sqlite3/src/insert.c) if nothing about the two tables differs."""
