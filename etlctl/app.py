@@ -11,6 +11,7 @@ What only a plan or a build needs is imported there: `etlctl list` opens an app 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -103,6 +104,7 @@ class App:
         from etlctl.engine.executors.in_process import InProcessExecutor  # `list` and `show` run nothing
         from etlctl.engine.runner import Runner
 
+        began = time.monotonic()
         with context.use(self.context):
             graph = Graph(deep=deep, forced=force)
             roots = graph.add(_checked(tasks))
@@ -114,6 +116,7 @@ class App:
                 project=self.settings.project,
                 observers=observers,
                 stop=stop,
+                began=began,
             )
             return runner.run(roots)
 

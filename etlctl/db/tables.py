@@ -109,6 +109,30 @@ def _in_quotes(connection: sa.Connection, database: Database, table: str) -> str
     return in_quotes(database.dialect.table_name(table), connection)
 
 
+_KEPT_AS_TEXT_OF = frozenset(Kind) - {Kind.TEXT, Kind.JSON, Kind.BYTES}
+_LOSING: dict[Kind, frozenset[Kind]] = {
+    Kind.NUMERIC: frozenset((Kind.INTEGER,)),
+    Kind.FLOAT: frozenset((Kind.INTEGER,)),
+    Kind.TIMESTAMP: frozenset((Kind.DATE, Kind.TIME)),
+    Kind.TIMESTAMPTZ: frozenset((Kind.DATE, Kind.TIME)),
+    Kind.TEXT: _KEPT_AS_TEXT_OF,
+}
+"""By the kind that is declared, the kinds of a table's column that some database would round or cut its values to."""
+
+
+def refuse_losing(found: Sequence[TableColumn], columns: Sequence[Column], table: str, doing: str) -> None:
+    """LoadError when a table's own column is of another kind, into which some databases change values in silence."""
+    there = {column.name.lower(): column for column in found}
+    for column in columns:
+        own = there.get(column.name.lower())
+        if own is not None and own.type is not None and own.type.kind in _LOSING.get(column.type.kind, ()):
+            raise LoadError(
+                f"{doing}: the column {shortened(column.name)} of {shortened(table)} is {own.declared}, and columns "
+                f"declares {column.type}, whose values would be changed on their way into it. Declare {own.type}, or "
+                "change the table."
+            )
+
+
 def refuse_narrowing(found: Sequence[TableColumn], columns: Sequence[Column], table: str, doing: str) -> None:
     """LoadError when a declared type holds less than the table's column does: its rows would no longer fit."""
     types = {column.name.lower(): column for column in found}

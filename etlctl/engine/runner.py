@@ -65,7 +65,10 @@ class _Entry:
 
 
 class Runner:
-    """One run. `stop` is asked before each submission: an exit code ends the run gently."""
+    """One run. `stop` is asked before each submission: an exit code ends the run gently.
+
+    `began` is when it began by the monotonic clock, where that was before: asking what is done may take its time.
+    """
 
     def __init__(
         self,
@@ -77,6 +80,7 @@ class Runner:
         observers: Sequence[Observer] = (),
         stop: Callable[[], ExitCode | None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        began: float | None = None,
     ) -> None:
         self._graph = graph
         self._executor = executor
@@ -85,6 +89,7 @@ class Runner:
         self._observers = list(observers)
         self._stop = stop
         self._now = now
+        self._began = began
         self._entries: dict[Node, _Entry] = {}
         self._ready: list[tuple[int, float, int, _Entry]] = []
         self._running: dict[Task, _Entry] = {}
@@ -96,7 +101,7 @@ class Runner:
 
     def run(self, roots: Sequence[Node]) -> RunSummary:
         """Runs what is missing behind `roots`. Never raises for what a task does."""
-        started_at, began = self._now(), time.monotonic()
+        started_at, began = self._now(), time.monotonic() if self._began is None else self._began
         try:
             to_run = self._enter(roots, _Rank.PLANNED)
             self._tell("run_started", self._run_id, [node.task for node in roots], to_run)

@@ -15,6 +15,7 @@ Imports SQLAlchemy inside functions only: pipelines that are merely listed must 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from etlctl.core import context
@@ -379,10 +380,10 @@ class TableLoad(MarkedLoad):
         for name, source in self.values.items():
             if name.lower() == column.name.lower():
                 return self._stored(column, self._value_of(name, source), is_private=self._is_private(source))
-        if column.name in self.param_kwargs:
-            private = self._is_private(column.name)
-            return self._stored(column, self.param_kwargs[column.name], is_private=private)
-        return _UNKNOWN
+        parameter = next((name for name in self.param_kwargs if name.lower() == column.name.lower()), None)
+        if parameter is None:
+            return _UNKNOWN
+        return self._stored(column, self.param_kwargs[parameter], is_private=self._is_private(parameter))
 
     def _delete_own(self, load: OpenLoad, columns: Sequence[Column]) -> None:
         """The rows that a forced append wrote when it ran before."""
@@ -448,12 +449,17 @@ class TableLoad(MarkedLoad):
 _UNKNOWN = object()
 
 
-def _in_order_of(found: Sequence[Any], columns: Sequence[Column]) -> tuple[Column, ...]:
-    """`columns` in the table's own order, NOT NULL where the table says so: rows are then copied page by page."""
-    place = {column.name.lower(): index for index, column in enumerate(found)}
-    nullable = {column.name.lower(): column.nullable for column in found}
-    ordered = sorted(columns, key=lambda column: place.get(column.name.lower(), len(place)))
-    return tuple(
-        Column(column.name, column.type, column.nullable and nullable.get(column.name.lower(), True))
-        for column in ordered
-    )
+def _in_order_of(found: Sequence[TableColumn], columns: Sequence[Column]) -> tuple[Column, ...]:
+    """`columns` under the table's own names, NOT NULL where the table says so; in its order too: rows are then copied
+    page by page."""
+    places = {column.name.lower(): place for place, column in enumerate(found)}
+    places |= {column.name: place for place, column in enumerate(found)}
+    placed = [(places.get(one.name, places.get(one.name.lower(), len(found))), one) for one in columns]
+    ordered = []
+    for place, column in sorted(placed, key=itemgetter(0)):
+        there = found[place] if place < len(found) else None
+        if there is None:
+            ordered.append(column)
+        else:
+            ordered.append(Column(there.name, column.type, column.nullable and there.nullable))
+    return tuple(ordered)
