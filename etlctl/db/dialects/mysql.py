@@ -197,9 +197,6 @@ class MySQLDialect:
     def fit_staged(self, connection: sa.Connection, table: str, staged: Staged) -> None:
         """Nothing: it converts text by itself."""
 
-    def fit_staged(self, connection: sa.Connection, table: str, staged: Staged) -> None:
-        """Nothing: it converts text by itself."""
-
     def insert_staged(self, connection: sa.Connection, table: str, staged: Staged) -> int:
         """See `Dialect.insert_staged`."""
         target = named_table(self.table_name(table), staged.columns)
