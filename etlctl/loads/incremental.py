@@ -189,6 +189,8 @@ class Incremental(CopyTable):
         """Rows of the window into the table, which no other load of ours writes meanwhile."""
         reading: _Reading = load.prepared.source.matter
         connection, database = load.connection, load.database
+        name = reading.here.name.lower()  # as declared; the table may have it in another case
+        reading.here = next(column for column in load.prepared.columns if column.name.lower() == name)
         with database.translating(self.doing):
             database.dialect.lock_target(connection, self.table, None)
             if reading.record is None:

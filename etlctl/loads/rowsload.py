@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from etlctl.core import context
@@ -65,16 +65,20 @@ class RowsLoad(TableLoad):
         """Makes the table if need be; stages the rows where that is done with the database not locked.
 
         `declared` are the columns of the rows, None for those of the table. `input_of` is called with the columns that
-        the rows are to carry, in order, and with what every row gets besides, which goes into its Records; it reads
-        nothing yet.
+        the rows are to carry, in order and under the names that were declared, and with what every row gets besides,
+        which goes into its Records; it reads nothing yet.
         """
         columns = self.ensure_table(session, declared)
         constants = self.extra_values(columns)
         given = set(constants)
-        order = columns if declared is None else (*declared, *(one for one in columns if one.name == LINEAGE_COLUMN))
-        by_name = {column.name: column for column in columns}
-        carried = tuple(by_name[column.name] for column in order if by_name[column.name] not in given)
-        source = input_of(carried, constants)
+        order = columns
+        if declared is not None:
+            order = (*declared, *(one for one in columns if one.name.lower() == LINEAGE_COLUMN))
+        by_name = {column.name.lower(): column for column in columns}
+        pairs = [(one.name, by_name[one.name.lower()]) for one in order]
+        carried = [(name, column) for name, column in pairs if column not in given]
+        asked = tuple(Column(name, column.type, column.nullable) for name, column in carried)
+        source = _under_names(input_of(asked, constants), [column for _, column in carried])
         if not self.database.dialect.stages_outside:
             return Prepared(columns, source, None)
         with source.reading():
@@ -112,6 +116,14 @@ class RowsLoad(TableLoad):
     def _stage(self, session: Session, columns: Sequence[Column], source: Input) -> Staged:
         with _placing(source):
             return session.stage_records("rows", columns, source.records)
+
+
+def _under_names(source: Input, columns: Sequence[Column]) -> Input:
+    """The same rows for columns of the table that it calls by another case; such a file is not read by the database."""
+    records = source.records
+    if [column.name for column in columns] == [column.name for column in records.columns]:
+        return source
+    return replace(source, records=replace(records, columns=columns, file=None))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from any_warehouse import AnyWarehouse
 from copying import Pair, new_pair
 from etlctl.core import context
 from flight_loads import CSV
@@ -16,6 +17,15 @@ from warehouse import Warehouse
 def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
     """An empty project; its Context is in place."""
     found = Warehouse(tmp_path)
+    with context.use(found.context):
+        yield found
+    found.databases.close()
+
+
+@pytest.fixture
+def anywhere(database_url: str, tmp_path: Path) -> Iterator[AnyWarehouse]:
+    """An empty database of each kind in turn, for what must hold on all three; its Context is in place."""
+    found = AnyWarehouse(database_url, tmp_path)
     with context.use(found.context):
         yield found
     found.databases.close()

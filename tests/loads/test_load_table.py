@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from any_warehouse import AnyWarehouse
 from etlctl.core.context import Attempt, attempting
 from etlctl.core.parameters import DateParameter, IntParameter
 from etlctl.errors import LoadError
@@ -129,21 +130,21 @@ def test_load_table_takes_sqlalchemy_columns(warehouse: Warehouse) -> None:
     assert warehouse.ask("SELECT \"notnull\" FROM pragma_table_info('typed')") == [(1,), (0,)]
 
 
-def test_load_table_takes_the_columns_of_a_table_that_is_there(warehouse: Warehouse) -> None:
+def test_load_table_takes_the_columns_of_a_table_that_is_there(anywhere: AnyWarehouse) -> None:
     """Without `columns` the table's own count."""
 
     class Known(LoadTable):
         def rows(self) -> Any:
             return [{"b": "2", "a": "x"}]
 
-    warehouse.write("CREATE TABLE known (a TEXT, b INTEGER)")
+    anywhere.write("CREATE TABLE known (a TEXT, b INTEGER)")
 
     Known().run()
 
-    assert warehouse.ask("SELECT a, b FROM known") == [("x", 2)]
+    assert anywhere.ask("SELECT a, b FROM known") == [("x", 2)]
 
 
-def test_load_table_without_columns_and_table_says_so(warehouse: Warehouse) -> None:
+def test_load_table_without_columns_and_table_says_so(anywhere: AnyWarehouse) -> None:
     """There is nothing to make the table from."""
 
     class Unknown(LoadTable):
@@ -202,11 +203,11 @@ def test_update_id_may_be_ones_own(warehouse: Warehouse) -> None:
     assert warehouse.ask("SELECT update_key FROM table_updates") == [(None,)]
 
 
-def test_default_update_id_keeps_the_update_key(warehouse: Warehouse) -> None:
+def test_default_update_id_keeps_the_update_key(anywhere: AnyWarehouse) -> None:
     """So that a chance equality of two ids is seen."""
     Cities().run()
 
-    assert warehouse.ask("SELECT update_key FROM table_updates") == [(Cities().update_key,)]
+    assert anywhere.ask("SELECT update_key FROM table_updates") == [(Cities().update_key,)]
 
 
 def test_rows_are_counted_while_they_come(warehouse: Warehouse) -> None:
@@ -228,7 +229,7 @@ def test_rows_are_counted_while_they_come(warehouse: Warehouse) -> None:
     assert seen[0] == 20_000 and attempt.rows == 50_000
 
 
-def test_rows_of_a_slow_source_are_counted_by_time(warehouse: Warehouse) -> None:
+def test_rows_of_a_slow_source_are_counted_by_time(anywhere: AnyWarehouse) -> None:
     """A few rows a second: the count is there after half a second, long before the thousands are full."""
     seen: list[int | None] = []
 

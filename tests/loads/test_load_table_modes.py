@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from any_warehouse import AnyWarehouse
 from etlctl.core.context import Attempt, attempting
 from etlctl.core.parameters import DateParameter, IntParameter
 from etlctl.errors import BadDataError, CheckFailedError, LoadError
@@ -53,12 +54,12 @@ def with_rows(kind: type[Any], *rows: Any, **attributes: Any) -> type[Any]:
     return type(kind.__name__, (kind,), {"given": list(rows), **attributes})
 
 
-def test_append_adds(warehouse: Warehouse) -> None:
+def test_append_adds(anywhere: AnyWarehouse) -> None:
     """The default without `values`."""
     with_rows(Load, (1, "a"))().run()
     with_rows(Load, (1, "a"))(number=2).run()
 
-    assert warehouse.ask("SELECT k, v FROM t") == [(1, "a"), (1, "a")]
+    assert anywhere.ask("SELECT k, v FROM t") == [(1, "a"), (1, "a")]
 
 
 def test_replace_takes_all_rows_away(warehouse: Warehouse) -> None:
@@ -94,19 +95,19 @@ def test_replace_where_is_the_default_with_values(warehouse: Warehouse) -> None:
     assert warehouse.ask("SELECT k, v, date FROM t") == [(1, "c", "2013-01-02")]
 
 
-def test_replace_where_takes_a_parameter_of_that_name(warehouse: Warehouse) -> None:
+def test_replace_where_takes_a_parameter_of_that_name(anywhere: AnyWarehouse) -> None:
     """Without `values` the partition is the parameter's, so rows outside it are refused."""
     kind: dict[str, Any] = {"values": {}, "mode": replace_where("date")}
     with_rows(Daily, (1, "a", DAY), **kind)(DAY).run()
     forced(with_rows(Daily, (2, "b", DAY), **kind)(DAY))
-    assert warehouse.ask("SELECT k FROM t") == [(2,)]
+    assert anywhere.ask("SELECT k FROM t") == [(2,)]
 
     with pytest.raises(LoadError, match="1 of 2 rows lie outside date = 2013-01-01"):
         forced(with_rows(Daily, (3, "c", DAY), (4, "d", NEXT_DAY), **kind)(DAY))
     with pytest.raises(LoadError, match="1 of 1 rows lie outside"):
         forced(with_rows(Daily, (4, "d", None), **kind)(DAY))
 
-    assert warehouse.ask("SELECT k FROM t") == [(2,)]
+    assert anywhere.ask("SELECT k FROM t") == [(2,)]
 
 
 def test_replace_where_without_a_known_value_goes_by_the_rows(warehouse: Warehouse) -> None:
@@ -122,15 +123,15 @@ def test_replace_where_without_a_known_value_goes_by_the_rows(warehouse: Warehou
     assert warehouse.ask("SELECT k, v FROM t ORDER BY 1, 2") == [(1, "new"), (2, "kept"), (3, None), (3, "x")]
 
 
-def test_replace_where_refuses_a_null_partition_of_the_rows(warehouse: Warehouse) -> None:
+def test_replace_where_refuses_a_null_partition_of_the_rows(anywhere: AnyWarehouse) -> None:
     """Which rows a NULL would replace cannot be told."""
     with pytest.raises(BadDataError, match="column k decides which rows are replaced, and is NULL"):
         with_rows(Load, (None, "a"), mode=replace_where("k"))().run()
 
-    assert warehouse.count("t") == 0
+    assert anywhere.count("t") == 0
 
 
-def test_replace_where_of_a_column_that_is_not_there(warehouse: Warehouse) -> None:
+def test_replace_where_of_a_column_that_is_not_there(anywhere: AnyWarehouse) -> None:
     """Says which."""
     with pytest.raises(LoadError, match=r"replace_where\('day'\): the rows have no column day; they have: k, v"):
         with_rows(Load, (1, "a"), mode=replace_where("day"))().run()
@@ -146,14 +147,14 @@ def test_merge_on_updates_and_inserts(warehouse: Warehouse) -> None:
     assert [row[3] for row in warehouse.markers()] == [2, 2]
 
 
-def test_merge_on_all_columns_inserts_the_new(warehouse: Warehouse) -> None:
+def test_merge_on_all_columns_inserts_the_new(anywhere: AnyWarehouse) -> None:
     """Keys alone: there is nothing to update."""
     kind: dict[str, Any] = {"columns": {"k": "integer"}, "mode": merge_on("k")}
     with_rows(Load, (1,), (2,), **kind)().run()
 
     with_rows(Load, (2,), (3,), **kind)(number=2).run()
 
-    assert warehouse.ask("SELECT k FROM t ORDER BY k") == [(1,), (2,), (3,)]
+    assert anywhere.ask("SELECT k FROM t ORDER BY k") == [(1,), (2,), (3,)]
 
 
 @pytest.mark.parametrize(
@@ -171,16 +172,16 @@ def test_merge_on_refuses_keys_that_are_not_keys(warehouse: Warehouse, rows: lis
     assert warehouse.count("t") == 0 and warehouse.markers() == []
 
 
-def test_merge_on_needs_a_unique_index(warehouse: Warehouse) -> None:
+def test_merge_on_needs_a_unique_index(anywhere: AnyWarehouse) -> None:
     """A table without one is not merged into; an index made by hand will do."""
-    warehouse.write("CREATE TABLE t (k INTEGER, v TEXT)", "CREATE INDEX plain ON t (k)")
+    anywhere.write("CREATE TABLE t (k INTEGER, v TEXT)", "CREATE INDEX plain ON t (k)")
     with pytest.raises(LoadError, match=r"needs a unique index.*CREATE UNIQUE INDEX"):
         with_rows(Load, (1, "a"), mode=merge_on("k"))().run()
 
-    warehouse.write("CREATE UNIQUE INDEX mine ON t (K)")
+    anywhere.write("CREATE UNIQUE INDEX mine ON t (K)")
     with_rows(Load, (1, "a"), mode=merge_on("k"))().run()
 
-    assert warehouse.count("t") == 1
+    assert anywhere.count("t") == 1
 
 
 @pytest.mark.parametrize(
@@ -242,31 +243,31 @@ def test_force_on_append_is_refused(warehouse: Warehouse) -> None:
     assert warehouse.count("t") == 1 and len(warehouse.markers()) == 1
 
 
-def test_force_on_append_that_never_ran_loads(warehouse: Warehouse) -> None:
+def test_force_on_append_that_never_ran_loads(anywhere: AnyWarehouse) -> None:
     """There is nothing to be there twice."""
     forced(with_rows(Load, (1, "a"))())
 
-    assert warehouse.count("t") == 1
+    assert anywhere.count("t") == 1
 
 
-def test_force_on_append_with_values_replaces_its_own(warehouse: Warehouse) -> None:
+def test_force_on_append_with_values_replaces_its_own(anywhere: AnyWarehouse) -> None:
     """The rows with the values are taken for the load's."""
     with_rows(Daily, (1, "a"), mode=append)(DAY).run()
     with_rows(Daily, (1, "b"), mode=append)(NEXT_DAY).run()
 
     forced(with_rows(Daily, (2, "c"), mode=append)(DAY))
 
-    assert warehouse.ask("SELECT k, v FROM t ORDER BY 1") == [(1, "b"), (2, "c")]
+    assert anywhere.ask("SELECT k, v FROM t ORDER BY 1") == [(1, "b"), (2, "c")]
 
 
-def test_force_on_append_with_lineage_replaces_its_own(warehouse: Warehouse) -> None:
+def test_force_on_append_with_lineage_replaces_its_own(anywhere: AnyWarehouse) -> None:
     """The added column tells whose row it is."""
     with_rows(Load, (1, "a"), lineage=True)().run()
     with_rows(Load, (1, "b"), lineage=True)(number=2).run()
 
     forced(with_rows(Load, (3, "c"), lineage=True)())
 
-    assert warehouse.ask("SELECT v, etlctl_update_id FROM t ORDER BY v") == [
+    assert anywhere.ask("SELECT v, etlctl_update_id FROM t ORDER BY v") == [
         ("b", Load(number=2).task_id),
         ("c", Load().task_id),
     ]
@@ -293,7 +294,7 @@ def test_a_failing_check_leaves_the_target_as_it_was(warehouse: Warehouse, mode:
     assert warehouse.ask("SELECT k, v FROM t") == [(1, "old")] and warehouse.markers() == []
 
 
-def test_checks_look_at_the_rows_of_the_load(warehouse: Warehouse) -> None:
+def test_checks_look_at_the_rows_of_the_load(anywhere: AnyWarehouse) -> None:
     """A duplicate that was there before is not this load's; scope="table" sees it."""
     with_rows(Load, (1, "x"))().run()
 
@@ -301,10 +302,20 @@ def test_checks_look_at_the_rows_of_the_load(warehouse: Warehouse) -> None:
 
     with pytest.raises(CheckFailedError):
         with_rows(Load, (3, "y"), checks=[unique("v", scope="table")])(number=3).run()
-    assert warehouse.ask("SELECT k FROM t") == [(1,), (2,)]
+    assert anywhere.ask("SELECT k FROM t") == [(1,), (2,)]
 
 
-def test_a_mode_that_is_a_text_says_what_to_write(warehouse: Warehouse) -> None:
+def test_a_mode_that_is_a_text_says_what_to_write(anywhere: AnyWarehouse) -> None:
     """Modes are objects."""
     with pytest.raises(LoadError, match="modes are objects"):
         with_rows(Load, (1, "a"), mode="replace")().run()
+
+
+@pytest.mark.parametrize("mode", [append, replace, replace_where("K"), merge_on("K")])
+def test_columns_of_the_table_are_found_whatever_their_case(anywhere: AnyWarehouse, mode: Any) -> None:
+    """PostgreSQL, too, which tells quoted names of two cases apart."""
+    anywhere.write("CREATE TABLE t (v varchar(9), k integer UNIQUE)")
+
+    with_rows(Load, {"K": 1, "V": "a"}, columns={"K": "integer", "V": "text"}, mode=mode)().run()
+
+    assert anywhere.ask("SELECT k, v FROM t") == [(1, "a")]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from any_warehouse import AnyWarehouse
 from etlctl.core import context
 from etlctl.core.context import Attempt, Context, attempting
 from etlctl.core.parameters import IntParameter
@@ -114,7 +115,7 @@ def test_a_load_whose_error_is_caught_leaves_the_others(warehouse: Warehouse) ->
     assert len(warehouse.markers()) == 2
 
 
-def test_a_load_that_is_done_is_passed_over(warehouse: Warehouse) -> None:
+def test_a_load_that_is_done_is_passed_over(anywhere: AnyWarehouse) -> None:
     """Also one that was loaded in the same block."""
     Load(1).run()
 
@@ -123,7 +124,7 @@ def test_a_load_that_is_done_is_passed_over(warehouse: Warehouse) -> None:
         Load(2).run()
         Load(2).run()
 
-    assert warehouse.count("t") == 4
+    assert anywhere.count("t") == 4
 
 
 def test_kill_inside_the_block_leaves_nothing(warehouse: Warehouse) -> None:
@@ -175,7 +176,7 @@ def test_two_databases_are_two_transactions(warehouse: Warehouse) -> None:
     assert not Load(1).complete() and Other(2).complete()
 
 
-def test_the_attempt_counts_the_open_block(warehouse: Warehouse) -> None:
+def test_the_attempt_counts_the_open_block(anywhere: AnyWarehouse) -> None:
     """The engine refuses a yield in it."""
     with attempting(Attempt()) as attempt:
         with transaction():
@@ -197,13 +198,13 @@ def test_force_inside_the_block_replaces(warehouse: Warehouse) -> None:
     assert warehouse.count("t") == 2 and len(warehouse.markers()) == 1
 
 
-def test_bad_rows_in_the_block_name_their_row(warehouse: Warehouse) -> None:
+def test_bad_rows_in_the_block_name_their_row(anywhere: AnyWarehouse) -> None:
     """Staging inside a transaction finds them as well."""
     with pytest.raises(BadDataError, match=r"rows\(\): row 1, column x: 'none'"), transaction():
         Load(-1).run()
 
 
-def test_an_unknown_connection_is_a_settings_error(warehouse: Warehouse) -> None:
+def test_an_unknown_connection_is_a_settings_error(anywhere: AnyWarehouse) -> None:
     """Before anything is opened."""
     with pytest.raises(SettingsError, match="no connection 'warehous'"), transaction("warehous"):
         pytest.fail("the block ran")
@@ -226,9 +227,9 @@ def test_rows_that_ask_the_database_see_the_block(warehouse: Warehouse) -> None:
     assert warehouse.ask("SELECT x FROM copied") == [(5,), (5,)]
 
 
-def test_a_task_of_its_own_writing_inside_is_not_waited_for(warehouse: Warehouse) -> None:
+def test_a_task_of_its_own_writing_inside_is_not_waited_for(anywhere: AnyWarehouse) -> None:
     """Another connection that writes would wait for this very thread; `unguarded` says so at once."""
     with pytest.raises(LoadError, match="cannot run inside an open transaction"), transaction():
         Load(1).run()
-        with warehouse.database.unguarded("Vacuum"):
+        with anywhere.database.unguarded("Vacuum"):
             pytest.fail("the block ran")
