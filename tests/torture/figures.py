@@ -61,8 +61,8 @@ def _bound(kills: int, faults: int) -> str:
     if faults or not kills:
         return "There were faults: these figures bound nothing."
     return (
-        f"No fault in {kills:,} kills bounds the failures per kill at {300 / kills:.3f} % with 95 % confidence (the\n"
-        "  rule of three), and says nothing of what the kills did not reach."
+        f"No fault in {kills:,} kills bounds the failures per kill at {300 / kills:.3f} % with 95 % confidence\n"
+        "  (the rule of three), and says nothing of what the kills did not reach."
     )
 
 
