@@ -147,7 +147,10 @@ def test_show_table_names_writers_and_readers(empty_project: Project) -> None:
 
 
 GOTCHAS = """
-    from etlctl import DateParameter, IntParameter, LoadTable, Parameter, ParameterVisibility, QueryTable, RunSQL
+    from etlctl import (
+        CopyTable, DateParameter, Incremental, IntParameter, LoadTable, OptionalDateParameter, Parameter,
+        ParameterVisibility, QueryTable, RunSQL, replace_where,
+    )
 
 
     class Fixed(LoadTable):
@@ -177,6 +180,60 @@ GOTCHAS = """
         values = {"day": "day"}
 
 
+    class FixedAndSilent(QueryTable):
+        date = DateParameter(significant=False)
+        update_id = "fixed"
+        query = "SELECT :date AS date"
+
+
+    class ByRows(LoadTable):
+        day = OptionalDateParameter(significant=False)
+        batch = IntParameter(default=5, significant=False)
+        columns = {"a": "integer"}
+
+        def rows(self):
+            return ((self.day.day, self.batch) for _ in range(1))
+
+
+    class Built(RunSQL):
+        table_of_day = Parameter(significant=False)
+
+        @property
+        def query(self):
+            return f"DELETE FROM {self.table_of_day}"
+
+
+    class Partition(LoadTable):
+        day = DateParameter(significant=False)
+        columns = {"a": "integer", "day": "date"}
+        mode = replace_where("day")
+
+
+    class Copied(CopyTable):
+        tenant = Parameter(visibility=ParameterVisibility.PRIVATE)
+        query = "SELECT * FROM a WHERE tenant = :tenant"
+
+
+    class Endless(Incremental):
+        source_table = "a"
+        cursor = "at"
+
+
+    class Daily(Incremental):
+        date = DateParameter()
+        source_table = "a"
+        cursor = "at"
+
+
+    class Batched(LoadTable):
+        date = DateParameter()
+        batch = IntParameter(default=5, significant=False)
+        columns = {"a": "integer"}
+
+        def rows(self):
+            yield from range(self.batch)
+
+
     class Fine(QueryTable):
         date = DateParameter()
         batch = IntParameter(default=5, significant=False)
@@ -201,13 +258,18 @@ def test_list_names_loads_whose_update_id_cannot_tell_two_tasks_apart(empty_proj
     document = empty_project.run("list", "--json").json
 
     warned = {line.split(":")[1].strip(): line for line in listed.err.splitlines()}
-    assert set(warned) == {"Fixed", "Silent", "Hidden", "Valued"}
+    assert set(warned) == {
+        "Fixed", "Silent", "Hidden", "Valued", "FixedAndSilent", "ByRows", "Built", "Partition", "Copied", "Endless"
+    }  # fmt: skip
     assert warned["Fixed"] == (
         "warning: Fixed: update_id is 'fixed' whatever date is, so only the first of its tasks loads. Leave update_id "
         "out, or make it a property with self.date in it."
     )
     assert "depends on date, which is not in its update_id" in warned["Silent"]
     assert "Make date significant and public" in warned["Silent"]
+    assert "update_id is 'fixed' whatever date is" in warned["FixedAndSilent"]
+    assert "what it loads depends on day, which" in warned["ByRows"]
+    assert "Endless is an Incremental without a date parameter, so it would run once" in warned["Endless"]
     assert listed.code == 0
     assert {one["family"] for one in document["tasks"] if one["pitfall"]} == set(warned)
     assert "careful" in empty_project.run("show", "Fixed").out
