@@ -39,10 +39,15 @@ def create(
 def recreate(connection: sa.Connection, database: Database, table: str, columns: Sequence[Column], doing: str) -> None:
     """Inside a load: the table is empty and has exactly these columns. Dropped, its indexes and rights go with it.
 
-    Where DDL commits, the table is emptied only, since DROP would commit the marker without the rows; LoadError when
-    its columns are others.
+    One that is partitioned is refused (LoadError): its parts would go. Where DDL commits, the table is emptied only,
+    since DROP would commit the marker without the rows; LoadError when its columns are others.
     """
     if database.dialect.has_transactional_ddl:
+        if database.dialect.is_partitioned(connection, database.dialect.table_name(table)):
+            raise LoadError(
+                f"{doing}: replace(recreate=True) would make a plain table of {shortened(table)}, which is "
+                "partitioned, and its parts would go with it. Use replace, which empties it; or drop it yourself."
+            )
         connection.exec_driver_sql(f"DROP TABLE {_in_quotes(connection, database, table)}")
         create(connection, database, table, columns)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -18,7 +19,7 @@ from etlctl.db.columns import parse_type
 from etlctl.db.dialects.base import TableName
 from etlctl.db.dialects.postgresql import PostgreSQLDialect
 from etlctl.db.table_target import TableTarget
-from etlctl.errors import AlreadyLoaded, BadDataError, LoadError, SettingsError
+from etlctl.errors import AlreadyLoaded, BadDataError, LoadError, QueryError, SettingsError
 from etlctl.loads.modes import merge_on, replace, replace_where
 from etlctl.loads.query import QueryTable
 from etlctl.loads.sequence import transaction
@@ -183,6 +184,104 @@ def test_a_target_is_made_where_only_a_temporary_table_has_its_name(house: AnyWa
         Load().run()
 
     assert house.count("t") == 2
+
+
+# -- where COPY would do otherwise than INSERT
+
+
+def test_an_identity_that_is_always_made_is_not_written(house: AnyWarehouse) -> None:
+    """COPY would take the file's value, and leave the sequence where it was."""
+    house.write("CREATE TABLE t (k integer GENERATED ALWAYS AS IDENTITY, v text)")
+
+    with pytest.raises(QueryError, match='cannot insert a non-DEFAULT value into column "k"'):
+        Load().run()
+    type("Load", (Load,), {"columns": {"v": "text"}, "rows": lambda _: [("a",), ("b",)]})().run()
+
+    assert house.ask("SELECT k, v FROM t ORDER BY k") == [(1, "a"), (2, "b")]
+
+
+def test_a_rule_that_keeps_rows_back_is_noticed(house: AnyWarehouse) -> None:
+    """COPY would pass it over."""
+    house.write("CREATE TABLE t (k integer, v text)", "CREATE RULE none AS ON INSERT TO t DO INSTEAD NOTHING")
+
+    with pytest.raises(LoadError, match="2 rows were sent to t, and the database wrote 0"):
+        Load().run()
+
+    assert house.count("t") == 0 and house.markers() == []
+
+
+@pytest.mark.parametrize("table", ["whole", "part"])
+def test_a_partitioned_table_is_not_made_anew(house: AnyWarehouse, table: str) -> None:
+    """Its parts would go with it, or the whole lose one."""
+    house.write(
+        "CREATE TABLE whole (k integer, v text) PARTITION BY LIST (v)",
+        "CREATE TABLE part PARTITION OF whole FOR VALUES IN ('new')",
+        "INSERT INTO whole VALUES (9, 'new')",
+    )
+
+    with pytest.raises(LoadError, match=r"is partitioned.*Use replace"):
+        type("Load", (Load,), {"table": table, "mode": replace(recreate=True)})().run()
+    type("Load", (Load,), {"table": table, "mode": replace})().run()
+
+    assert house.ask("SELECT k FROM whole ORDER BY k") == [(1,), (2,)]
+
+
+@pytest.mark.parametrize(
+    ("ddl", "words"),
+    [
+        ("CREATE TABLE t (k integer, v text CHECK (v <> 'private'))", "row 2: the row is refused .* violates check"),
+        ("CREATE TABLE t (k integer, v text, w text NOT NULL)", "row 1: the row is refused|null value in column"),
+    ],
+)
+def test_a_row_that_a_constraint_refuses_is_placed_and_not_shown(house: AnyWarehouse, ddl: str, words: str) -> None:
+    """It holds all values of the row, of which one may be private."""
+    house.write(ddl)
+
+    with pytest.raises(BadDataError, match=words) as caught:
+        type("Load", (Load,), {"rows": lambda _: [(2000, "a"), (2000, "private")]})().run()
+
+    assert "2000" not in str(caught.value)
+
+
+# -- rights
+
+
+@pytest.fixture
+def poor(house: AnyWarehouse, postgres_url: str, tmp_path: Path) -> Iterator[AnyWarehouse]:
+    """As a user who may log in and nothing else, on a database with a load in it."""
+    Load().run()
+    name = f"etlctl_{secrets.token_hex(4)}"
+    house.write(f"CREATE ROLE {name} LOGIN")
+    url = sa.make_url(postgres_url).set(username=name).render_as_string(hide_password=False)
+    found = AnyWarehouse(url, tmp_path)
+    yield found
+    found.databases.close()
+    house.write(f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+
+
+def test_a_schema_that_may_not_be_looked_into_is_no_empty_one(house: AnyWarehouse, poor: AnyWarehouse) -> None:
+    """To say that nothing was loaded would be a lie."""
+    house.write("REVOKE USAGE ON SCHEMA public FROM public")
+
+    with context.use(poor.context), pytest.raises(LoadError, match=r"permission denied for schema public.*GRANT USAGE"):
+        TableTarget("t", "a").exists()
+    with pytest.raises(LoadError, match="permission denied for schema public"), poor.database.reading() as connection:
+        tables.existing(connection, poor.database, "t")
+    with poor.database.reading() as connection:
+        assert tables.existing(connection, poor.database, "nowhere") is None
+
+
+@pytest.mark.parametrize(
+    ("statement", "right"),
+    [("SELECT * FROM t", "SELECT"), ("INSERT INTO t VALUES (1)", "INSERT"), ("DELETE FROM t", "DELETE")],
+)
+def test_a_missing_right_is_named_with_its_user(poor: AnyWarehouse, statement: str, right: str) -> None:
+    user = sa.make_url(poor.url).username
+
+    with pytest.raises(LoadError) as caught, poor.database.writing("test") as connection:
+        connection.exec_driver_sql(statement)
+
+    assert f"permission denied for table t. GRANT {right} to the user of postgresql://{user}@" in str(caught.value)
 
 
 UUIDS = ["6f9619ff-8b86-d011-b42d-00c04fc964ff", "00000000-0000-0000-0000-000000000001"]

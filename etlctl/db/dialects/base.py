@@ -264,6 +264,10 @@ class Dialect(Protocol):
     def unique_keys(self, connection: sa.Connection, name: TableName) -> list[frozenset[str]]:
         """Sets of columns that the database itself keeps unique in a table, names in lower case."""
 
+    def is_partitioned(self, connection: sa.Connection, name: TableName) -> bool:
+        """Whether the table is made of parts that a DROP would take along, or is such a part. Asked only where
+        `has_transactional_ddl`."""
+
     def table_options(self, connection: sa.Connection) -> Mapping[str, Any]:
         """Keyword arguments of `sa.Table` for tables of ours and targets (MySQL: engine, character set, collation)."""
 

@@ -234,6 +234,10 @@ class GenericDialect:
         whole = [[column for column in key if column is not None] for key in keys if key and None not in key]
         return [frozenset(column.lower() for column in key) for key in whole]
 
+    def is_partitioned(self, connection: sa.Connection, name: TableName) -> bool:
+        """No."""
+        return False
+
     def table_options(self, connection: sa.Connection) -> Mapping[str, Any]:
         """None."""
         return {}

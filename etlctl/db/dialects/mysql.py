@@ -271,6 +271,10 @@ class MySQLDialect:
 
         return mysql_catalog.unique_keys(connection, name)
 
+    def is_partitioned(self, connection: sa.Connection, name: TableName) -> bool:
+        """No."""
+        return False
+
     def table_options(self, connection: sa.Connection) -> Mapping[str, Any]:
         """InnoDB, UTF-8, and a collation by which texts are equal only when they are the same."""
         return {

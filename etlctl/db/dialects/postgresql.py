@@ -129,12 +129,18 @@ class PostgreSQLDialect:
     def insert_records(self, connection: sa.Connection, table: str, records: Records) -> int:
         """See `Dialect.insert_records`."""
         target = self.table_name(table)
-        if not postgresql_catalog.is_view(connection, target):
-            return postgresql_copy.insert_records(connection, target, records)
         columns = [*(records.constants or ()), *records.columns]
+        if not postgresql_catalog.copies_otherwise(connection, target, [column.name for column in columns]):
+            return postgresql_copy.insert_records(connection, target, records)
         staged = postgresql_copy.stage_records(connection, f"view_{secrets.token_hex(4)}", columns, records)
         self.fit_staged(connection, table, staged)
-        return self.insert_staged(connection, table, staged)
+        wrote = self.insert_staged(connection, table, staged)
+        if wrote != staged.rows:
+            raise LoadError(
+                f"{staged.rows} rows were sent to {table}, and the database wrote {wrote}: a rule or a trigger keeps "
+                "some back or adds some. Nothing was kept."
+            )
+        return wrote
 
     def stage_query(
         self, connection: sa.Connection, name: str, columns: Sequence[Column], query: str, parameters: Any
@@ -205,6 +211,10 @@ class PostgreSQLDialect:
     def unique_keys(self, connection: sa.Connection, name: TableName) -> list[frozenset[str]]:
         """See `Dialect.unique_keys`."""
         return postgresql_catalog.unique_keys(connection, name)
+
+    def is_partitioned(self, connection: sa.Connection, name: TableName) -> bool:
+        """See `Dialect.is_partitioned`."""
+        return postgresql_catalog.is_partitioned(connection, name)
 
     def table_options(self, connection: sa.Connection) -> Mapping[str, Any]:
         """None."""

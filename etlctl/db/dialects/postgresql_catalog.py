@@ -16,6 +16,8 @@ from etlctl.db.dialects.base import TableColumn, TableName
 from etlctl.db.dialects.postgresql_errors import LOADING_KEY
 from etlctl.db.dialects.postgresql_values import type_of
 from etlctl.db.words import in_quotes, quoted
+from etlctl.errors import LoadError
+from etlctl.text import shortened
 
 _FIND = sa.text(
     """
@@ -27,6 +29,18 @@ _FIND = sa.text(
                ELSE n.nspname = :schema END
     """
 )
+_HIDDEN = sa.text(
+    """
+    SELECT n.nspname
+    FROM pg_catalog.pg_namespace AS n
+    WHERE NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+      AND CASE WHEN CAST(:schema AS text) IS NOT NULL THEN n.nspname = :schema
+               ELSE EXISTS (SELECT 1 FROM pg_catalog.pg_class AS c WHERE c.relnamespace = n.oid AND c.relname = :name)
+                    AND n.nspname IN (SELECT pg_catalog.btrim(one, ' "') FROM pg_catalog.unnest(
+                        pg_catalog.string_to_array(pg_catalog.current_setting('search_path'), ',')) AS one) END
+    """
+)
+"""A schema that the user may not look into, where the table is, or would be."""
 _COLUMNS = sa.text(
     """
     SELECT a.attname, t.typtype, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE a.atttypid END,
@@ -52,14 +66,35 @@ _UNIQUE = sa.text(
 
 def table_oid(connection: sa.Connection, name: TableName) -> int | None:
     """The server's number for a table or view that a load can have as target, or None."""
-    schema = None if name.schema is None else str(name.schema)
-    found = connection.execute(_FIND, {"name": str(name.name), "schema": schema}).scalar()
+    place = {"name": str(name.name), "schema": None if name.schema is None else str(name.schema)}
+    found = connection.execute(_FIND, place).scalar()
+    if found is None:
+        hidden = connection.execute(_HIDDEN, place).scalar()
+        if hidden is not None:
+            raise LoadError(
+                f"permission denied for schema {hidden}, so nobody can tell whether {shortened(name.name)} is there. "
+                "GRANT USAGE on the schema to the user of the connection, or name another user."
+            )
     return None if found is None else int(found)
 
 
-def is_view(connection: sa.Connection, name: TableName) -> bool:
-    """Whether it is a view, into which COPY writes nothing though INSERT may."""
-    query = sa.text("SELECT relkind = 'v' FROM pg_catalog.pg_class WHERE oid = :oid")
+def copies_otherwise(connection: sa.Connection, name: TableName, columns: Sequence[str]) -> bool:
+    """Whether COPY would not do what INSERT does: into a view, past a rule, over an identity that is always made."""
+    query = sa.text(
+        """
+        SELECT c.relhasrules OR EXISTS (
+            SELECT 1 FROM pg_catalog.pg_attribute AS a
+            WHERE a.attrelid = c.oid AND a.attidentity = 'a' AND a.attname = ANY (:columns))
+        FROM pg_catalog.pg_class AS c WHERE c.oid = :oid
+        """
+    )
+    given = {"oid": table_oid(connection, name), "columns": list(columns)}
+    return bool(connection.execute(query, given).scalar())
+
+
+def is_partitioned(connection: sa.Connection, name: TableName) -> bool:
+    """Whether the table is made of partitions, or is one."""
+    query = sa.text("SELECT relkind = 'p' OR relispartition FROM pg_catalog.pg_class WHERE oid = :oid")
     return bool(connection.execute(query, {"oid": table_oid(connection, name)}).scalar())
 
 

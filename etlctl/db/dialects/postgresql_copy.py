@@ -205,7 +205,12 @@ class _Copy:
         by_name = {column.name: column for column in (*self._records.columns, *self._constants)}
         column = by_name.get(at["column"] or error.diag.column_name or "")
         reason = f"is refused by the database: {error.diag.message_primary}"
-        return BadRecordError(int(at["line"]) - 1, BadValueError(at["value"], reason, column))
+        number = int(at["line"]) - 1
+        if at["column"] is not None:
+            return BadRecordError(number, BadValueError(at["value"], reason, column))
+        if column is not None:
+            return BadRecordError(number, BadValueError(None, "(NULL) where the table says NOT NULL", column))
+        return BadRecordError(number, _BadRowError(reason))
 
     # -- what all of them do
 
@@ -236,6 +241,14 @@ class _Copy:
 
     def _quoted(self, *names: str | None) -> str:
         return ".".join(quote_ident(str(name), self._raw) for name in names if name is not None)
+
+
+class _BadRowError(BadValueError):
+    """A row that is refused as a whole, by a constraint on several columns. It is not shown: a value may be private."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(None, reason)
+        self.args = (f"the row {reason}",)
 
 
 class _Read:

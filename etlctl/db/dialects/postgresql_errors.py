@@ -93,7 +93,7 @@ _BY_STATE: Mapping[str, _Kind] = {
     "3F000": (LoadError, "{said}. Create the schema, or mend the table's name."),
     "40001": (TransientError, "{said}; the transaction can be tried again."),
     "40P01": (TransientError, "two transactions waited for each other, and this one was ended ({said})."),
-    "42501": (LoadError, "{said}. GRANT the right to the user of the connection, or take another user."),
+    "42501": (LoadError, "{said}. GRANT {right} to the user of {url}, or name another user there."),
     "53100": (UnavailableError, "the database disk is full ({said}); nothing was kept. Make room on {url}."),
     "53300": (TransientError, "{url} has no connection free: {said}."),
     "55P03": (
@@ -145,6 +145,7 @@ def _of_server(error: psycopg2.Error, doing: str, shown_url: str) -> EtlctlError
             hint=_part(diagnosis.message_hint),
             column=f" Column {shortened(diagnosis.column_name)}." if diagnosis.column_name else "",
             near=_near(error, said),
+            right=_right(error, said),
             cancelled=next((text for word, text in _CANCELLED.items() if word in said), ""),
         )
     )
@@ -159,6 +160,28 @@ def _part(text: str | None) -> str:
     return f" {shortened(' '.join(text.split()), _SHOWN).rstrip('.')}." if text else ""
 
 
+_RIGHTS = {"WITH": "SELECT", "COPY": "INSERT", "VALUES": "SELECT"}
+
+
+def _right(error: psycopg2.Error, said: str) -> str:
+    """What was wanted: the statement's first word, which is a keyword and no value."""
+    if "owner" in said:
+        return "the role that owns it"
+    if "for schema" in said:
+        return "USAGE (CREATE, to make a table there)"
+    match = _WORD.search(_sent(error))
+    word = match[0].upper() if match else ""
+    right = _RIGHTS.get(word, word)
+    return right if right in ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE") else "the right"
+
+
+def _sent(error: psycopg2.Error) -> str:
+    """The statement as it was sent, values in it: never to be shown."""
+    cursor = error.cursor
+    sent = cursor.query if cursor is not None else None
+    return sent.decode(errors="replace") if isinstance(sent, bytes) else sent or ""
+
+
 _WORD = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -167,11 +190,9 @@ def _near(error: psycopg2.Error, said: str) -> str:
 
     Only a bare word is told, since anything else could be a value.
     """
-    position, cursor = error.diag.statement_position, error.cursor
-    sent = cursor.query if cursor is not None else None
-    if position is None or not sent or "does not exist" in said or 'near "' in said:
+    position, text = error.diag.statement_position, _sent(error)
+    if position is None or not text or "does not exist" in said or 'near "' in said:
         return ""
-    text = sent.decode(errors="replace") if isinstance(sent, bytes) else sent
     match = _WORD.match(text, int(position) - 1)
     return f' near "{match[0]}"' if match and not text[: int(position) - 1].count("'") % 2 else ""
 
@@ -249,7 +270,12 @@ _NO_SESSION: tuple[tuple[str, type[EtlctlError], str], ...] = (
         ),
     ),
     (
-        r"server closed the connection|Connection reset|unexpectedly|received invalid response|EOF detected",
+        r"received invalid response|expected authentication request|unsupported frontend protocol",
+        UnavailableError,
+        "{url} does not answer as PostgreSQL does: {said}. Is the port right?",
+    ),
+    (
+        r"server closed the connection|Connection reset|unexpectedly|EOF detected",
         TransientError,
         "{url} closed the connection while a session was begun ({said}).",
     ),

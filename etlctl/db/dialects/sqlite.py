@@ -240,6 +240,10 @@ class SQLiteDialect:
         """See `Dialect.unique_keys`."""
         return sqlite_catalog.unique_keys(connection, name)
 
+    def is_partitioned(self, connection: sa.Connection, name: TableName) -> bool:
+        """No."""
+        return False
+
     def table_options(self, connection: sa.Connection) -> Mapping[str, Any]:
         """See `Dialect.table_options`."""
         return {}
