@@ -66,7 +66,7 @@ def declared(cls: type[Task], task: Task | None, default_connection: str) -> Dec
         checks=_checks(of) if table is not None else (),
         query=query,
         query_place=place,
-        reads=_reads(query),
+        reads=(*_reads(query), *filter(None, (_text(of, "source_table"),))),
         requires=requires,
         outputs=outputs,
         trouble=trouble,
@@ -138,8 +138,10 @@ def _mode(of: Any) -> str | None:
     mode = getattr(of, "mode", None)
     if mode is None and hasattr(of, "load_mode"):
         from etlctl.loads import modes
+        from etlctl.loads.incremental import Incremental
 
-        mode = modes.default_mode(of.values)
+        is_window = issubclass(of if isinstance(of, type) else type(of), Incremental)
+        mode = modes.ReplaceWindow(str(of.cursor)) if is_window else modes.default_mode(of.values)
     return None if mode is None else str(mode)
 
 

@@ -315,6 +315,26 @@ def test_show_tells_values_null_words_and_checks(empty_project: Project) -> None
     assert not {"values", "NULL", "checks", "careful"} & set(plain.split())
 
 
+def test_show_tells_what_a_copy_reads(empty_project: Project) -> None:
+    """And the mode of an Incremental that has none."""
+    empty_project.pipeline("""
+        from etlctl import DateParameter, Incremental
+
+        class Orders(Incremental):
+            date = DateParameter()
+            source = "shop"
+            source_table = "sales"
+            cursor = "updated_at"
+    """)
+
+    document = empty_project.run("show", "Orders", "--json").json["task"]
+    readers = empty_project.run("show", "--table", "sales")
+
+    assert document["reads"] == ["sales"]
+    assert document["mode"] == "the window of updated_at is replaced"
+    assert "Orders" in readers.out
+
+
 def test_show_table_keeps_to_the_width(empty_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long docstring is cut, a line a task; a pipe gets it whole."""
     empty_project.pipeline(
