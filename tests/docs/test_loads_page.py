@@ -18,7 +18,9 @@ from etlctl.db.connections import Database
 from etlctl.db.dialects.sqlite_values import ddl
 from etlctl.loads import checks, modes
 from etlctl.loads.base import MarkedLoad, TableLoad
+from etlctl.loads.copytable import CopyTable
 from etlctl.loads.dump import DumpTable
+from etlctl.loads.incremental import Incremental
 from etlctl.loads.query import QueryTable, RunSQL
 from etlctl.loads.sequence import Sequence
 from etlctl.loads.table import LoadTable
@@ -54,6 +56,8 @@ CLASSES = [
     ("LoadTable", (TableLoad, LoadTable)),
     ("QueryTable", (QueryTable,)),
     ("RunSQL", (RunSQL,)),
+    ("CopyTable", (CopyTable,)),
+    ("Incremental", (Incremental,)),
     ("DumpTable", (DumpTable,)),
 ]
 
@@ -76,7 +80,8 @@ def test_every_load_class_is_on_the_page() -> None:
     """Those that `from etlctl import …` offers, each under its own heading."""
     headings = set(re.findall(r"^## (\w+)(?:\(\))?$", PAGE, re.MULTILINE))
 
-    assert {LoadTable.__name__, QueryTable.__name__, RunSQL.__name__, DumpTable.__name__, Sequence.__name__} <= headings
+    loads = (LoadTable, QueryTable, RunSQL, CopyTable, Incremental, DumpTable, Sequence)
+    assert {cls.__name__ for cls in loads} <= headings
     assert all(issubclass(cls, Task) for _, group in CLASSES for cls in group)
 
 
