@@ -79,6 +79,18 @@ def insert(connection: sa.Connection, database: Database, table: str, staged: St
     return wrote
 
 
+def check_whole(connection: sa.Connection, staged: Staged, columns: Sequence[str], place: str) -> None:
+    """BadDataError when a staged number that is to become an integer is none: most databases would round it."""
+    for name in columns:
+        column = staged.table.c[name]
+        found = connection.execute(sa.select(column).where(column != sa.func.round(column)).limit(1)).scalar()
+        if found is not None:
+            raise BadDataError(
+                f"{place}: column {shortened(name)}: {shortened(str(found))} is no integer, and the column is one. "
+                "Round it in the query, or declare the column numeric."
+            )
+
+
 def insert_records(connection: sa.Connection, database: Database, table: str, records: Records) -> int:
     """Records straight into the table; how many there are."""
     wrote = database.dialect.insert_records(connection, table, records)

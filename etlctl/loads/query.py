@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from etlctl import faultpoints
 from etlctl.core import context
-from etlctl.db.columns import Column, ColumnType
+from etlctl.db.columns import Column, ColumnType, Kind
 from etlctl.db.sqlscript import Statement, split_statements
 from etlctl.db.sqltext import BoundSQL, Flavour, bind, check_parameters, flavour_of
 from etlctl.errors import LoadError, QueryError
@@ -32,6 +32,8 @@ class _Selection(NamedTuple):
     bound: BoundSQL
     """Returns exactly `columns`, in their order."""
     columns: tuple[Column, ...]
+    unsure: tuple[Column, ...]
+    """The integer columns among them for which the query gives values of another kind, or of none that is known."""
 
 
 class QueryTable(TableLoad):
@@ -62,15 +64,41 @@ class QueryTable(TableLoad):
         self._check_names(query, returned, columns, constants)
         names = {name.lower(): name for name in returned}
         wanted = [column for column in columns if column in constants or column.name.lower() in names]
-        return _Selection(query, self._selecting(bound, wanted, names, constants), tuple(wanted))
+        selecting = self._selecting(bound, wanted, names, constants)
+        own_types = dict(
+            zip((name.lower() for name in returned), self._result_types(session, query, bound), strict=True)
+        )
+        unsure = [
+            column
+            for column in wanted
+            if column.type.kind is Kind.INTEGER and column not in constants and own_types[column.name.lower()] is None
+        ]
+        return _Selection(query, selecting, tuple(wanted), tuple(unsure))
 
     def load(self, load: OpenLoad) -> None:
         """Runs the query into a staging table, and stores its rows."""
+        from etlctl.db import rows
+
         selection: _Selection = load.prepared
         bound = selection.bound
+        # a server would round on the way into an integer column; numbers are looked at before
+        columns = [
+            Column(column.name, ColumnType(Kind.NUMERIC)) if column in selection.unsure else column
+            for column in selection.columns
+        ]
         with selection.query.locating(self._flavour):
-            staged = load.session.stage_query("query", selection.columns, bound.statement, dict(bound.values))
+            staged = load.session.stage_query("query", columns, bound.statement, dict(bound.values))
+        rows.check_whole(load.connection, staged, [column.name for column in selection.unsure], selection.query.place)
         self.store(load, staged, selection.columns)
+
+    def _result_types(self, session: Session, query: Query, bound: BoundSQL) -> list[ColumnType | None]:
+        """INTEGER where the query's own column is one; None for anything else."""
+        without = query.without_values(query_values(self), self._flavour)
+        with query.locating(self._flavour), session.asking() as connection:
+            types = self.database.dialect.result_types(
+                connection, bound.statement, dict(bound.values), without_parameters=without
+            )
+        return [type_ if type_ is not None and type_.kind is Kind.INTEGER else None for type_ in types]
 
     # -- the query
 
