@@ -69,11 +69,13 @@ def started(project: Path, task: str) -> Iterator[subprocess.Popen[str]]:
             build.kill()
 
 
-def wait_for(server: Postgres, url: str, condition: str) -> None:
-    """Returns when a session of a build is as the SQL condition over pg_stat_activity says."""
+def wait_for(build: subprocess.Popen[str], server: Postgres, url: str, condition: str) -> None:
+    """Returns when a session of the build is as the SQL condition over pg_stat_activity says."""
     query = f"SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'etlctl:%%' AND {condition}"
     end = time.monotonic() + 30
     while not server.ask(query, url=url):
+        if build.poll() is not None:
+            raise AssertionError(build.communicate())
         if time.monotonic() > end:
             raise TimeoutError(condition)
         time.sleep(0.05)
@@ -97,7 +99,7 @@ def test_build_stops_at_the_second_signal_while_a_query_computes(
     """The first is heard at once and lets it go on; the second cancels the statement, and nothing is kept."""
     here = f"datname = '{postgres_url.rpartition('/')[2]}'"
     with started(project, "Long") as build:
-        wait_for(postgres_server, postgres_url, f"state = 'active' AND query LIKE '%%pg_sleep%%' AND {here}")
+        wait_for(build, postgres_server, postgres_url, f"state = 'active' AND query LIKE '%%pg_sleep%%' AND {here}")
         took_s = stopped_twice(build)
 
     assert took_s < SOON_S
@@ -121,7 +123,7 @@ def test_build_stops_at_the_second_signal_while_it_waits_for_a_lock(
         other.commit()
         cursor.execute("LOCK TABLE short")
         with started(project, "Short") as build:
-            wait_for(postgres_server, postgres_url, f"wait_event_type = 'Lock' AND {here}")
+            wait_for(build, postgres_server, postgres_url, f"wait_event_type = 'Lock' AND {here}")
             took_s = stopped_twice(build)
 
     assert took_s < SOON_S
@@ -136,7 +138,7 @@ def interrupt_soon(delay_s: float = 0.3) -> None:
     threading.Timer(delay_s, os.kill, (os.getpid(), signal.SIGINT)).start()
 
 
-@pytest.mark.parametrize("where", ["execute", "a COPY that waits", "commit", "a fetch of the server's cursor"])
+@pytest.mark.parametrize("where", ["execute", "a COPY that waits", "rows", "commit", "a fetch of the server's cursor"])
 def test_ctrl_c_ends_whatever_waits(connection: Connection, postgres_url: str, where: str) -> None:
     """KeyboardInterrupt comes up at once and the session can roll back."""
     cursor = connection.cursor()
@@ -151,6 +153,8 @@ def test_ctrl_c_ends_whatever_waits(connection: Connection, postgres_url: str, w
                 cursor.execute("SELECT pg_sleep(60)")
             elif where == "a COPY that waits":
                 cursor.copy_expert("COPY t FROM STDIN", StringIO("1\n"))
+            elif where == "rows":
+                cursor.copy_expert("CREATE TEMP TABLE mine (n integer); COPY mine FROM STDIN", Slow())
             elif where == "commit":
                 slow_commit(connection)
             else:
@@ -158,7 +162,7 @@ def test_ctrl_c_ends_whatever_waits(connection: Connection, postgres_url: str, w
                     named.execute("SELECT pg_sleep(60)")
                     named.fetchone()
 
-    assert time.monotonic() - began < SOON_S
+    assert time.monotonic() - began < 4  # less than the patience with a server that does not answer
     connection.rollback()
     cursor.execute("SELECT count(*) FROM t")
     assert cursor.fetchone() == (0,)
@@ -172,6 +176,14 @@ def slow_commit(connection: Connection) -> None:
         "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pg_temp.sleep(); INSERT INTO slow VALUES (1)"
     )
     connection.commit()
+
+
+class Slow:
+    """Rows that are long in the making."""
+
+    def read(self, size: int) -> str:
+        time.sleep(60)
+        return ""
 
 
 class Source:

@@ -79,6 +79,7 @@ class _Call:
 
     def ended_within(self, seconds: float) -> bool:
         """In the main thread, after it was cancelled: waits, doing nothing that is wanted; whether it ended."""
+        self.answers.put(_stopped())  # what the handler has interrupted may be the making of an answer
         while not self.has_ended and seconds > 0:
             try:
                 message = self.messages.get(timeout=0.1)
@@ -86,8 +87,12 @@ class _Call:
                 seconds -= 0.1
                 continue
             if not isinstance(message, _Done):
-                self.answers.put(_Done(error=InterruptedError("the load is being stopped")))
+                self.answers.put(_stopped())
         return self.has_ended
+
+
+def _stopped() -> _Done:
+    return _Done(error=InterruptedError("the load is being stopped"))
 
 
 class Waiter:
@@ -134,8 +139,8 @@ class Waiter:
             raise InterfaceError(f"the connection {what}")
         context = copy_context()
         call = _Call(lambda: context.run(function, *args, **options))
-        self._current = call
         try:
+            self._current = call
             self._start()
             self._calls.put(call)
             done = call.served()
@@ -167,9 +172,12 @@ class Waiter:
         self.is_given_up = True  # also if the handler raises a second time in the wait
         if cancel is None:
             return
-        # libpq knows no time limit for a cancellation, so it is not waited for
-        threading.Thread(target=_suppressed, args=(cancel,), name="etlctl-cancel", daemon=True).start()
-        self.is_given_up = not call.ended_within(_PATIENCE_S)
+        # libpq knows no time limit for a cancellation; a late one would end the next statement
+        cancelling = threading.Thread(target=_suppressed, args=(cancel,), name="etlctl-cancel", daemon=True)
+        cancelling.start()
+        ended = call.ended_within(_PATIENCE_S)
+        cancelling.join(_PATIENCE_S)
+        self.is_given_up = not ended or cancelling.is_alive()
 
 
 def _work(calls: SimpleQueue[_Call | None]) -> None:
