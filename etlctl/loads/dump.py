@@ -12,8 +12,11 @@ file published                   or, after an error, discarded
 
 from __future__ import annotations
 
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +49,21 @@ _SUFFIXES = {
     ".parquet": "parquet",
 }
 _PACKED = (".gz", ".bz2")
+
+
+CopyRows = Callable[..., int]
+"""`CopiesOut.copy_rows` of one query."""
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What there is to write."""
+
+    names: list[str]
+    types: Sequence[ColumnType | None]
+    batches: Iterable[Sequence[Sequence[Any]]] = ()
+    copy_rows: CopyRows | None = None
+    """In place of the batches: the database makes the lines."""
 
 
 class DumpTable(Task):
@@ -102,12 +120,15 @@ class DumpTable(Task):
                 "back. Run it afterwards."
             )
         attempt.rows = 0
-        with ExitStack() as until_published, self._result() as (names, types, batches):
-            writer = make_writer(names, types)
+        as_lines = wanted in ("csv", "tsv") and not self.escape_formulas
+        with ExitStack() as until_published, self._result(as_lines=as_lines) as result:
+            writer = make_writer(result.names, result.types)
             out = until_published.enter_context(target.open("wb" if wanted == "parquet" else "w"))
             write = _writing(out, doing)
             write(writer.head())
-            for part in _parts(writer, batches, doing):
+            if isinstance(writer, DelimitedWriter) and result.copy_rows is not None:
+                writer.rows = self._copied(result.copy_rows, writer, write)
+            for part in _parts(writer, result.batches, doing):
                 if part:
                     write(part)
                 attempt.rows = writer.rows
@@ -120,16 +141,26 @@ class DumpTable(Task):
 
     # -- what is written
 
+    def _copied(self, copy_rows: CopyRows, writer: DelimitedWriter, write: Callable[[str | bytes], object]) -> int:
+        """Lets the database write the lines itself; how many rows."""
+        attempt = context.attempt()
+
+        def told(block: bytes) -> None:
+            write(block)
+            attempt.rows = (attempt.rows or 0) + block.count(b"\n")  # about: a text may hold some
+
+        return copy_rows(told, delimiter=writer.delimiter, null=self.null)
+
     @contextmanager
-    def _result(self) -> Iterator[tuple[list[str], Sequence[ColumnType | None], Iterable[Sequence[Any]]]]:
-        """Names and types of the columns, and the rows in batches, inside the read transaction."""
+    def _result(self, *, as_lines: bool) -> Iterator[_Result]:
+        """Inside the read transaction; `as_lines` where the file may be the database's own lines."""
         if self.table is not None and self.query is not None:
             raise LoadError(f"{type(self).__name__} has both a table and a query; give one of them.")
-        with self._of_table() if self.table is not None else self._of_query() as found:
+        with self._of_table(as_lines) if self.table is not None else self._of_query(as_lines) as found:
             yield found
 
     @contextmanager
-    def _of_table(self) -> Iterator[tuple[list[str], Sequence[ColumnType | None], Iterable[Sequence[Any]]]]:
+    def _of_table(self, as_lines: bool) -> Iterator[_Result]:
         import sqlalchemy as sa
 
         from etlctl.db import tables
@@ -141,26 +172,47 @@ class DumpTable(Task):
                 inspector = sa.inspect(connection)
                 near = did_you_mean(self.table, [*inspector.get_table_names(), *inspector.get_view_names()])
                 raise QueryError(f"{place_of(self)}: {self._doing}: there is no table {shortened(self.table)}.{near}")
-            types = {column.name: column.type for column in there}
-            names = self._columns_among(list(types))
+            by_name = {column.name: column.type for column in there}
+            names = self._columns_among(list(by_name))
+            types = [by_name[name] for name in names]
             table = named_table(self.database.dialect.table_name(self.table), names)
-            statement = sa.select(table)
-            with closing(_streaming(connection).execute(statement)) as result:
-                yield names, [types[name] for name in names], result.partitions(_BATCH)
+            statement = str(sa.select(table).compile(dialect=connection.dialect))
+            copy_rows = self._copier(connection, statement, {}, types) if as_lines else None
+            if copy_rows is not None:
+                yield _Result(names, types, copy_rows=copy_rows)
+                return
+            with closing(_streamed(connection, statement, {})) as result:
+                yield _Result(names, types, result.partitions(_BATCH))
 
     @contextmanager
-    def _of_query(self) -> Iterator[tuple[list[str], Sequence[ColumnType | None], Iterable[Sequence[Any]]]]:
+    def _of_query(self, as_lines: bool) -> Iterator[_Result]:
         if self.columns is not None:
             raise LoadError(f"{type(self).__name__}: columns are of a table; a query names its own.")
         query, dialect = query_of(self), self.database.dialect
         flavour, values = flavour_of(dialect.name), query_values(self)
         owner = self.task_family
         bound = bind(query.text, values, flavour=flavour, place=query.place, owner=owner, adapt=dialect.bound)
-        bare = query.without_values(values, flavour)
+        bare, parameters = query.without_values(values, flavour), dict(bound.values)
         with query.locating(flavour), self.database.reading(self._doing) as connection:
             types = dialect.result_types(connection, bound.statement, bound.values, without_parameters=bare)
-            with closing(_streaming(connection).exec_driver_sql(bound.statement, dict(bound.values))) as result:
-                yield _names(result), types, result.partitions(_BATCH)
+            copy_rows = self._copier(connection, bound.statement, parameters, types) if as_lines else None
+            if copy_rows is not None:
+                named = dialect.query_columns(connection, bound.statement, bound.values, without_parameters=bare)
+                yield _Result([column.name for column in named], types, copy_rows=copy_rows)
+                return
+            with closing(_streamed(connection, bound.statement, parameters)) as result:
+                yield _Result(_names(result), types, result.partitions(_BATCH))
+
+    def _copier(
+        self, connection: sa.Connection, statement: str, parameters: Any, types: Sequence[ColumnType | None]
+    ) -> CopyRows | None:
+        """Where the database writes the form of loads/writers.py itself."""
+        from etlctl.db.dialects.base import CopiesOut
+
+        dialect = self.database.dialect
+        if not isinstance(dialect, CopiesOut) or not dialect.can_copy(connection, types):
+            return None
+        return partial(dialect.copy_rows, connection, statement, parameters, types)
 
     def _columns_among(self, there: Sequence[str]) -> list[str]:
         """The wanted columns under the names the table has for them."""
@@ -251,9 +303,9 @@ class DumpTable(Task):
                 )
 
 
-def _streaming(connection: sa.Connection) -> sa.Connection:
+def _streamed(connection: sa.Connection, statement: str, parameters: Any) -> sa.CursorResult[Any]:
     """Rows are left with the server until they are asked for; a driver that holds none (SQLite's) passes over it."""
-    return connection.execution_options(stream_results=True)
+    return connection.exec_driver_sql(statement, parameters, execution_options={"stream_results": True})
 
 
 def _names(result: sa.CursorResult[Any]) -> list[str]:
@@ -280,10 +332,11 @@ def _writing(out: Any, doing: str) -> Callable[[str | bytes], object]:
     """`out.write` for text; a target that speaks bytes gets UTF-8."""
     if "b" in getattr(out, "mode", "w"):
         return lambda part: out.write(part.encode() if isinstance(part, str) else part)
+    decoder = getincrementaldecoder("utf-8")()  # a block may end inside a character
 
     def write(part: str | bytes) -> None:
         try:
-            out.write(part)
+            out.write(part if isinstance(part, str) else decoder.decode(part))
         except UnicodeEncodeError as error:
             raise BadDataError(
                 f"{doing}: {shortened(repr(error.object[error.start : error.end]))} cannot be written in "

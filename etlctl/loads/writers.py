@@ -5,7 +5,8 @@ The same rows give the same text, whatever database and driver they come from:
     numbers       plain decimal digits, no exponent and no zeros at the end (12.50: 12.5); a numeric(p,s) has s digits
                   behind the point, and more where a database that does not hold it to s has kept more
     booleans      true, false: also where the database keeps 1 and 0 in a column declared boolean
-    dates, times  ISO 8601 with a blank, 2013-01-01 05:00:00; an instant in UTC, without its zone, as loads keep it
+    dates, times  ISO 8601 with a blank, 2013-01-01 05:00:00, and a fraction of a second without zeros at the end; an
+                  instant in UTC, without its zone, as loads keep it
     bytes         \x and hexadecimal digits
     json          as it stands; in JSON lines as a part of the line
     text          as it is
@@ -18,6 +19,7 @@ empty text from NULL before Python 3.12.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -51,9 +53,10 @@ class RowWriter(Protocol):
 class DelimitedWriter:
     """CSV (RFC 4180, lines end with LF), and TSV, which is the same with tabs.
 
-    A field is quoted where it must be: it holds the delimiter, a quote or a line end, or it is a text that would read
-    as NULL. NULL is the word `null` without quotes, so `a,,c` has a NULL and `a,"",c` an empty text; PostgreSQL's COPY
-    reads it so, most other readers take both for one.
+    A field is quoted where it must be: it holds the delimiter, a quote or a line end, it is a text that would read as
+    NULL, or it would make a line `\\.`, where COPY stops reading before PostgreSQL 18. NULL is the word `null` without
+    quotes, so `a,,c` has a NULL and `a,"",c` an empty text; PostgreSQL's COPY reads it so, most other readers take both
+    for one.
     """
 
     def __init__(
@@ -67,9 +70,10 @@ class DelimitedWriter:
         escape_formulas: bool = False,
     ) -> None:
         self.rows = 0
-        self._delimiter = delimiter
+        self.delimiter = delimiter
         self._null = null
         self._marks = (delimiter, '"', "\n", "\r")
+        self._quoted_besides = "\\." if len(names) == 1 else null
         of_text: Render = _not_a_formula if escape_formulas else _as_it_is
         self._head = self._line([self._quoted(of_text(name)) for name in names]) if header else ""
         self._renders = [_Renders(type_, of_text) for type_ in types]
@@ -82,26 +86,26 @@ class DelimitedWriter:
         """See `RowWriter.lines`."""
         self.rows += len(rows)
         columns = map(self._fields, self._renders, zip(*rows, strict=True))
-        return "\n".join(map(self._delimiter.join, zip(*columns, strict=True))) + "\n"
+        return "\n".join(map(self.delimiter.join, zip(*columns, strict=True))) + "\n"
 
     def end(self) -> str:
         """Nothing: a line ends itself."""
         return ""
 
     def _line(self, fields: Sequence[str]) -> str:
-        return self._delimiter.join(fields) + "\n"
+        return self.delimiter.join(fields) + "\n"
 
     def _fields(self, renders: _Renders, column: Sequence[Any]) -> Sequence[str]:
         texts = renders.texts(column)
         joined = "".join(filter(None, texts))
-        if self._null in texts or any(mark in joined for mark in self._marks):
+        if self._null in texts or self._quoted_besides in texts or any(mark in joined for mark in self._marks):
             return [self._null if text is None else self._quoted(text) for text in texts]
         if None in texts:
             return [self._null if text is None else text for text in texts]
         return texts  # type: ignore[return-value]  # no None is in it
 
     def _quoted(self, text: str) -> str:
-        if text == self._null or any(mark in text for mark in self._marks):
+        if text == self._null or text == self._quoted_besides or any(mark in text for mark in self._marks):
             return '"' + text.replace('"', '""') + '"'
         return text
 
@@ -152,6 +156,8 @@ class _Renders:
             self._by_type[int] = _truth
         elif type_.kind is Kind.NUMERIC and type_.scale is not None:
             self._by_type |= dict.fromkeys((int, float, Decimal), _with_digits(type_.scale))
+        elif type_.kind in (Kind.TIMESTAMP, Kind.TIMESTAMPTZ, Kind.TIME):  # text where the database has no such type
+            self._by_type[str] = lambda text: of_text(_without_zeros(text))
         elif type_.kind is Kind.JSON and further:
             self._by_type[str] = _document
 
@@ -187,6 +193,9 @@ _NO_NUMBERS = (
     "Infinity",
     "-Infinity",
 )  # of float and Decimal; a JSON text has quotes
+
+
+_FRACTION = re.compile(r"(:[0-9]{2}\.[0-9]*?)0+$")
 
 
 def _as_it_is(text: str) -> str:
@@ -248,7 +257,18 @@ def _with_digits(scale: int) -> Render:
 
 def _instant(value: datetime) -> str:
     """As loads keep it, `db/values.py`: an aware one in UTC, without its zone."""
-    return (value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)).isoformat(" ")
+    return _without_zeros(
+        (value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)).isoformat(" ")
+    )
+
+
+def _clock(value: time) -> str:
+    return _without_zeros(value.isoformat())
+
+
+def _without_zeros(text: str) -> str:
+    """A moment with a fraction of its second as short as it can be, which is how PostgreSQL writes it."""
+    return _FRACTION.sub(r"\1", text) if text.endswith("0") and "." in text else text
 
 
 def _hexadecimal(value: Any) -> str:
@@ -274,7 +294,7 @@ _BY_TYPE: dict[type, Render] = {
     Decimal: _decimal,
     datetime: _instant,
     date: date.isoformat,
-    time: time.isoformat,
+    time: _clock,
     bytes: _hexadecimal,
     bytearray: _hexadecimal,
     memoryview: _hexadecimal,

@@ -31,7 +31,7 @@ FLIGHTS = (
 FLIGHTS_CSV = (
     "date,carrier,delay,on_time,mean,distance,payload,time_hour\n"
     "2013-01-01,UA,2,true,1.50,1400,\\x00ff,2013-01-01 05:00:00\n"
-    "2013-01-02,AA,,false,3.00,0.1,,2013-01-02 05:00:00.250000\n"
+    "2013-01-02,AA,,false,3.00,0.1,,2013-01-02 05:00:00.25\n"
 )
 
 

@@ -302,3 +302,28 @@ class Dialect(Protocol):
         may go well when the whole transaction is tried again: a lost connection, a deadlock, a serialization failure,
         a server that is starting or has no connection free; LockTimeoutError for a lock that was waited for too long.
         """
+
+
+@runtime_checkable
+class CopiesOut(Protocol):
+    """A Dialect whose database writes the lines of a CSV file itself."""
+
+    def can_copy(self, connection: sa.Connection, types: Sequence[ColumnType | None]) -> bool:
+        """Whether it writes columns of these types in the form of `loads/writers.py`."""
+
+    def copy_rows(
+        self,
+        connection: sa.Connection,
+        query: str,
+        parameters: Any,
+        types: Sequence[ColumnType | None],
+        write: Callable[[bytes], object],
+        *,
+        delimiter: str,
+        null: str,
+    ) -> int:
+        """Hands the rows of `query` to `write` as lines in UTF-8, some at a time; how many rows.
+
+        `query` and `parameters` are what `Connection.exec_driver_sql` takes, `types` those of its columns. What `write`
+        raises passes through, and the connection can be used no more in this transaction.
+        """

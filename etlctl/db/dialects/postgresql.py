@@ -17,7 +17,7 @@ import hashlib
 import os
 import secrets
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -31,6 +31,7 @@ from etlctl.db.columns import Column, ColumnType
 from etlctl.db.dialects import (
     postgresql_catalog,
     postgresql_copy,
+    postgresql_dump,
     postgresql_errors,
     postgresql_guard,
     postgresql_staging,
@@ -172,6 +173,24 @@ class PostgreSQLDialect:
     def insert_staged(self, connection: sa.Connection, table: str, staged: Staged) -> int:
         """See `Dialect.insert_staged`."""
         return postgresql_staging.insert_staged(connection, self.table_name(table), staged)
+
+    def can_copy(self, connection: sa.Connection, types: Sequence[ColumnType | None]) -> bool:
+        """See `CopiesOut.can_copy`."""
+        return postgresql_dump.can_copy(connection, types)
+
+    def copy_rows(
+        self,
+        connection: sa.Connection,
+        query: str,
+        parameters: Any,
+        types: Sequence[ColumnType | None],
+        write: Callable[[bytes], object],
+        *,
+        delimiter: str,
+        null: str,
+    ) -> int:
+        """See `CopiesOut.copy_rows`."""
+        return postgresql_dump.copy_rows(connection, query, parameters, types, write, delimiter=delimiter, null=null)
 
     def ids_among(self, column: sa.ColumnElement[str], ids: Sequence[str]) -> sa.ColumnElement[bool]:
         """See `Dialect.ids_among`: one array, which is parsed faster than a list."""
