@@ -19,7 +19,7 @@ from etlctl.db.columns import parse_type
 from etlctl.db.dialects.base import TableName
 from etlctl.db.dialects.postgresql import PostgreSQLDialect
 from etlctl.db.table_target import TableTarget
-from etlctl.errors import AlreadyLoaded, BadDataError, LoadError, QueryError, SettingsError
+from etlctl.errors import AlreadyLoaded, BadDataError, LoadError, QueryError, SettingsError, UnavailableError
 from etlctl.loads.modes import merge_on, replace, replace_where
 from etlctl.loads.query import QueryTable
 from etlctl.loads.sequence import transaction
@@ -263,9 +263,9 @@ def test_a_schema_that_may_not_be_looked_into_is_no_empty_one(house: AnyWarehous
     """To say that nothing was loaded would be a lie."""
     house.write("REVOKE USAGE ON SCHEMA public FROM public")
 
-    with context.use(poor.context), pytest.raises(LoadError, match=r"permission denied for schema public.*GRANT USAGE"):
+    with context.use(poor.context), pytest.raises(UnavailableError, match=r"denied for schema public.*GRANT USAGE"):
         TableTarget("t", "a").exists()
-    with pytest.raises(LoadError, match="permission denied for schema public"), poor.database.reading() as connection:
+    with pytest.raises(UnavailableError, match="denied for schema public"), poor.database.reading() as connection:
         tables.existing(connection, poor.database, "t")
     with poor.database.reading() as connection:
         assert tables.existing(connection, poor.database, "nowhere") is None

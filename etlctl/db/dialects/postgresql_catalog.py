@@ -16,7 +16,7 @@ from etlctl.db.dialects.base import TableColumn, TableName
 from etlctl.db.dialects.postgresql_errors import LOADING_KEY
 from etlctl.db.dialects.postgresql_values import type_of
 from etlctl.db.words import in_quotes, quoted
-from etlctl.errors import LoadError
+from etlctl.errors import UnavailableError
 from etlctl.text import shortened
 
 _FIND = sa.text(
@@ -45,7 +45,10 @@ _COLUMNS = sa.text(
     """
     SELECT a.attname, t.typtype, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE a.atttypid END,
            CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END,
-           pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull OR t.typnotnull
+           pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull OR t.typnotnull,
+           -- through json, since PostgreSQL before 12 has no such column
+           coalesce(pg_catalog.to_jsonb(a) ->> 'attgenerated', '') <> '',
+           a.atthasdef OR coalesce(pg_catalog.to_jsonb(a) ->> 'attidentity', '') <> ''
     FROM pg_catalog.pg_attribute AS a
     JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
     WHERE a.attrelid = :oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -71,7 +74,7 @@ def table_oid(connection: sa.Connection, name: TableName) -> int | None:
     if found is None:
         hidden = connection.execute(_HIDDEN, place).scalar()
         if hidden is not None:
-            raise LoadError(
+            raise UnavailableError(
                 f"permission denied for schema {hidden}, so nobody can tell whether {shortened(name.name)} is there. "
                 "GRANT USAGE on the schema to the user of the connection, or name another user."
             )
@@ -104,8 +107,10 @@ def table_columns(connection: sa.Connection, name: TableName) -> list[TableColum
     if oid is None:
         return None
     return [
-        TableColumn(column, type_of(type_oid, modifier), declared, not not_null)
-        for column, _, type_oid, modifier, declared, not_null in connection.execute(_COLUMNS, {"oid": oid})
+        TableColumn(column, type_of(type_oid, modifier), declared, not not_null, generated, default and not generated)
+        for column, _, type_oid, modifier, declared, not_null, generated, default in connection.execute(
+            _COLUMNS, {"oid": oid}
+        )
     ]
 
 
