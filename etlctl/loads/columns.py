@@ -187,10 +187,11 @@ class RowReader:
             )
 
     def by_columns(self) -> Iterator[Sequence[Sequence[Any]]]:
-        """The same, some rows at a time as the values of each column, of which there is one at least."""
-        return (fields for fields, _ in self._batches())
+        """The same, some rows at a time as the values of each column, of which there is one at least; see
+        `RowsByColumns`."""
+        return (fields for fields, _ in self._batches(as_text=True))
 
-    def _batches(self) -> Iterator[tuple[Sequence[Sequence[Any]], int]]:
+    def _batches(self, *, as_text: bool = False) -> Iterator[tuple[Sequence[Sequence[Any]], int]]:
         """The values of each column, and of how many rows."""
         self._check()
         left = iter(self._rows)
@@ -200,7 +201,7 @@ class RowReader:
             if not batch:
                 continue
             try:
-                fields: Sequence[Sequence[Any]] = self._converted(batch)
+                fields: Sequence[Sequence[Any]] = self._converted(batch, as_text=as_text)
             except RefusedError as refused:
                 yield from self._before(refused, batch)
                 raise refused.error from refused
@@ -234,9 +235,9 @@ class RowReader:
             self._at_once = max(at_once // 4, 1)
         return batch, None if len(batch) == at_once else StopIteration()
 
-    def _converted(self, batch: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    def _converted(self, batch: Sequence[Sequence[Any]], *, as_text: bool = False) -> Sequence[Sequence[Any]]:
         columns = zip(*batch, strict=True)
-        return [one.stored(values) for one, values in zip(self._values, columns, strict=True)]
+        return [one.stored(values, as_text=as_text) for one, values in zip(self._values, columns, strict=True)]
 
     def _before(
         self, refused: RefusedError, batch: Sequence[Sequence[Any]]

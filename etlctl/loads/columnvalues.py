@@ -46,11 +46,11 @@ class ColumnValues:
         self._null_others = [word for word in null_values if not isinstance(word, str) and word is not None]
         self._known: dict[type, dict[Any, Any]] = {}
         self._most_known = min(_REMEMBERED, _REMEMBERED_IN_ALL // width)
-        whole = rf"(?:-?[0-9]{{1,{_DIGITS[column.type.bits]}}}+\t)*+"
+        whole = rf"(?:(?:0|-?[1-9][0-9]{{0,{_DIGITS[column.type.bits] - 1}}}+)\t)*+"
         self._all_whole = re.compile(whole).fullmatch if column.type.kind is Kind.INTEGER else None
 
-    def stored(self, values: Sequence[Any]) -> Sequence[Any]:
-        """In the form the database stores, NULL as None. Raises RefusedError."""
+    def stored(self, values: Sequence[Any], *, as_text: bool = False) -> Sequence[Any]:
+        """In the form the database stores, NULL as None; integers may stay text `as_text`. Raises RefusedError."""
         kinds = set(map(type, values))
         kinds.discard(_NONE)
         if self._null_others or len(kinds) != 1:
@@ -62,6 +62,10 @@ class ColumnValues:
             return values if self._are_texts(values) else self._one_by_one(values)
         if self._are_stored(kind, values):
             return values
+        if as_text and kind is str and self._all_whole is not None:
+            texts = self._whole_texts(values)
+            if texts is not None:
+                return texts
         if kind in (str, date, bool) or (kind is datetime and self._column.type.kind in _MOMENTS):
             return self._remembered(kind, values)  # of one such type only the same are equal
         return self._one_by_one(values)
@@ -101,21 +105,25 @@ class ColumnValues:
         if len(known) > self._most_known:
             return self._varied(kind, values)
         try:
-            known.update((value, self._one(0, value)) for value in {*values} - known.keys())
+            known.update({value: self._one(0, value) for value in values if value not in known})
         except RefusedError:
             return self._one_by_one(values)  # tells which it was
         return list(map(known.__getitem__, values))
 
     def _varied(self, kind: type, values: Sequence[Any]) -> Sequence[Any]:
-        if kind is not str or self._all_whole is None:
+        texts = self._whole_texts(values) if kind is str and self._all_whole is not None else None
+        if texts is None:
             return self._one_by_one(values)
-        texts = [value for value in values if value is not None and value not in self._null_words]
-        joined = "\t".join([*texts, ""])
-        if joined.count("\t") != len(texts) or not self._all_whole(joined):
-            return self._one_by_one(values)
-        if len(texts) == len(values):
-            return list(map(int, values))
-        return [None if value is None or value in self._null_words else int(value) for value in values]
+        return [None if text is None else int(text) for text in texts]
+
+    def _whole_texts(self, values: Sequence[str | None]) -> Sequence[str | None] | None:
+        """The texts, NULL as None, where all are integers as Python writes them."""
+        if not self._null_words.isdisjoint(values):
+            values = [None if value in self._null_words else value for value in values]
+        present = [value for value in values if value is not None] if None in values else values
+        joined = "\t".join((*present, ""))  # type: ignore[arg-type]  # no None is left
+        matches = joined.count("\t") == len(present) and self._all_whole is not None and self._all_whole(joined)
+        return values if matches else None
 
     def _one_by_one(self, values: Sequence[Any]) -> Sequence[Any]:
         return [None if self._is_null(value) else self._one(index, value) for index, value in enumerate(values)]

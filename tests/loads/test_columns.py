@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import namedtuple
 from typing import Any
 
@@ -225,6 +226,37 @@ def test_row_reader_converts_many_as_it_does_one(values: list[Any]) -> None:
 
     assert together == [next(iter(reader([row])))[0] for row in rows]
     assert {type(value) for value in together} <= {int, type(None)}
+
+
+def test_row_reader_by_columns_may_leave_integers_text() -> None:
+    """Who sends text in any case is spared two conversions; what the text says is what is stored."""
+    rows = [("1", "a", None), ("-20", "", "2013-01-01"), ("", "c", None)]
+
+    found = [list(map(list, columns)) for columns in reader(rows, clock=lambda: 0.0).by_columns()]
+
+    whole = [[value for columns in found for value in columns[index]] for index in range(3)]
+    assert whole == [["1", "-20", None], ["a", None, "c"], [None, "2013-01-01 00:00:00", None]]
+    assert [row[0] for row in reader(rows)] == [1, -20, None]
+
+
+@pytest.mark.parametrize("text", ["+1", "01", " 1", "1\t2", "99999999999", "x", "-0", "1_0"])
+def test_row_reader_by_columns_converts_other_texts(text: str) -> None:
+    """Text that is an integer in another form becomes it, and what is none is refused."""
+    rows = [(text, None, None)] * 3
+
+    def values(by_columns: bool) -> list[Any]:
+        found = reader(rows)
+        if not by_columns:
+            return [row[0] for row in found]
+        return [value for columns in found.by_columns() for value in columns[0]]
+
+    try:
+        one_by_one = values(by_columns=False)
+    except BadValueError as error:
+        with pytest.raises(BadValueError, match=re.escape(str(error))):
+            values(by_columns=True)
+    else:
+        assert values(by_columns=True) == one_by_one
 
 
 @pytest.mark.parametrize("value", [2**31, "2147483648", -(2**31) - 1, "1_000", "1\t2", "٣"])

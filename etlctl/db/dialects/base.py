@@ -53,6 +53,10 @@ class TableColumn:
     """None where the declared type is not one of our words."""
     declared: str
     nullable: bool = True
+    is_generated: bool = False
+    """The database computes it from other columns, and lets nobody write it."""
+    has_default: bool = False
+    """It gets a value by itself where a row brings none: a default, an identity, a counter."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,10 @@ class RowsByColumns(Protocol):
     """Rows that are converted by columns anyway, and that who wants columns need not take apart again."""
 
     def by_columns(self) -> Iterator[Sequence[Sequence[Any]]]:
-        """Some rows at a time, as the values of each column, of which there is one at least."""
+        """Some rows at a time, as the values of each column, of which there is one at least.
+
+        An integer may stand there as text, as Python writes it.
+        """
 
 
 @dataclass(frozen=True)

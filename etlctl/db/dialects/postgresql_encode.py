@@ -127,7 +127,7 @@ class _ColumnEncoder:
             with suppress(KeyError):
                 return list(map(known.__getitem__, values))
             if len(known) < _MOST_REMEMBERED:
-                known.update((value, text_of(value)) for value in {*values} - known.keys())
+                known.update({value: text_of(value) for value in values if value not in known})
                 return list(map(known.__getitem__, values))
         return _written(kind, values)
 
