@@ -52,8 +52,8 @@ def opened(url: str, project: Path, **settings: Any) -> Iterator[AnyWarehouse]:
     [
         (1213, TransientError, "deadlock"),
         (1205, LockTimeoutError, "lock_timeout_s"),
-        (2006, TransientError, "closed the connection"),
-        (2013, TransientError, "lost"),
+        (2006, UnavailableError, "is the port right"),
+        (2013, UnavailableError, "is the port right"),
         (2055, TransientError, "lost"),
         (1040, TransientError, "max_connections"),
         (1290, UnavailableError, "read-only"),
@@ -81,20 +81,36 @@ def opened(url: str, project: Path, **settings: Any) -> Iterator[AnyWarehouse]:
         (3024, QueryError, "statement_timeout_s"),
         (1969, QueryError, "statement_timeout_s"),
         (1071, LoadError, "too long"),
-        (0, TransientError, "closed the connection"),
-        (6, UnavailableError, "trouble with its files"),
+        (0, UnavailableError, "is the port right"),
     ],
 )
 def test_translated_knows_the_codes(code: int, kind: type[EtlctlError], words: str) -> None:
     """Each has its exit code, begins with what was being done, and never shows user or password."""
     driver_error = pymysql.err.OperationalError(code, "said" if code else "")
-    error = sa.exc.OperationalError(None, None, driver_error)  # no statement: connecting
+    statement = None if kind is UnavailableError else "SELECT"  # without one it was connecting
+    error = sa.exc.OperationalError(statement, None, driver_error)
 
     found = translated(error, doing="t on warehouse", shown_url=URL)
 
     assert type(found) is kind
     assert str(found).startswith("t on warehouse: ") and words in str(found)
     assert "user:" not in str(found) and "***" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [
+        (2006, TransientError, "closed the connection"),
+        (2013, TransientError, "lost"),
+        (0, TransientError, "closed the connection"),
+        (6, UnavailableError, "trouble with its files"),
+    ],
+)
+def test_translated_tells_a_statement_from_the_beginning(code: int, kind: type[EtlctlError], words: str) -> None:
+    """What is lost in the middle may go well another time; what never began is another server's port, mostly."""
+    found = translated(pymysql.err.OperationalError(code, "said" if code else ""), doing="t", shown_url=URL)
+
+    assert type(found) is kind and words in str(found)
 
 
 @pytest.mark.parametrize("code", [1044, 1049])
@@ -144,6 +160,14 @@ def test_a_server_that_says_nothing_is_given_up_in_time(tmp_path: Path) -> None:
     assert time.monotonic() - began < 5
 
 
+def test_a_server_of_another_kind_is_told(postgres_url: str, tmp_path: Path) -> None:
+    """MySQL's URL with PostgreSQL's port."""
+    port = sa.make_url(postgres_url).port
+    opening = opened(f"mysql://me@127.0.0.1:{port}/dw", tmp_path, connect_timeout_s=1)
+    with opening, pytest.raises(UnavailableError, match="does not answer as a MySQL server does: is the port right"):
+        TableTarget("t", "a").exists()
+
+
 def test_a_wrong_password_is_told_without_it(house: AnyWarehouse, mariadb_server: Mysql, tmp_path: Path) -> None:
     url = sa.make_url(house.url).set(username="nobody", password="S3cr3t-pässword")
     with (
@@ -185,10 +209,19 @@ def test_a_url_without_a_database_is_a_mistake_in_the_settings(tmp_path: Path) -
         TableTarget("t", "a").exists()
 
 
-def test_an_option_that_pymysql_does_not_know_is_a_mistake_in_the_settings(house: AnyWarehouse, tmp_path: Path) -> None:
-    """Not a traceback; so is a way to log in for which it lacks a package."""
-    with opened(f"{house.url}&nonsense=1", tmp_path), pytest.raises(SettingsError, match="nonsense"):
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("sslmode=require", "has the option 'sslmode', which PyMySQL does not take"),
+        ("ssl_ca=/no/such.pem", "the file /no/such.pem of the URL is not there"),
+    ],
+)
+def test_a_url_that_pymysql_cannot_follow_is_told(house: AnyWarehouse, tmp_path: Path, option: str, words: str) -> None:
+    """With the connection's name, and no traceback."""
+    with opened(f"{house.url}&{option}", tmp_path), pytest.raises(UnavailableError, match=words) as caught:
         TableTarget("t", "a").exists()
+
+    assert "warehouse" in str(caught.value)
 
 
 def test_another_driver_is_refused(tmp_path: Path) -> None:

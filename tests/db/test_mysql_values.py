@@ -88,7 +88,7 @@ def test_stored_keeps_instants_in_utc() -> None:
 def test_literals_take_the_common_form_as_it_is() -> None:
     """What is not in it goes through `stored`; quotes and backslashes always do."""
     its = columns(i="integer", n="numeric(5,2)", t="text", d="date", at="timestamp")
-    made = literals(its, ("", "NA"), lambda value: f"<{value}>")
+    made = literals(its, ("", "NA"), lambda value: f"<{value}>", {})
 
     def all_of(*fields: str) -> list[str]:
         return [make(field) for make, field in zip(made, fields, strict=True)]

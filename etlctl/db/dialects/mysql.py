@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -20,11 +21,11 @@ from sqlalchemy import event
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.schema import CreateTable
 
-from etlctl.db.columns import Column, ColumnType
+from etlctl.db.columns import Column, ColumnType, Kind
 from etlctl.db.dialects import mysql_values
 from etlctl.db.dialects.base import AUTOCOMMIT, Options, Records, Staged, TableColumn, TableName
 from etlctl.db.words import named_table, table_name, table_of
-from etlctl.errors import EtlctlError, LoadError, SettingsError
+from etlctl.errors import EtlctlError, LoadError, SettingsError, UnavailableError
 
 if TYPE_CHECKING:
     from etlctl.db.dialects.mysql_connection import LoadConnection
@@ -67,7 +68,6 @@ class MySQLDialect:
     def make_engine(self, url: str, options: Options) -> sa.Engine:
         """See `Dialect.make_engine`. SettingsError for a URL that names no database."""
         from etlctl.db.dialects import mysql_guard
-        from etlctl.db.dialects.mysql_connection import make_connection
 
         parsed = sa.make_url(url).set(drivername="mysql+pymysql")
         if not parsed.database:
@@ -85,10 +85,7 @@ class MySQLDialect:
 
         @event.listens_for(engine, "do_connect")
         def _connect(_: Any, __: Any, ___: Any, arguments: dict[str, Any]) -> Any:
-            try:
-                return make_connection(arguments, options)
-            except (RuntimeError, TypeError, ValueError) as error:
-                raise SettingsError(f"{self._shown}: PyMySQL cannot log in as it is told to: {error}.") from error
+            return self._connected(arguments, options)
 
         @event.listens_for(engine, "begin")
         def _begun(connection: sa.Connection) -> None:
@@ -104,6 +101,22 @@ class MySQLDialect:
 
         mysql_guard.listen(engine)
         return engine
+
+    def _connected(self, arguments: dict[str, Any], options: Options) -> Any:
+        """A session; UnavailableError for what PyMySQL cannot do as the URL says."""
+        from etlctl.db.dialects.mysql_connection import make_connection
+
+        try:
+            return make_connection(arguments, options)
+        except TypeError as error:
+            option = re.search(r"keyword argument '(\w+)'", str(error))
+            wrong = f"has the option {option[1]!r}, which PyMySQL does not take" if option else f"is refused: {error}"
+            raise UnavailableError(f"{self._shown}: the URL {wrong}. Mend the URL.") from error
+        except (RuntimeError, ValueError, OSError) as error:
+            files = [value for value in arguments.get("ssl", {}).values() if isinstance(value, str)]
+            missing = next((file for file in files if not Path(file).exists()), None)
+            wrong = f"the file {missing} of the URL is not there" if missing else str(error)
+            raise UnavailableError(f"{self._shown}: PyMySQL cannot log in as the URL says: {wrong}.") from error
 
     def table_name(self, table: str) -> TableName:
         """See `Dialect.table_name`."""
@@ -149,9 +162,12 @@ class MySQLDialect:
     def insert_records(self, connection: sa.Connection, table: str, records: Records) -> int:
         """See `Dialect.insert_records`."""
         from etlctl.db.dialects.mysql_inserts import insert_all, quoted
+        from etlctl.db.dialects.mysql_limits import limits_of
 
-        place = ".".join(quoted(part) for part in self.table_name(table) if part is not None)
-        return insert_all(_raw(connection), place, records)
+        name = self.table_name(table)
+        place = ".".join(quoted(part) for part in name if part is not None)
+        limits = limits_of(connection, name, [*records.columns, *(records.constants or {})])
+        return insert_all(_raw(connection), place, records, limits)
 
     def stage_query(
         self, connection: sa.Connection, name: str, columns: Sequence[Column], query: str, parameters: Any
@@ -195,7 +211,12 @@ class MySQLDialect:
         raw.drop_staged([staged.table.name])
 
     def fit_staged(self, connection: sa.Connection, table: str, staged: Staged) -> None:
-        """Nothing: it converts text by itself."""
+        """See `Dialect.fit_staged`. BadDataError for a value that the table's column would change in silence."""
+        from etlctl.db.dialects import mysql_limits
+
+        columns = [Column(name, ColumnType(Kind.TEXT)) for name in staged.columns]
+        limits = mysql_limits.limits_of(connection, self.table_name(table), columns)
+        mysql_limits.refuse_staged(connection, limits, staged)
 
     def insert_staged(self, connection: sa.Connection, table: str, staged: Staged) -> int:
         """See `Dialect.insert_staged`."""

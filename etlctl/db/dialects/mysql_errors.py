@@ -116,6 +116,8 @@ def _of_driver(error: MySQLError, doing: str, shown_url: str, *, is_connecting: 
     told = f"(MySQL error {code}: {said})."
     if code in _LOCKS:
         return LockTimeoutError(f"{server} {_LOCKS[code]} {told}")
+    if is_connecting and (code < _OF_STATEMENTS or code in (2006, 2013)):
+        return UnavailableError(f"{server} does not answer as a MySQL server does: is the port right? {told}")
     if code in _TRANSIENT:
         return TransientError(f"{server} {_TRANSIENT[code]} {told}")
     if code in _ELSEWHERE and not is_connecting:
@@ -126,6 +128,8 @@ def _of_driver(error: MySQLError, doing: str, shown_url: str, *, is_connecting: 
         return UnavailableError(f"{server} {_UNAVAILABLE[code]} {told}")
     if code == 0 and not said.strip("( )"):
         return TransientError(f"{server} closed the connection.")
+    if is_connecting:
+        return UnavailableError(f"{server} refuses a session as loads need it {told}")
     if 0 < code < _OF_STATEMENTS:
         return UnavailableError(f"{server} has trouble with its files {told}")
     return _of_statement(code, said, doing)

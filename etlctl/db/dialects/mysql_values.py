@@ -7,7 +7,7 @@ DATETIME(6), which unlike TIMESTAMP goes past 2038, and a bare numeric has 38 di
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -99,18 +99,29 @@ Literal = Callable[[str], str]
 """A field of a file as SQL: `NULL`, `17`, `'text'`. Raises BadValueError."""
 
 
-def literals(columns: Sequence[Column], null_values: Sequence[str], escape: Callable[[Any], str]) -> list[Literal]:
+Refusal = Callable[[Any], str | None]
+"""Why a stored value would be changed by its column, as the end of a sentence; None where it is kept."""
+
+
+def literals(
+    columns: Sequence[Column],
+    null_values: Sequence[str],
+    escape: Callable[[Any], str],
+    refusals: Mapping[str, Refusal],
+) -> list[Literal]:
     """For each column what makes SQL of its fields; `escape` is the driver's, for any stored value.
 
-    What is in the form that nearly every file uses becomes a literal as it is: converted and written again it would be
-    the same. All else goes through `stored`.
+    `refusals` are those of the columns that have one, by name. What is in the form that nearly every file uses becomes
+    a literal as it is: converted and written again it would be the same. All else goes through `stored`.
     """
     nulls = frozenset(null_values)
-    return [_literal_of(column, nulls, escape) for column in columns]
+    return [_literal_of(column, nulls, escape, refusals.get(column.name)) for column in columns]
 
 
-def _literal_of(column: Column, nulls: frozenset[str], escape: Callable[[Any], str]) -> Literal:
-    match = _common_form(column.type)
+def _literal_of(
+    column: Column, nulls: frozenset[str], escape: Callable[[Any], str], refusal: Refusal | None
+) -> Literal:
+    match = _common_form(column.type) if refusal is None else None
     quotes = column.type.kind not in (Kind.INTEGER, Kind.NUMERIC, Kind.FLOAT)
 
     def literal(field: str) -> str:
@@ -119,11 +130,20 @@ def _literal_of(column: Column, nulls: frozenset[str], escape: Callable[[Any], s
         if match is not None and match(field):
             return f"'{field}'" if quotes else field
         try:
-            return escape(stored(column.type, field))
+            value = stored(column.type, field)
         except BadValueError as error:
             raise error.in_column(column) from None
+        check(column, value, refusal)
+        return escape(value)
 
     return literal
+
+
+def check(column: Column, value: Any, refusal: Refusal | None) -> None:
+    """BadValueError, with its column, for a stored value that the column would change."""
+    reason = None if refusal is None else refusal(value)
+    if reason is not None:
+        raise BadValueError(value if isinstance(value, str) else str(value), reason, column)
 
 
 _INTEGER_DIGITS = {16: 4, 32: 9, 64: 18}
