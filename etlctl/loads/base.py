@@ -246,7 +246,7 @@ class TableLoad(MarkedLoad):
         """
         from etlctl.db import tables
 
-        found = self._existing(session)
+        found = self.existing_columns(session)
         if columns is None:
             if found is None:
                 raise LoadError(
@@ -254,12 +254,15 @@ class TableLoad(MarkedLoad):
                     'columns = {"name": "type", …} to make it from.'
                 )
             text = ColumnType(Kind.TEXT)
-            columns = [Column(column.name, column.type or text, column.nullable) for column in found]
+            columns = [
+                Column(column.name, column.type or text, column.nullable) for column in found if not column.is_generated
+            ]
         wanted = self._with_lineage(columns)
         self.mode_columns(wanted)
         if found is None:
             self._create(wanted)
-            found = self._existing(session) or []  # another process may have made it, a moment before, in another shape
+            # another process may have made it, a moment before, in another shape
+            found = self.existing_columns(session) or []
         if isinstance(self.load_mode, modes.Replace) and self.load_mode.recreate:
             return wanted
         tables.refuse_losing(found, wanted, self.table, self.doing)
@@ -275,7 +278,8 @@ class TableLoad(MarkedLoad):
                 tables.add_columns(connection, self.database, self.table, missing)
         return _in_order_of(found, wanted)
 
-    def _existing(self, session: Session) -> list[TableColumn] | None:
+    def existing_columns(self, session: Session) -> list[TableColumn] | None:
+        """The columns of `table` as the database tells them; None where there is none."""
         from etlctl.db import tables
 
         with session.asking() as connection:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Sized
 from datetime import UTC, datetime
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from etlctl.core.task import flatten
-from etlctl.db.columns import Column
+from etlctl.db.columns import Column, ColumnType, Kind
 from etlctl.errors import BadDataError, LoadError
 from etlctl.loads.columns import RowReader
 from etlctl.loads.rowsload import Input, PlacedRows, RowsLoad, tell_rows
@@ -40,13 +41,53 @@ class LoadTable(RowsLoad):
 
     def prepare(self, session: Session) -> Any:
         """See RowsLoad; the file is found, and opened once, before the transaction."""
-        return self.prepare_rows(session, self.declared_columns(), self._input)
-
-    def _input(self, carried: Sequence[Column], constants: Mapping[Column, Any]) -> Input:
         rows = self.rows()
         if rows is None and type(self).rows is not LoadTable.rows:
             raise LoadError(f"{type(self).__name__}.rows() returned None. Yield rows, or return a list of them.")
-        return self._from_file(carried, constants) if rows is None else self._from_rows(rows, carried, constants)
+        declared = self.declared_columns()
+        if declared is None:
+            declared, rows = self._columns_of_table(session, rows)
+        if rows is None:
+            return self.prepare_rows(session, declared, self._from_file)
+        return self.prepare_rows(session, declared, partial(self._from_rows, rows))
+
+    def _columns_of_table(self, session: Session, rows: Any) -> tuple[tuple[Column, ...] | None, Any]:
+        """Those of the table that the rows bring, which need not bring what gets a value by itself; and the rows.
+
+        None where there is no table.
+        """
+        found = self.existing_columns(session)
+        if found is None or not any(column.has_default for column in found):
+            return None, rows
+        writable = [column for column in found if not column.is_generated]
+        given = {name.lower() for name in self.values}
+        free = {one.name for one in writable if one.has_default and one.name.lower() not in given}
+        brought, rows = self._brought(rows, len([one for one in writable if one.name.lower() not in given]), free)
+        text = ColumnType(Kind.TEXT)
+        return tuple(
+            Column(one.name, one.type or text, one.nullable)
+            for one in writable
+            if one.name not in free or brought is None or one.name in brought
+        ), rows
+
+    def _brought(self, rows: Any, most: int, free: Collection[str]) -> tuple[Collection[str] | None, Any]:
+        """The names of the columns that the rows bring, as the first of them tells; None where it tells none."""
+        if rows is None:
+            if not self.header:
+                return None, rows
+            from etlctl.loads.source import SourceFile
+
+            path, shown = self._file()
+            return SourceFile(path, wanted=(), delimiter=self.delimiter, shown=shown).header_names(), rows
+        if isinstance(rows, (str, bytes, Mapping)) or hasattr(rows, "itertuples") or not isinstance(rows, Iterable):
+            return None, rows  # what is wrong with them is told by who reads them
+        left = iter(rows)
+        first = next(left, None)
+        again = chain(() if first is None else (first,), left)
+        if isinstance(first, Mapping):
+            return [name for name in first if isinstance(name, str)], again
+        is_short = isinstance(first, Sized) and len(first) == most - len(free)
+        return () if is_short else None, again
 
     def _from_rows(self, rows: Iterable[Any], carried: Sequence[Column], constants: Mapping[Column, Any]) -> Input:
         from etlctl.db.dialects.base import Records

@@ -29,7 +29,9 @@ _PLACE = (
     "AND (BINARY table_name = BINARY %(name)s OR @@lower_case_table_names > 0)"
 )
 _COLUMNS = "SELECT column_name, data_type, column_type, is_nullable, character_maximum_length, numeric_precision, "
-_COLUMNS += f"numeric_scale FROM information_schema.columns WHERE {_PLACE} ORDER BY ordinal_position"
+_COLUMNS += "numeric_scale, extra REGEXP '(VIRTUAL|STORED|PERSISTENT) GENERATED', "
+_COLUMNS += "extra LIKE '%%auto_increment%%' OR coalesce(column_default, 'NULL') <> 'NULL' "  # MariaDB's word for none
+_COLUMNS += f"FROM information_schema.columns WHERE {_PLACE} ORDER BY ordinal_position"
 _ENGINE = "SELECT engine FROM information_schema.tables WHERE " + _PLACE  # noqa: S608  its names are bound
 _KEYS = "SELECT index_name, column_name, sub_part FROM information_schema.statistics "
 _KEYS += f"WHERE non_unique = 0 AND {_PLACE} ORDER BY index_name, seq_in_index"
@@ -84,8 +86,15 @@ def table_columns(connection: sa.Connection, name: TableName) -> list[TableColum
 def _columns(connection: sa.Connection, name: TableName) -> list[TableColumn] | None:
     rows = connection.exec_driver_sql(_COLUMNS, _values(name)).all()
     return [
-        TableColumn(column, _declared_type(data, words, length, precision, scale), words, nullable == "YES")
-        for column, data, words, nullable, length, precision, scale in rows
+        TableColumn(
+            column,
+            _declared_type(data, words, length, precision, scale),
+            words,
+            nullable == "YES",
+            bool(generated),
+            bool(default),
+        )
+        for column, data, words, nullable, length, precision, scale, generated, default in rows
     ] or None
 
 

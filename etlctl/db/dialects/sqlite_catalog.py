@@ -25,10 +25,14 @@ _PROBE = "etlctl_probe"
 def table_columns(connection: sa.Connection, name: TableName) -> list[TableColumn] | None:
     """Columns in the table's order, or None when there is no such table."""
     rows = connection.exec_driver_sql(
-        'SELECT name, type, "notnull", pk FROM pragma_table_info(?, ?) ORDER BY cid', (str(name.name), str(name.schema))
+        'SELECT name, type, "notnull", pk, dflt_value IS NOT NULL FROM pragma_table_info(?, ?) ORDER BY cid',
+        (str(name.name), str(name.schema)),
     ).all()
+    keys = [words.upper() for _, words, _, pk, _ in rows if pk]
+    is_rowid = keys == ["INTEGER"]  # then the key counts by itself: sqlite.org/lang_createtable.html#rowid
     return [
-        TableColumn(name, _parsed(words), words, not (not_null or pk)) for name, words, not_null, pk in rows
+        TableColumn(column, _parsed(words), words, not (not_null or pk), has_default=bool(default or (pk and is_rowid)))
+        for column, words, not_null, pk, default in rows
     ] or None
 
 
