@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from etlctl.db.connections import Database
 
 
-def greatest(
-    connection: sa.Connection, database: Database, table: str, column: str, values: Mapping[str, Any]
-) -> Any:
+def greatest(connection: sa.Connection, database: Database, table: str, column: str, values: Mapping[str, Any]) -> Any:
     """The greatest value of `column` in the rows with all of `values`, as the driver gives it; None without any."""
     target = named_table(database.dialect.table_name(table), {column: None, **values})
     return connection.execute(sa.select(sa.func.max(target.c[column])).where(*equal(target, values))).scalar_one()
