@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from etlctl.db import ambient
 from etlctl.db.dialects import dialect_for
-from etlctl.errors import SettingsError, UnavailableError
+from etlctl.errors import EtlctlError, SettingsError, TransientError, UnavailableError
 from etlctl.settings import ConnectionSettings, Secret
 from etlctl.settings.urls import anchored, complaint, masked_url
 from etlctl.suggest import did_you_mean
@@ -102,10 +102,24 @@ class Database:
         try:
             yield
         except Exception as error:
-            ours = self.dialect.translated(error, doing=doing, shown_url=self.shown_url)
+            ours = self._ours(error, doing)
             if ours is None or ours is error:
                 raise
             raise ours from error
+
+    def _ours(self, error: BaseException, doing: str) -> EtlctlError | None:
+        """What the dialect makes of an error; of a lost connection also where user code hid it behind its own error."""
+        from sqlalchemy.exc import PendingRollbackError
+
+        if isinstance(error, PendingRollbackError):  # the connection went before, and that error was passed over
+            return TransientError(f"{doing}: the connection to {self.shown_url} was lost.")
+        found = self.dialect.translated(error, doing=doing, shown_url=self.shown_url)
+        cause = error.__cause__
+        while found is None and cause is not None and not isinstance(error, EtlctlError):
+            behind = self.dialect.translated(cause, doing=doing, shown_url=self.shown_url)  # pandas raises its own
+            found = behind if isinstance(behind, TransientError) else None
+            cause = cause.__cause__
+        return found
 
     @contextmanager
     def reading(self, doing: str = "reading") -> Iterator[sa.Connection]:

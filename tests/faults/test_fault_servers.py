@@ -141,7 +141,7 @@ def test_full_disk_of_sqlite_leaves_nothing_and_says_so(tmp_path: Path) -> None:
         place = SqlitePlace(disk / "project")
         place.prepare()
         filler = disk / "filler"
-        filler.write_bytes(b"x" * (_free(disk) - 60_000))
+        filler.write_bytes(b"x" * (_free(disk) - 8_192))
 
         summary = build(place, RowsLoad(1), FileLoad(2))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from etlctl.core.results import Status
 from etlctl.errors import ExitCode
@@ -15,9 +17,10 @@ from faults.faultcase import build, faults, rows_of
 from servers.mariadb import Mysql
 from servers.postgres import Postgres
 from servers.proxy import Proxy
-from torture.loads import ROWS, BothLoad, HandLoad, RowsLoad
+from torture.loads import ROWS, SOURCE, BothLoad, HandLoad, RowsLoad
 from torture.places import Place, place_for
 
+SUICIDE = {"postgresql": "SELECT pg_terminate_backend(pg_backend_pid())", "mysql": "KILL CONNECTION CONNECTION_ID()"}
 SERVERS = {"postgresql": ("postgres_server", 5432), "mysql": ("mariadb_server", 3306)}
 
 
@@ -116,3 +119,52 @@ def test_slow_way_to_the_server_loses_nothing(proxied: tuple[Place, Proxy]) -> N
 
     assert build(place, RowsLoad(1)).exit_code == ExitCode.DONE
     assert faults(place, RowsLoad(1), done=True) == {}
+
+
+class Hides(HandLoad):
+    """Hand-written: loses its session, and passes over the first error of that."""
+
+    losses = 0
+
+    def run(self) -> None:
+        with self.output().transaction() as connection:
+            if type(self).losses == 0:
+                type(self).losses += 1
+                with contextlib.suppress(SQLAlchemyError):
+                    connection.exec_driver_sql(SUICIDE[self.output().database.dialect.name])
+                return
+            connection.exec_driver_sql(f"INSERT INTO t_hand SELECT {self.part}, number, payload FROM {SOURCE}")
+
+
+class Wraps(Hides):
+    """The same with an error of its own, raised from the driver's, as pandas does."""
+
+    losses = 0
+
+    def run(self) -> None:
+        if type(self).losses:
+            return super().run()
+        type(self).losses += 1
+        with self.output().transaction() as connection:
+            try:
+                connection.exec_driver_sql(SUICIDE[self.output().database.dialect.name])
+            except SQLAlchemyError as error:
+                raise ValueError("execution failed") from error
+
+
+@pytest.mark.parametrize("kind", [Hides, Wraps])
+def test_lost_session_is_found_behind_the_errors_of_user_code(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Hides]
+) -> None:
+    """F13: hidden or wrapped, a lost session is no commit inside and no failure, but tried again."""
+    if database_url.startswith("sqlite"):
+        pytest.skip("SQLite has no server that could end a session")
+    place = place_for(database_url, tmp_path)
+    place.prepare()
+    monkeypatch.setattr(kind, "losses", 0)
+
+    summary = build(place, kind(1))
+
+    assert kind.losses == 1
+    assert summary.exit_code == ExitCode.DONE, summary.text
+    assert "tried again" in summary.text and faults(place, kind(1), done=True) == {}

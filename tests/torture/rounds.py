@@ -143,7 +143,7 @@ class Campaign:
                     self._times.learn(kind, racer.duration_s)
             if any(racer.status == 0 for racer in pair):
                 return True
-        self.tally.wrong.append(f"{task.label} is not done after {MOST_TRIES} tries and {IN_PEACE} in peace")
+        self.tally.wrong.append(f"{task.task_label} is not done after {MOST_TRIES} tries and {IN_PEACE} in peace")
         return False
 
     def _harm(self, kind: str, is_peaceful: bool) -> tuple[Plan | None, Blow | None]:
@@ -197,7 +197,7 @@ def product(app: App, task: Task) -> int:
         summary = app.build([task])
         for result in summary.results:
             if result.exit_code not in (ExitCode.DONE, ExitCode.UNAVAILABLE):
-                print(f"{result.task.label}: {result.reason}", file=sys.stderr)
+                print(f"{result.task.task_label}: {result.reason}", file=sys.stderr)
         return int(summary.exit_code)
 
 

@@ -48,7 +48,7 @@ def test_loads_of_the_command_line_that_are_killed_are_there_once(place: Place) 
     campaign = rounds.of_command_line(place, random.Random(SEED), rounds.KILLS)
     place.prepare()
 
-    tally = campaign.run(lambda tally: tally.kills >= 4)
+    tally = campaign.run(lambda tally: tally.kills >= 3)
 
     assert tally.is_clean, f"seed {SEED}: {tally}: {tally.wrong}"
 
@@ -69,7 +69,9 @@ def test_loads_whose_sessions_the_server_ends_are_there_once(place: Place) -> No
 @pytest.mark.slow
 def test_rows_and_marker_in_two_transactions_are_caught(place: Place) -> None:
     """Control: luigi.contrib.sqla's order doubles loads, and the harness sees it."""
-    tally = rounds.of_control(place, "two transactions", random.Random(SEED)).run(lambda tally: tally.loads >= 24)
+    campaign = rounds.of_control(place, "two transactions", random.Random(SEED))
+
+    tally = campaign.run(lambda tally: (tally.half_visible > 0 and tally.doubled > 0) or tally.loads >= 96)
 
     assert tally.doubled > 0 and tally.half_visible > 0, f"seed {SEED}: {tally}"
 
@@ -79,7 +81,9 @@ def test_a_marker_table_without_a_key_is_caught(place: Place) -> None:
     """Control: one transaction, but no unique key and no lock, as on Redshift: the harness sees loads doubled."""
     if place.name == "sqlite":
         pytest.skip("SQLite has one writer at a time, which is a lock")
-    tally = rounds.of_control(place, "no key", random.Random(SEED)).run(lambda tally: tally.loads >= 48)
+    campaign = rounds.of_control(place, "no key", random.Random(SEED))
+
+    tally = campaign.run(lambda tally: tally.doubled > 0 or tally.loads >= 144)
 
     assert tally.doubled > 0, f"seed {SEED}: {tally}"
 

@@ -49,6 +49,8 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP
 _UNACKNOWLEDGED_MS = 60_000
 _KILL_TIMEOUT_S = 2
 _DEADLOCK = 1213
+_LOST = ((1053,), (1077,), (1927,), (2006,), (2013,), (2014,), (2045,), (2055,), (4031,))
+"""Errors after which there is no session any more."""
 _RESET_CONNECTION = 0x1F
 """https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_reset_connection.html; MariaDB since 10.2.4."""
 
@@ -76,6 +78,8 @@ class LoadConnection(_Connection):
         """Temporary tables that are to go before somebody else gets the session."""
         self.locks: list[str] = []
         """Named locks that are held until the transaction ends."""
+        self.is_lost = False
+        """The server has said that it ended the session; SQLAlchemy then closes what is left of it."""
         self.was_lent = False
         """User code had the session, and may have changed its settings."""
         self.checked: set[tuple[str | None, str]] = set()
@@ -133,6 +137,7 @@ class LoadConnection(_Connection):
         try:
             return int(super().query(sql, unbuffered))
         except MySQLError as error:
+            self.is_lost = self.is_lost or error.args[:1] in _LOST
             if guard is not None and error.args[:1] == (_DEADLOCK,):
                 guard.is_rolled_back = True
             raise
@@ -193,7 +198,7 @@ class LoadConnection(_Connection):
             self._force_close()
             return
         guard = self._active_guard()
-        if guard is not None and self.open:
+        if guard is not None and self.open and not self.is_lost:
             guard.note("closing the connection")
         super().close()
 

@@ -56,8 +56,8 @@ class PostgreSQLGuard:
     @property
     def is_intact(self) -> bool:
         """Whether the transaction is open still, and the same; one in which a statement failed is open, too."""
-        if self._status == extensions.TRANSACTION_STATUS_INERROR:
-            return True  # its COMMIT is refused in words of its own
+        if self._status in (extensions.TRANSACTION_STATUS_INERROR, extensions.TRANSACTION_STATUS_UNKNOWN):
+            return True  # its COMMIT is refused in words of its own; of a session that is lost, by the driver
         return self._status == extensions.TRANSACTION_STATUS_INTRANS and self.violation is None
 
     @property
