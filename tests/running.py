@@ -72,7 +72,7 @@ def plan(*tasks: Task, force: Collection[Task] = ()) -> Plan:
 
 def statuses(summary: RunSummary) -> dict[str, str]:
     """Status by label."""
-    return {result.task.label: str(result.status) for result in summary.results}
+    return {result.task.task_label: str(result.status) for result in summary.results}
 
 
 def result_of(summary: RunSummary, task: Task) -> TaskResult:
@@ -83,7 +83,7 @@ def result_of(summary: RunSummary, task: Task) -> TaskResult:
 
 def ran(summary: RunSummary) -> list[str]:
     """Labels of what ran well, in order."""
-    return [result.task.label for result in summary.results if result.status is Status.OK]
+    return [result.task.task_label for result in summary.results if result.status is Status.OK]
 
 
 class Watcher:
@@ -96,10 +96,10 @@ class Watcher:
         self.calls.append(("run_started", run_id, list(tasks), list(to_run)))
 
     def task_started(self, task: Task, attempt: context.Attempt) -> None:
-        self.calls.append(("task_started", task.label))
+        self.calls.append(("task_started", task.task_label))
 
     def task_finished(self, result: TaskResult, number: int, total: int) -> None:
-        self.calls.append(("task_finished", result.task.label, str(result.status), number, total))
+        self.calls.append(("task_finished", result.task.task_label, str(result.status), number, total))
 
     def run_finished(self, summary: RunSummary) -> None:
         self.calls.append(("run_finished", summary))

@@ -335,7 +335,7 @@ class Words(etlctl.Task):
 
 if __name__ == "__main__":
     summary = etlctl.build([Words(datetime.date(2013, 1, 2))], local_scheduler=True)
-    print(bool(summary), int(summary.exit_code), [task.label for task in summary.tasks])
+    print(bool(summary), int(summary.exit_code), [task.task_label for task in summary.tasks])
     print(summary.text)
 """
 

@@ -261,7 +261,7 @@ def task_document(task: Task) -> TaskDocument:
     return TaskDocument(
         task_id=task.task_id,
         family=task.task_family,
-        label=task.label,
+        label=task.task_label,
         params=task.to_str_params(only_public=True),
         command=command_words(task),
     )

@@ -30,7 +30,7 @@ def tree(plan: Plan, signs: Mapping[State, tuple[str, Style]], deepest: int) -> 
         is_again = task in shown and bool(requires)
         shown.add(task)
         told = _told(planned, is_again=is_again, hidden=len(requires) if depth >= deepest else 0)
-        yield (span(before, Style.DIM), span(sign, style), span(f" {task.label}"), span(told, Style.DIM))
+        yield (span(before, Style.DIM), span(sign, style), span(f" {task.task_label}"), span(told, Style.DIM))
         if is_again or depth >= deepest:
             continue
         for index, requirement in enumerate(reversed(requires)):
@@ -52,7 +52,7 @@ def mermaid(plan: Plan) -> Iterator[str]:
     yield "flowchart LR"
     numbers = {planned.task: f"t{number}" for number, planned in enumerate(plan.tasks)}
     for planned in plan.tasks:
-        label = _SPECIAL.sub(lambda match: f"#{ord(match[0])};", printable(planned.task.label))
+        label = _SPECIAL.sub(lambda match: f"#{ord(match[0])};", printable(planned.task.task_label))
         yield f'    {numbers[planned.task]}["{label}"]:::{state_of(planned.decision)}'
     for planned in plan.tasks:
         for requirement in planned.requires or ():
@@ -67,7 +67,7 @@ def dot(plan: Plan) -> Iterator[str]:
     yield '    rankdir=LR; node [shape=box, style="rounded,filled", fontname="sans-serif"];'
     numbers = {planned.task: f"t{number}" for number, planned in enumerate(plan.tasks)}
     for planned in plan.tasks:
-        label = printable(planned.task.label).replace("\\", "\\\\").replace('"', '\\"')
+        label = printable(planned.task.task_label).replace("\\", "\\\\").replace('"', '\\"')
         colour = _COLOURS[state_of(planned.decision)]
         yield f'    {numbers[planned.task]} [label="{label}", fillcolor="{colour}"];'
     for planned in plan.tasks:

@@ -203,7 +203,7 @@ def _torn_row(call: Session, torn: Torn, resolved_as: str | None) -> list[Span]:
     run = f", run {torn.marker.run_id}" if torn.marker.run_id else ""
     return [
         span(word, style),
-        span(torn.task.label),
+        span(torn.task.task_label),
         span(f"{torn.key.target_table} on {torn.database.name}"),
         span(f"{was} by {_by(torn.marker)}{run}", Style.DIM),
     ]

@@ -57,10 +57,10 @@ class Progress:
 
     def run_started(self, run_id: str, tasks: Sequence[Task], to_run: Sequence[Task]) -> None:
         self.total = len(to_run)
-        self._width = min(max([self._width, *(cells(task.label) for task in _some_of_each(to_run))]), _MOST_LABEL)
+        self._width = min(max([self._width, *(cells(task.task_label) for task in _some_of_each(to_run))]), _MOST_LABEL)
 
     def task_started(self, task: Task, attempt: Attempt) -> None:
-        self.running[task] = Running(task.label, attempt, self._clock())
+        self.running[task] = Running(task.task_label, attempt, self._clock())
 
     def task_finished(self, result: TaskResult, number: int, total: int) -> None:
         self.running.pop(result.task, None)
@@ -69,7 +69,7 @@ class Progress:
         if result.status is Status.SKIP and result.reason.startswith("not started"):
             self.not_started += 1
             return
-        self._width = max(self._width, min(cells(result.task.label), _MOST_LABEL))
+        self._width = max(self._width, min(cells(result.task.task_label), _MOST_LABEL))
         self._say(line_of(self._shortened(result), number, total, self._width))
 
     def run_finished(self, summary: RunSummary) -> None:
@@ -79,8 +79,8 @@ class Progress:
         """A long reason is told once: a database that is down is not told again with each of its tasks."""
         if result.status is not Status.FAIL or len(result.reason) <= _LONG_REASON:
             return result
-        first = self._said.setdefault(result.reason, result.task.label)
-        return result if first == result.task.label else replace(result, reason=f"the same as {first}")
+        first = self._said.setdefault(result.reason, result.task.task_label)
+        return result if first == result.task.task_label else replace(result, reason=f"the same as {first}")
 
 
 def _some_of_each(tasks: Iterable[Task]) -> Iterator[Task]:
@@ -94,7 +94,7 @@ def _some_of_each(tasks: Iterable[Task]) -> Iterator[Task]:
 
 def line_of(result: TaskResult, number: int, total: int, width: int = 0) -> Line:
     """The end of a task as a line, its status in colour; the label is padded to `width` columns."""
-    label = result.task.label
+    label = result.task.task_label
     text = result_line(result, number, total, width - (cells(label) - len(label)))
     before, status, after = text.partition(str(result.status))
     return (span(before), span(status, STYLES[result.status]), span(after))

@@ -188,7 +188,7 @@ def _list_lines(planned: Sequence[PlannedTask], now: dt.datetime) -> list[Line]:
     for one in planned:
         sign, style = SIGNS[state_of(one.decision)]
         said = moment_text(done_at([one]), now) if state_of(one.decision) == "done" else one.reason
-        rows.append([span(sign, style), span(one.task.label), span(said, Style.DIM)])
+        rows.append([span(sign, style), span(one.task.task_label), span(said, Style.DIM)])
     return table(rows)
 
 

@@ -100,7 +100,7 @@ class Graph:
                     raise node.error
                 node.task.check_settings()
             except SettingsError as error:
-                raise SettingsError(f"{node.task.label}: {error}") from error
+                raise SettingsError(f"{node.task.task_label}: {error}") from error
             except USER_ERRORS as error:
                 if node.error is None:
                     self._break(node, error)
@@ -149,7 +149,7 @@ class Graph:
         first = self._claims.setdefault(claim, node)
         if first is not node:
             raise BrokenTaskError(
-                f"{node.task.label} has the same marker as {first.task.label}, {shortened(str(claim), 200)}, "
+                f"{node.task.task_label} has the same marker as {first.task.task_label}, {shortened(str(claim), 200)}, "
                 "so only one would ever be loaded. Let update_id tell them apart; the default, the task id, does."
             )
 
@@ -176,9 +176,9 @@ class Graph:
 
     def _break(self, node: Node, error: BaseException) -> None:
         if not isinstance(error, EtlctlError):
-            _logger.debug("%s cannot be asked", node.task.label, exc_info=error)
+            _logger.debug("%s cannot be asked", node.task.task_label, exc_info=error)
         if isinstance(error, SystemExit):
-            wrapped = BrokenTaskError(f"{node.task.label}: its code called sys.exit({error.code!r}) when asked")
+            wrapped = BrokenTaskError(f"{node.task.task_label}: its code called sys.exit({error.code!r}) when asked")
             wrapped.__cause__ = error
             error = wrapped
         node.error = error
@@ -237,7 +237,7 @@ def path_to(start: Iterable[Node], goal: Node) -> list[Node] | None:
 
 def cycle_sentence(circle: list[Node]) -> str:
     """`A(x=1) -> B(x=1) -> A(x=1)` in a sentence; the middle of a long one is left out."""
-    names = [node.task.label for node in circle]
+    names = [node.task.task_label for node in circle]
     if len(names) > 12:
         names = [*names[:6], f"… {len(names) - 11} more …", *names[-5:]]
     return "These tasks require each other in a circle: " + " -> ".join(names) + ". One of them must not."

@@ -86,9 +86,9 @@ def _decide(node: Node, decided: dict[Node, tuple[Decision, Node]]) -> tuple[Dec
         decision, cause = decided[requirement]
         found.setdefault(decision, cause)
     if Decision.BROKEN in found:
-        return Decision.BROKEN, f"{found[Decision.BROKEN].task.label} cannot be asked", found[Decision.BROKEN]
+        return Decision.BROKEN, f"{found[Decision.BROKEN].task.task_label} cannot be asked", found[Decision.BROKEN]
     if Decision.BLOCKED in found:
-        return Decision.BLOCKED, f"blocked by {found[Decision.BLOCKED].task.label}", found[Decision.BLOCKED]
+        return Decision.BLOCKED, f"blocked by {found[Decision.BLOCKED].task.task_label}", found[Decision.BLOCKED]
     return Decision.RUN, "upstream will run" if Decision.RUN in found else _absence(node), node
 
 

@@ -99,7 +99,7 @@ class RunSummary:
     def text(self) -> str:
         """The whole summary as plain lines, as a pipe gets it."""
         shown = [result for result in self.results if result.status is not Status.UPTODATE]
-        width = min(max((len(result.task.label) for result in shown), default=0), _WIDEST_LABEL)
+        width = min(max((len(result.task.task_label) for result in shown), default=0), _WIDEST_LABEL)
         lines = [result_line(result, number, len(shown), width) for number, result in enumerate(shown, 1)]
         return "\n".join([*lines, *failure_lines(self), total_line(self)])
 
@@ -128,7 +128,7 @@ class Observer(Protocol):
 def result_line(result: TaskResult, number: int, total: int, width: int = 0) -> str:
     """` 1/4  OK       LoadFlights(2013-01-02)      943 rows     0.8 s`; the label is padded to `width`."""
     count = f"{number}/{total}".rjust(2 * len(str(total)) + 1)
-    parts = [f" {count}  {result.status:<8} {result.task.label:<{width}}"]
+    parts = [f" {count}  {result.status:<8} {result.task.task_label:<{width}}"]
     if result.reason:
         parts.append(shortened(result.reason, _LONGEST_REASON))  # whole among the failures at the end
     elif result.rows is not None:
@@ -149,7 +149,7 @@ def failure_lines(summary: RunSummary, options: str = "") -> list[str]:
     lines: list[str] = []
     for alike in _alike([result for result in summary.results if result.status is Status.FAIL]):
         first = alike[0]
-        labels = ", ".join(result.task.label for result in alike[:_MOST_LABELS])
+        labels = ", ".join(result.task.task_label for result in alike[:_MOST_LABELS])
         more = f" and {len(alike) - _MOST_LABELS:,} more" if len(alike) > _MOST_LABELS else ""
         places = {result.where for result in alike}
         head = [f"FAIL  {labels}{more}", printable(first.where) if len(places) == 1 else ""]

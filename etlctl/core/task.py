@@ -150,7 +150,7 @@ class Task(Parametrized, EventSource):
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     @property
-    def label(self) -> str:
+    def task_label(self) -> str:
         """Short, printable name of this task on a screen: `LoadFlights(2013-01-02)`, `Cut(2013-01-02, origin=EWR)`.
 
         The first parameter stands without its name; one that is at its fixed default is left out.
@@ -337,7 +337,7 @@ def tasks_in(structure: Any, task: Task, said: str) -> list[Task]:
     found: dict[Task, None] = {}
     for leaf in flatten(structure):
         if not isinstance(leaf, Task):
-            raise BrokenTaskError(f"{task.label}.{said} {_what(leaf)}")
+            raise BrokenTaskError(f"{task.task_label}.{said} {_what(leaf)}")
         found[leaf] = None
     return list(found)
 
@@ -348,7 +348,7 @@ def outputs_of(task: Task) -> list[Any]:
     for target in targets:
         if isinstance(target, type) or not callable(getattr(target, "exists", None)):
             raise BrokenTaskError(
-                f"{task.label}.output() returned {shortened(repr(target))}, which is no target; "
+                f"{task.task_label}.output() returned {shortened(repr(target))}, which is no target; "
                 "return a LocalTarget, a TableTarget, or a list or dict of targets."
             )
     return targets

@@ -58,16 +58,16 @@ def torn_of(tasks: Sequence[Task]) -> list[Torn]:
 def _targets_of(task: Task) -> list[TableTarget]:
     targets = [target for target in outputs_of(task) if isinstance(target, TableTarget)]
     if not targets:
-        raise UsageError(f"{task.label} has no marker: its output is no table. Name the load whose marker is torn.")
+        raise UsageError(
+            f"{task.task_label} has no marker: its output is no table. Name the load whose marker is torn."
+        )
     return targets
 
 
 def _not_torn(task: Task, *, is_done: bool) -> str:
     if is_done:
-        return (
-            f"{task.label}: its marker is done, so there is nothing to resolve; `etlctl build --force` loads it again."
-        )
-    return f"{task.label} has no marker, so there is nothing to resolve; `etlctl build` loads it."
+        return f"{task.task_label}: its marker is done, so there is nothing to resolve; `etlctl build --force` loads it again."
+    return f"{task.task_label} has no marker, so there is nothing to resolve; `etlctl build` loads it."
 
 
 def _found(targets: Sequence[TableTarget]) -> dict[tuple[int, str, str], Marker]:

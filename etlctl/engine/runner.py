@@ -260,7 +260,7 @@ class Runner:
         try:
             task.on_success()
         except (Exception, SystemExit) as error:
-            _logger.exception("%s.on_success() raised; the task is done all the same", task.label)
+            _logger.exception("%s.on_success() raised; the task is done all the same", task.task_label)
             if entry.attempt is not None:
                 entry.attempt.notes.append(f"on_success() raised {lines_of(error)[0]}")
         task.trigger_event(Event.SUCCESS, task)
@@ -270,12 +270,12 @@ class Runner:
     def _fail(self, entry: _Entry, error: BaseException) -> None:
         task = entry.node.task
         reason, *details = lines_of(error)
-        _logger.debug("%s failed", task.label, exc_info=error)
+        _logger.debug("%s failed", task.task_label, exc_info=error)
         task.trigger_event(Event.FAILURE, task, error)
         try:
             said = task.on_failure(error)
         except (Exception, SystemExit):
-            _logger.exception("%s.on_failure() raised", task.label)
+            _logger.exception("%s.on_failure() raised", task.task_label)
             said = None
         if isinstance(said, str):
             details.extend(printable(line) for line in said.splitlines())
@@ -294,7 +294,7 @@ class Runner:
         if entry.attempt is not None:
             self._executor.abandon(entry.node.task)
         entry.cause = cause.cause
-        root = entry.cause.node.task.label
+        root = entry.cause.node.task.task_label
         if cause.status is Status.BLOCKED:
             self._end(entry, Status.BLOCKED, f"blocked by {root}", exit_code=ExitCode.BLOCKED)
         else:

@@ -65,7 +65,9 @@ class Sequence(MarkedLoad):
             self._check_step(step)
             later = [required for required in requirements_of(step) if required in steps[index:]]
             if later:
-                raise LoadError(f"{self.label}: the step {step.label} requires {later[0].label}, which comes after it.")
+                raise LoadError(
+                    f"{self.task_label}: the step {step.task_label} requires {later[0].task_label}, which comes after it."
+                )
         return steps
 
     def load(self, load: OpenLoad) -> None:
@@ -83,18 +85,18 @@ class Sequence(MarkedLoad):
         targets = outputs_of(step)
         if not targets:
             raise LoadError(
-                f"{self.label}: the step {step.label} has no marker, so nothing would tell that it is done. Give it an "
+                f"{self.task_label}: the step {step.task_label} has no marker, so nothing would tell that it is done. Give it an "
                 "output() that is a TableTarget."
             )
         for target in targets:
             if not isinstance(target, TableTarget):
                 raise LoadError(
-                    f"{self.label}: the step {step.label} makes {target}, which no transaction can take back. Make it "
+                    f"{self.task_label}: the step {step.task_label} makes {target}, which no transaction can take back. Make it "
                     "in a task that requires this one."
                 )
             if target.database is not self.database:
                 raise LoadError(
-                    f"{self.label}: the step {step.label} loads into {target.database.name}, and the Sequence into "
+                    f"{self.task_label}: the step {step.task_label} loads into {target.database.name}, and the Sequence into "
                     f"{self.database.name}; one transaction has one database. Set connection alike in both."
                 )
 
@@ -112,11 +114,11 @@ class Sequence(MarkedLoad):
             if inspect.isgenerator(running):
                 running.close()
                 raise LoadError(
-                    f"{self.label}: the step {step.label} yields tasks in run(), which would run inside the open "
+                    f"{self.task_label}: the step {step.task_label} yields tasks in run(), which would run inside the open "
                     "transaction. Name them in its requires()."
                 )
             if not step.complete():
                 missing = ", ".join(str(target) for target in outputs_of(step) if not target.exists())
-                raise MissingOutputError(f"the step {step.label} ran, but its output {missing} is missing")
+                raise MissingOutputError(f"the step {step.task_label} ran, but its output {missing} is missing")
         around.notes.extend(attempt.notes)
         return attempt.rows or 0

@@ -47,7 +47,7 @@ def lines_of_all_views(name: str) -> list[Line]:
     plan = Plan(
         (task,),
         (
-            PlannedTask(child, Decision.BLOCKED, f"{child.label} is missing", ()),
+            PlannedTask(child, Decision.BLOCKED, f"{child.task_label} is missing", ()),
             PlannedTask(task, Decision.BROKEN, "requires() failed", (child,)),
         ),
     )
@@ -61,7 +61,7 @@ def lines_of_all_views(name: str) -> list[Line]:
         *drawing.tree(plan, SIGNS, 5),
         *(line(group.name, group.values, group.reason) for group in groups_of(plan.tasks, plan.roots)),
         *(line(row.name) for row in grid.rows),
-        *(line(one.task.label) for one in undated),
+        *(line(one.task.task_label) for one in undated),
     ]
 
 

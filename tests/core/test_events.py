@@ -25,7 +25,7 @@ class Base(Task):
     goes_wrong = Parameter(default="")
 
     def output(self) -> Any:
-        return shelf.target(self.label)
+        return shelf.target(self.task_label)
 
     def run(self) -> Any:
         if self.goes_wrong:
@@ -109,7 +109,7 @@ def test_events_of_dependencies(heard: Any) -> None:
         def requires(self) -> Any:
             return [Base("there"), Feed()]
 
-    shelf.target(Base("there").label).put()
+    shelf.target(Base("there").task_label).put()
     heard(Task, Event.DEPENDENCY_DISCOVERED, Event.DEPENDENCY_PRESENT, Event.DEPENDENCY_MISSING)
 
     run(Report())
@@ -155,7 +155,7 @@ def test_event_handler_that_raises_is_logged_and_changes_nothing(
     finally:
         Base.remove_event_handler(Event.SUCCESS, bad)
 
-    assert statuses(summary) == {Base().label: "OK"}
+    assert statuses(summary) == {Base().task_label: "OK"}
     assert heard.calls == [("SUCCESS", Base())]
     assert "a handler of event.core.success raised" in caplog.text
 

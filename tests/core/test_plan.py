@@ -53,7 +53,7 @@ def made(word: str) -> Task:
 
 
 def said(*tasks: Task, **options: Any) -> dict[str, tuple[str, str]]:
-    return {one.task.label: (one.decision.value, one.reason) for one in plan(*tasks, **options).tasks}
+    return {one.task.task_label: (one.decision.value, one.reason) for one in plan(*tasks, **options).tasks}
 
 
 def test_plan_says_what_would_run_and_why() -> None:

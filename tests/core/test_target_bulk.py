@@ -126,7 +126,7 @@ def test_bulk_question_that_fails_leaves_other_kinds_alone() -> None:
         "Kept(Short)": "FAIL",
         "Needs(new)": "OK",
     }
-    reasons = {result.task.label: result.reason for result in summary.results}
+    reasons = {result.task.task_label: result.reason for result in summary.results}
     assert reasons["Kept(Down)"] == "ConnectionError: the store is down"
     assert "sys.exit(0)" in reasons["Kept(Leaving)"]
     assert "Short.exists_many() gave 1 answers for 2 targets" in reasons["Kept(Short)"]

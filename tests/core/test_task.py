@@ -74,7 +74,7 @@ def test_task_is_unequal_to_other_classes_and_things() -> None:
 def test_task_private_values_show_nowhere() -> None:
     """A PRIVATE value is kept out of repr, label, id and public parameters."""
     task = Noted("a", secret="hunter2")
-    shown = [repr(task), task.label, str(task), task.task_id, str(task.to_str_params(only_public=True))]
+    shown = [repr(task), task.task_label, str(task), task.task_id, str(task.to_str_params(only_public=True))]
     assert not [text for text in shown if "hunter2" in text]
     assert task.secret == "hunter2"
 
@@ -94,10 +94,10 @@ def test_task_parameters_are_fixed_and_other_attributes_free() -> None:
 def test_task_repr_is_luigis_form_and_label_is_short_and_printable() -> None:
     """`Load(date=2013-01-02, origin=EWR)`; the label leaves out the first name and fixed defaults, and is printable."""
     assert repr(Load(DAY)) == "Load(date=2013-01-02, origin=EWR)"
-    assert Load(DAY).label == "Load(2013-01-02)"
-    assert Load(DAY, origin="JFK").label == "Load(2013-01-02, origin=JFK)"
-    assert Noted("\x1b]0;x\x07[/red]\r\nFAKE").label == r"Noted(\x1b]0;x\x07[/red]\r\nFAKE)"
-    assert len(Noted("x" * 500).label) < 90
+    assert Load(DAY).task_label == "Load(2013-01-02)"
+    assert Load(DAY, origin="JFK").task_label == "Load(2013-01-02, origin=JFK)"
+    assert Noted("\x1b]0;x\x07[/red]\r\nFAKE").task_label == r"Noted(\x1b]0;x\x07[/red]\r\nFAKE)"
+    assert len(Noted("x" * 500).task_label) < 90
 
 
 def test_task_label_leaves_out_defaults_that_are_normalised() -> None:
@@ -111,9 +111,9 @@ def test_task_label_leaves_out_defaults_that_are_normalised() -> None:
     class Odd(Task):
         number = IntParameter(default="no number")  # type: ignore[arg-type]  # the mistake under test
 
-    assert Listed().label == "Listed(asked=x)"
-    assert Listed([2], DAY).label == "Listed([2], asked=x)"
-    assert Odd(5).label == "Odd(5)"
+    assert Listed().task_label == "Listed(asked=x)"
+    assert Listed([2], DAY).task_label == "Listed([2], asked=x)"
+    assert Odd(5).task_label == "Odd(5)"
 
 
 def test_task_survives_pickle_and_copy() -> None:

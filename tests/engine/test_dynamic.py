@@ -27,7 +27,7 @@ class Step(Task):
     name = Parameter()
 
     @property
-    def label(self) -> str:
+    def task_label(self) -> str:
         return str(self.name)
 
     def output(self) -> Any:

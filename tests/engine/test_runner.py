@@ -36,7 +36,7 @@ class Step(Task):
     after = Parameter(default="", significant=False)
 
     @property
-    def label(self) -> str:
+    def task_label(self) -> str:
         return str(self.name)
 
     def requires(self) -> Any:
@@ -816,7 +816,7 @@ def test_build_an_interrupt_while_observers_are_told_counts_each_task_once() -> 
     class Interrupting(Watcher):
         def task_finished(self, result: Any, number: int, total: int) -> None:
             super().task_finished(result, number, total)
-            if result.task.label == "a":
+            if result.task.task_label == "a":
                 raise KeyboardInterrupt
 
     summary = run(Step("a"), Step("b", after="a"), observers=[Interrupting()])

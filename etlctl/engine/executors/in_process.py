@@ -42,7 +42,7 @@ class InProcessExecutor:
             with context.attempting(attempt):
                 under_way.close()
         except (Exception, SystemExit):
-            _logger.exception("%s raised while it was ended early", task.label)
+            _logger.exception("%s raised while it was ended early", task.task_label)
 
     def wait(self) -> Outcome:
         """Runs one step of the attempt that is due longest."""
