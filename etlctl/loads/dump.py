@@ -137,7 +137,7 @@ class DumpTable(Task):
 
     @property
     def _doing(self) -> str:
-        return f"{self.label} on {self.database.name}"
+        return f"{self.task_label} on {self.database.name}"
 
     # -- what is written
 
