@@ -68,6 +68,8 @@ class RowsLoad(TableLoad):
         the rows are to carry, in order and under the names that were declared, and with what every row gets besides,
         which goes into its Records; it reads nothing yet.
         """
+        if declared is not None:
+            self.extra_values(self._with_lineage(declared))  # what is wrong with them leaves no table behind
         columns = self.ensure_table(session, declared)
         constants = self.extra_values(columns)
         given = set(constants)

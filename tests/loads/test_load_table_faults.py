@@ -258,3 +258,20 @@ def test_a_bad_value_is_found_wherever_it_is(warehouse: Warehouse, flights: Path
     flights.write_text("x,note\n" + "".join(records))
     Long().run()
     assert warehouse.ask("SELECT count(*), sum(number) FROM long") == [(20_006, 7 * 20_006)]
+
+
+def test_values_that_cannot_be_had_leave_no_table_behind(warehouse: Warehouse) -> None:
+    """The next run may declare other columns, and would meet a table of these."""
+
+    class Load(LoadTable):
+        table = "t"
+        columns = {"a": "integer", "who": "text"}
+        values = {"who": "me"}
+
+        def rows(self):
+            yield (1,)
+
+    with pytest.raises(LoadError, match="neither a parameter nor an attribute"):
+        Load().run()
+
+    assert warehouse.ask("SELECT name FROM sqlite_schema WHERE name = 't'") == []
