@@ -207,6 +207,20 @@ def test_a_table_is_made_beside_an_open_transaction(house: AnyWarehouse) -> None
     assert house.count("t") == 1 and [row[2] for row in house.markers()] == ["done"]
 
 
+@pytest.mark.parametrize("name", ["t", "table_updates"])
+def test_a_temporary_table_does_not_take_the_rows(house: AnyWarehouse, name: str) -> None:
+    """One of the target's name, or of the marker table's, made earlier in the same transaction."""
+    house.write("CREATE TABLE t (k int) ENGINE=InnoDB")
+    TableTarget("t", "before").touch()
+    house.write(f"CREATE TABLE {name}_like LIKE {name}")
+
+    with pytest.raises(LoadError, match=f"a temporary table called {name}"), transaction("warehouse") as connection:
+        connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {name} SELECT * FROM {name}_like LIMIT 0")
+        Once().run()
+
+    assert house.count("t") == 0 and [row[0] for row in house.markers()] == ["before"]
+
+
 class Wider(Once):
     """Needs a column more."""
 

@@ -192,6 +192,22 @@ def test_an_expression_gets_the_roomiest_type_of_its_kind(house: AnyWarehouse) -
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "end", ["", " WHERE k = 1", " LIMIT 3", " ORDER BY k", " UNION ALL SELECT 1, 'abc', 2.25, NULL, 'x'"]
+)
+def test_a_literal_beside_a_table_gets_the_roomiest_type_too(house: AnyWarehouse, end: str) -> None:
+    """However the server rewrites the query; NULL is text."""
+    make(house, "t", columns(k="integer", v="varchar(7)"))
+    query = f"SELECT k, v, 1.5 AS c, NULL AS n, %(label)s AS label FROM t{end}"
+
+    with house.database.reading() as connection:
+        found = house.dialect.query_columns(connection, query, {"label": "ab"}, without_parameters=query)
+
+    types = {column.name: str(column.type) for column in found}
+    assert (types["c"], types["n"], types["label"]) == ("numeric", "text", "text")
+    assert end.startswith(" UNION") or (types["k"], types["v"]) == ("integer", "varchar(7)")
+
+
 def test_statements_stay_under_the_packet_limit(mariadb_server: Mysql, house: AnyWarehouse) -> None:
     """Wide rows go a few at a time, whatever there are of them."""
     limit = int(mariadb_server.ask("SELECT @@global.max_allowed_packet")[0][0])

@@ -165,6 +165,7 @@ class MySQLDialect:
         from etlctl.db.dialects.mysql_limits import limits_of
 
         name = self.table_name(table)
+        self._refuse_shadowed(connection, name)
         place = ".".join(quoted(part) for part in name if part is not None)
         limits = limits_of(connection, name, [*records.columns, *(records.constants or {})])
         return insert_all(_raw(connection), place, records, limits)
@@ -215,6 +216,7 @@ class MySQLDialect:
         from etlctl.db.dialects import mysql_limits
 
         columns = [Column(name, ColumnType(Kind.TEXT)) for name in staged.columns]
+        self._refuse_shadowed(connection, self.table_name(table))
         limits = mysql_limits.limits_of(connection, self.table_name(table), columns)
         mysql_limits.refuse_staged(connection, limits, staged)
 
@@ -223,6 +225,12 @@ class MySQLDialect:
         target = named_table(self.table_name(table), staged.columns)
         rows = sa.select(*(staged.table.c[name] for name in staged.columns))
         return connection.execute(sa.insert(target).from_select(list(staged.columns), rows)).rowcount
+
+    def _refuse_shadowed(self, connection: sa.Connection, name: TableName) -> None:
+        from etlctl.db.dialects import mysql_catalog
+
+        if _raw(connection).may_be_shadowed:
+            mysql_catalog.refuse_shadowed(connection, name)
 
     def ids_among(self, column: sa.ColumnElement[str], ids: Sequence[str]) -> sa.ColumnElement[bool]:
         """See `Dialect.ids_among`."""
@@ -235,6 +243,7 @@ class MySQLDialect:
 
         name = TableName(table.schema, table.name)  # type: ignore[arg-type]  # both are quoted names
         raw = _raw(connection)
+        self._refuse_shadowed(connection, name)
         if name not in raw.checked:
             mysql_catalog.refuse_without_transactions(connection, name)
             raw.checked.add(name)

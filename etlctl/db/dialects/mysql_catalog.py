@@ -121,6 +121,17 @@ def refuse_without_transactions(connection: sa.Connection, name: TableName) -> N
         )
 
 
+def refuse_shadowed(connection: sa.Connection, name: TableName) -> None:
+    """LoadError where a temporary table of this session has the name, and would take the rows with it when it ends."""
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    place = ".".join(quote(part) for part in name if part is not None)
+    if str(connection.exec_driver_sql(f"SHOW CREATE TABLE {place}").one()[1]).startswith("CREATE TEMPORARY"):
+        raise LoadError(
+            f"a temporary table called {name.name} was made on this connection, and stands before the table itself: "
+            "the rows would be lost with it. Give it another name, or drop it before the load."
+        )
+
+
 def unique_keys(connection: sa.Connection, name: TableName) -> list[frozenset[str]]:
     """See `Dialect.unique_keys`."""
     return list(unique_indexes(connection, name).values())
@@ -215,7 +226,10 @@ def _described(connection: sa.Connection, query: str, parameters: Any) -> list[F
     if not connection.in_transaction():
         connection.begin()  # which the caller's Connection would do at its first statement
     # on one line with the query's first, so that a line in the server's words is the query's own
-    probe = f"SELECT * FROM ({query}\n) AS etlctl_probe LIMIT 0"  # noqa: S608  the query is the user's own
+    # unmerged: else all columns seem to be those of a table
+    probe = f"SELECT /*+ NO_MERGE(etlctl_probe) */ * FROM ({query}\n) AS etlctl_probe LIMIT 0"  # noqa: S608  user's own
+    if raw.is_mariadb:
+        probe = f"SET STATEMENT optimizer_switch = 'derived_merge=off' FOR {probe}"
     return described(raw, probe, parameters)
 
 
@@ -255,7 +269,7 @@ def _type_of(field: Field) -> ColumnType | None:
         return _numeric(field.length - signs, field.scale)
     if code in _RESULT_TEXTS:
         if field.is_binary:
-            return ColumnType(Kind.BYTES)
+            return None if field.length == 0 else ColumnType(Kind.BYTES)  # NULL has no length
         is_sized = code in _RESULT_VARCHARS and not field.is_enum
         return ColumnType(Kind.TEXT, length=field.length // _BYTES_PER_CHARACTER or None if is_sized else None)
     kind = _RESULT_KINDS.get(code)

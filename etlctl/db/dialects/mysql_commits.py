@@ -52,6 +52,13 @@ def ending(statement: str | bytes | bytearray) -> str | None:
     return _inside(text) if first in _DYNAMIC or first == "SET" else None
 
 
+def makes_temporary(statement: str | bytes | bytearray) -> bool:
+    """Whether a temporary table may be there after it, which would stand before another of its name."""
+    text = statement if isinstance(statement, str) else statement.decode("utf-8", "replace")
+    words = _first_words(text)
+    return words[:1] in (["CALL"], ["EXECUTE"]) or (words[:1] == ["CREATE"] and _is_temporary(words))
+
+
 def _first_words(text: str) -> list[str]:
     words: list[str] = []
     position = 0

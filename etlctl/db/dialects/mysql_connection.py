@@ -82,6 +82,8 @@ class LoadConnection(_Connection):
         """The server has said that it ended the session; SQLAlchemy then closes what is left of it."""
         self.was_lent = False
         """User code had the session, and may have changed its settings."""
+        self.may_be_shadowed = False
+        """User code may have made a temporary table with the name of another."""
         self.checked: set[tuple[str | None, str]] = set()
         """Tables whose engine is known to have transactions."""
         self._pid = os.getpid()
@@ -290,7 +292,7 @@ class LoadConnection(_Connection):
             self.set_session()
         except MySQLError:
             self._force_close()  # it is lost; the pool finds out when it is next asked for
-        self.staged, self.locks, self.was_lent = [], [], False
+        self.staged, self.locks, self.was_lent, self.may_be_shadowed = [], [], False, False
 
     def _free_locks(self) -> None:
         while self.locks:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from etlctl.db.dialects.mysql_commits import ending
+from etlctl.db.dialects.mysql_commits import ending, makes_temporary
 from etlctl.errors import CommitInsideError, TransientError
 
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ class MySQLGuard:
             raise TransientError(_ROLLED_BACK)
         if self.has_ended:
             self.refuse("a statement after the transaction had ended")
+        if makes_temporary(statement):
+            self._raw.may_be_shadowed = True
         tried = ending(statement)
         if tried is not None:
             self.refuse(tried + (_DDL_COMMITS if tried.split(" ")[0] in _DDL else ""))
