@@ -19,8 +19,7 @@ from etlctl.db.words import in_quotes, quoted
 from etlctl.errors import UnavailableError
 from etlctl.text import shortened
 
-_FIND = sa.text(
-    """
+_FIND = """
     SELECT c.oid
     FROM pg_catalog.pg_class AS c
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -28,7 +27,6 @@ _FIND = sa.text(
       AND CASE WHEN CAST(:schema AS text) IS NULL THEN pg_catalog.pg_table_is_visible(c.oid)
                ELSE n.nspname = :schema END
     """
-)
 _HIDDEN = sa.text(
     """
     SELECT n.nspname
@@ -42,85 +40,87 @@ _HIDDEN = sa.text(
 )
 """A schema that the user may not look into, where the table is, or would be."""
 _COLUMNS = sa.text(
-    """
+    f"""
     SELECT a.attname, t.typtype, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE a.atttypid END,
            CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END,
            pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull OR t.typnotnull,
-           -- through json, since PostgreSQL before 12 has no such column
-           coalesce(pg_catalog.to_jsonb(a) ->> 'attgenerated', '') <> '',
-           a.atthasdef OR coalesce(pg_catalog.to_jsonb(a) ->> 'attidentity', '') <> ''
+           a.attgenerated <> '', a.atthasdef OR a.attidentity <> ''
     FROM pg_catalog.pg_attribute AS a
     JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
-    WHERE a.attrelid = :oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE a.attrelid = ({_FIND}) AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY a.attnum
-    """
+    """  # noqa: S608  texts of ours, names are bound
 )
 _UNIQUE = sa.text(
-    """
+    f"""
     SELECT i.indexrelid, a.attname
     FROM pg_catalog.pg_index AS i
     CROSS JOIN LATERAL pg_catalog.unnest(i.indkey) WITH ORDINALITY AS k (number, place)
     JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.number
-    WHERE i.indrelid = :oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+    WHERE i.indrelid = ({_FIND}) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
       AND k.place <= i.indnkeyatts
-    """
+    """  # noqa: S608  texts of ours, names are bound
 )
 
 
+_OTHERWISE = sa.text(
+    f"""
+    SELECT c.relhasrules OR EXISTS (
+        SELECT 1 FROM pg_catalog.pg_attribute AS a
+        WHERE a.attrelid = c.oid AND a.attidentity = 'a' AND a.attname = ANY (:columns))
+    FROM pg_catalog.pg_class AS c WHERE c.oid = ({_FIND})
+    """  # noqa: S608  texts of ours, names are bound
+)
+_PARTITIONED = sa.text(f"SELECT relkind = 'p' OR relispartition FROM pg_catalog.pg_class WHERE oid = ({_FIND})")  # noqa: S608  as above
+
+
 def table_oid(connection: sa.Connection, name: TableName) -> int | None:
-    """The server's number for a table or view that a load can have as target, or None."""
-    place = {"name": str(name.name), "schema": None if name.schema is None else str(name.schema)}
-    found = connection.execute(_FIND, place).scalar()
-    if found is None:
-        hidden = connection.execute(_HIDDEN, place).scalar()
-        if hidden is not None:
-            raise UnavailableError(
-                f"permission denied for schema {hidden}, so nobody can tell whether {shortened(name.name)} is there. "
-                "GRANT USAGE on the schema to the user of the connection, or name another user."
-            )
-    return None if found is None else int(found)
+    """The server's number for a table or view that a load can have as target, or None.
+
+    UnavailableError where the user may not look: nobody could tell then whether it is there.
+    """
+    place = _place(name)
+    found = connection.execute(sa.text(_FIND), place).scalar()
+    if found is not None:
+        return int(found)
+    hidden = connection.execute(_HIDDEN, place).scalar()
+    if hidden is not None:
+        raise UnavailableError(
+            f"permission denied for schema {hidden}, so nobody can tell whether {shortened(name.name)} is there. "
+            "GRANT USAGE on the schema to the user of the connection, or name another user."
+        )
+    return None
+
+
+def _place(name: TableName) -> dict[str, str | None]:
+    return {"name": str(name.name), "schema": None if name.schema is None else str(name.schema)}
 
 
 def copies_otherwise(connection: sa.Connection, name: TableName, columns: Sequence[str]) -> bool:
     """Whether COPY would not do what INSERT does: into a view, past a rule, over an identity that is always made."""
-    query = sa.text(
-        """
-        SELECT c.relhasrules OR EXISTS (
-            SELECT 1 FROM pg_catalog.pg_attribute AS a
-            WHERE a.attrelid = c.oid AND a.attidentity = 'a' AND a.attname = ANY (:columns))
-        FROM pg_catalog.pg_class AS c WHERE c.oid = :oid
-        """
-    )
-    given = {"oid": table_oid(connection, name), "columns": list(columns)}
-    return bool(connection.execute(query, given).scalar())
+    return bool(connection.execute(_OTHERWISE, {**_place(name), "columns": list(columns)}).scalar())
 
 
 def is_partitioned(connection: sa.Connection, name: TableName) -> bool:
     """Whether the table is made of partitions, or is one."""
-    query = sa.text("SELECT relkind = 'p' OR relispartition FROM pg_catalog.pg_class WHERE oid = :oid")
-    return bool(connection.execute(query, {"oid": table_oid(connection, name)}).scalar())
+    return bool(connection.execute(_PARTITIONED, _place(name)).scalar())
 
 
 def table_columns(connection: sa.Connection, name: TableName) -> list[TableColumn] | None:
     """Columns in the table's order, or None when there is no such table. A domain counts as what it is made of."""
-    oid = table_oid(connection, name)
-    if oid is None:
+    found = connection.execute(_COLUMNS, _place(name)).all()
+    if not found and table_oid(connection, name) is None:
         return None
     return [
         TableColumn(column, type_of(type_oid, modifier), declared, not not_null, generated, default and not generated)
-        for column, _, type_oid, modifier, declared, not_null, generated, default in connection.execute(
-            _COLUMNS, {"oid": oid}
-        )
+        for column, _, type_oid, modifier, declared, not_null, generated, default in found
     ]
 
 
 def unique_keys(connection: sa.Connection, name: TableName) -> list[frozenset[str]]:
     """Columns of each whole unique index, names in lower case; a deferred constraint is one too: it holds at COMMIT."""
-    oid = table_oid(connection, name)
-    if oid is None:
-        return []
     keys: dict[int, set[str]] = {}
-    for index, column in connection.execute(_UNIQUE, {"oid": oid}):
+    for index, column in connection.execute(_UNIQUE, _place(name)):
         keys.setdefault(index, set()).add(column.lower())
     return [frozenset(names) for names in keys.values()]
 
