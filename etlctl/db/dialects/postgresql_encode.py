@@ -24,9 +24,11 @@ _BLOCK = 1 << 17
 """Characters sent at a time, about."""
 _NULL = r"\N"
 _NONE = type(None)
-_REMEMBERED = frozenset((date, datetime, time, bool))
-_MOST_REMEMBERED = 4096
-"""Values of a column whose text is kept: days and moments come again and again, and to write one takes long."""
+_REMEMBERED = frozenset((int, date, datetime, time, bool))
+_PLAIN = frozenset((int, float, Decimal, date, datetime, time, bool))
+"""Their text has nothing to escape, and is never empty."""
+_MOST_REMEMBERED, _IN_ALL = 10_000, 100_000
+"""Values whose text is kept, of a column and of all: codes, days and moments come again and again."""
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _COMMON_FORMS = {
     Kind.INTEGER: {bits: rf"(?:0|-?[1-9][0-9]{{0,{digits}}}+)" for bits, digits in ((16, 3), (32, 8), (64, 17))},
@@ -51,7 +53,7 @@ class LineEncoder:
         required: Collection[str],
     ) -> None:
         self.rows = 0
-        self._columns = [_ColumnEncoder(column, nulls, column.name in required) for column in columns]
+        self._columns = [_ColumnEncoder(column, nulls, column.name in required, len(columns)) for column in columns]
         fixed = [_NULL if value is None else text_of(value).translate(_ESCAPES) for value in constants.values()]
         self._end = "\t".join(["", *fixed] if columns else fixed) + "\n"
 
@@ -101,11 +103,12 @@ class _RefusedError(Exception):
 
 
 class _ColumnEncoder:
-    def __init__(self, column: Column, nulls: Collection[str] | None, is_required: bool) -> None:
+    def __init__(self, column: Column, nulls: Collection[str] | None, is_required: bool, width: int) -> None:
         self._column = column
         self._nulls = None if nulls is None else frozenset(nulls)
         self._is_required = is_required
         form = _COMMON_FORMS.get(column.type.kind, {}).get(column.type.bits) if column.type.precision is None else None
+        self._most_known = min(_MOST_REMEMBERED, _IN_ALL // width)
         self._known: dict[type | None, dict[Any, str]] = {}
         self._all_common = None if form is None else re.compile(rf"(?:{form}\t)*+").fullmatch
 
@@ -126,7 +129,7 @@ class _ColumnEncoder:
         if known is not None:  # of one such type only the same are equal
             with suppress(KeyError):
                 return list(map(known.__getitem__, values))
-            if len(known) < _MOST_REMEMBERED:
+            if len(known) < self._most_known:
                 known.update({value: text_of(value) for value in values if value not in known})
                 return list(map(known.__getitem__, values))
         return _written(kind, values)
@@ -158,8 +161,9 @@ def _written(kind: type | None, values: Sequence[Any]) -> Sequence[str]:
         return _escaped(values)
     render = _BY_TYPE.get(kind, text_of)
     if None in values:
-        return _escaped([None if value is None else render(value) for value in values])
-    return _escaped(list(map(render, values)))
+        texts = [None if value is None else render(value) for value in values]
+        return _escaped(texts) if kind not in _PLAIN else [text or _NULL for text in texts]
+    return list(map(render, values)) if kind in _PLAIN else _escaped(list(map(render, values)))
 
 
 def _escaped(texts: Sequence[str | None]) -> Sequence[str]:
