@@ -33,7 +33,7 @@ from etlctl.text import shortened
 
 _GROUP_BYTES = 16 << 20
 """A row group is written when its columns hold so much in memory; it is packed to a fraction of that."""
-_GROUP_ROWS = 1 << 17
+_GROUP_ROWS = 1 << 16
 _HELD_ROWS = 10_000
 """Rows looked at for the types of columns that the database does not tell."""
 

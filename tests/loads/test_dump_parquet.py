@@ -139,4 +139,4 @@ def test_many_rows_come_in_groups(pair_of: MakePair, tmp_path: Path) -> None:
 
     found = pq.ParquetFile(tmp_path / "out.parquet").metadata
     assert found.num_rows == 200_000
-    assert found.num_row_groups == 2
+    assert found.num_row_groups == 4
