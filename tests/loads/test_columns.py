@@ -198,7 +198,7 @@ def test_row_reader_hands_out_what_came_before_an_error() -> None:
         raise OSError("the source is gone")
 
     good, bad = reader(rows("b")), reader(rows("abcd"))
-    taken = []
+    taken: list[int] = []
     with pytest.raises(OSError, match="the source is gone"):
         taken.extend(row[0] for row in good)
     with pytest.raises(BadValueError, match="abcd"):
