@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from any_warehouse import AnyWarehouse
 from etlctl.core import context
+from etlctl.db.dialects.mysql_connection import without_values
 from etlctl.db.dialects.mysql_errors import translated
 from etlctl.db.table_target import TableTarget
 from etlctl.errors import (
@@ -119,6 +120,27 @@ def test_translated_tells_another_database_of_a_statement(code: int) -> None:
     found = translated(pymysql.err.OperationalError(code, "Unknown 'nowhere'"), doing="t", shown_url=URL)
 
     assert type(found) is LoadError and "'nowhere'" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("use near 'FORM t WHERE v = 'S3cr3t' at line 3", "use near 'FORM t WHERE v = …' at line 3"),
+        ("use near '= 'S3cr3t'\nAND x' at line 1", "use near '= …' at line 1"),
+        ("use near '4711 FROM t' at line 1", "use near '…' at line 1"),
+        ("use near 'FORM t' at line 1", "use near 'FORM t' at line 1"),
+        (
+            "Incorrect integer value: 'S3cr3t' for column 'k' at row 1",
+            "Incorrect integer value for column 'k' at row 1",
+        ),
+        ("Incorrect datetime value: 'S3cr3t'", "Incorrect datetime value"),
+        ("BIGINT value is out of range in '(4711 + x)'", "BIGINT value is out of range"),
+        ("Unknown column 'x' in 'field list'", "Unknown column 'x' in 'field list'"),
+    ],
+)
+def test_what_the_server_says_of_a_statement_holds_no_value(said: str, shown: str) -> None:
+    """S5: PyMySQL writes parameters into the statement, and the server quotes it."""
+    assert without_values((1064, said)) == (1064, shown)
 
 
 def test_translated_knows_a_full_disk_by_its_words() -> None:

@@ -139,6 +139,7 @@ class LoadConnection(_Connection):
         try:
             return int(super().query(sql, unbuffered))
         except MySQLError as error:
+            error.args = without_values(error.args)
             self.is_lost = self.is_lost or error.args[:1] in _LOST
             if guard is not None and error.args[:1] == (_DEADLOCK,):
                 guard.is_rolled_back = True
@@ -343,6 +344,18 @@ def _version(connection: LoadConnection) -> tuple[int, ...]:
     """Of a MariaDB, whose greeting may begin with `5.5.5-` for the sake of old clients."""
     found = re.match(r"(?:5\.5\.5-)?(\d+)\.(\d+)", str(connection.server_version))
     return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+_EXCERPT = re.compile(r" near '(?P<begins>[^'\"0-9]*)(?P<rest>.*)' at line", re.DOTALL)
+_VALUE = re.compile(r"(?P<what> value(?: is out of range)?)(?: in|:) '.*'(?P<where> for |$)", re.DOTALL)
+
+
+def without_values(said: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What the server says of a statement, without the values in it: parameters are written into what it is sent."""
+    if len(said) < 2 or not isinstance(said[1], str):
+        return said
+    text = _EXCERPT.sub(lambda found: f" near '{found['begins']}{'…' if found['rest'] else ''}' at line", said[1])
+    return (said[0], _VALUE.sub(r"\g<what>\g<where>", text), *said[2:])
 
 
 class _RowByRow(SSCursor):
