@@ -6,6 +6,7 @@ import secrets
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -399,6 +400,20 @@ def test_no_bound_value_is_in_the_words(house: AnyWarehouse) -> None:
         connection.exec_driver_sql("SELECT nothing FROM t WHERE v = %(v)s", {"v": PASSWORD})
 
     assert PASSWORD not in str(caught.value)
+
+
+def test_a_bound_value_that_the_server_quotes_is_masked(house: AnyWarehouse) -> None:
+    """By name and by position; in the traceback, too."""
+    for query, values in (
+        ("SELECT x FROM t WHERE x = %(v)s", {"v": PASSWORD}),
+        ("SELECT x FROM t WHERE x = %s", (PASSWORD,)),
+    ):
+        with pytest.raises(BadDataError) as caught, house.database.reading("t on warehouse") as connection:
+            connection.exec_driver_sql(query, values)
+
+        told = "".join(traceback.format_exception(caught.value))
+        assert 'invalid input syntax for type integer: "***"' in str(caught.value)
+        assert PASSWORD not in told.replace(f'PASSWORD = "{PASSWORD}"', "")
 
 
 # -- the marker

@@ -152,8 +152,9 @@ def _of_server(error: psycopg2.Error, doing: str, shown_url: str) -> EtlctlError
 
 
 def _said(error: psycopg2.Error) -> str:
-    primary = error.diag.message_primary or str(error)
-    return shortened(primary.strip().splitlines()[0] if primary.strip() else type(error).__name__, _SHOWN).rstrip(".")
+    """The server's sentence, which our cursor has cleared of bound values; behind it may stand the statement."""
+    text = (str(error) or error.diag.message_primary or "").strip()
+    return shortened(text.splitlines()[0] if text else type(error).__name__, _SHOWN).rstrip(".")
 
 
 def _part(text: str | None) -> str:

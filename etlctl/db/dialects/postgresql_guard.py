@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ from etlctl.db.sqltext import POSTGRESQL
 from etlctl.errors import CommitInsideError, QueryError
 
 _KEY = "etlctl_guard"  # in Connection.info
+_TELLING = 4  # characters from which on a value is one; shorter ones stand in any sentence
 _T = TypeVar("_T")
 
 
@@ -277,7 +278,11 @@ class _Watched(extensions.cursor):
 
     def execute(self, query: Any, vars: Any = None) -> Any:  # the driver's own name for it
         self.connection.check(query)
-        return self.connection.wait_for(super().execute, query, vars)
+        try:
+            return self.connection.wait_for(super().execute, query, vars)
+        except psycopg2.Error as error:
+            error.args = tuple(_masked(text, vars) for text in error.args)
+            raise
 
     def executemany(self, query: Any, vars_list: Any) -> Any:
         self.connection.check(query)
@@ -308,6 +313,16 @@ class _Watched(extensions.cursor):
 def _is_written(file: Any) -> bool:
     writable = getattr(file, "writable", None)
     return bool(writable()) if callable(writable) else hasattr(file, "write")
+
+
+def _masked(text: object, bound: Any) -> object:
+    """The server's sentence without the values that were bound: it quotes one that it cannot read."""
+    if not isinstance(text, str) or not bound:
+        return text
+    for value in bound.values() if isinstance(bound, Mapping) else bound:
+        if isinstance(value, str) and len(value) >= _TELLING:
+            text = text.replace(value, "***")
+    return text
 
 
 class _WatchedNamed(_Watched):
