@@ -25,7 +25,8 @@ EtlctlError
 ├── BlockedError                  3  an external input is missing
 ├── UnavailableError              4  a database or object store cannot be used
 │   └── TransientError               the same may go well when it is tried again
-│       └── LockTimeoutError         another transaction held a lock for too long
+│       ├── LockTimeoutError         another transaction held a lock for too long
+│       └── UnknownCommitError       the connection was lost while COMMIT was on its way
 ├── HeldError                     5  another process has the work, or took it over
 ├── TornLoadError                 6  a load that was half committed by something else; needs a person
 └── AlreadyLoaded                 0  no failure: the marker is there, so there is nothing to do
@@ -178,6 +179,10 @@ class TransientError(UnavailableError):
 
 class LockTimeoutError(TransientError):
     """A lock was waited for as long as the settings allow."""
+
+
+class UnknownCommitError(TransientError):
+    """Nobody can tell yet whether a COMMIT took place; the marker tells, as soon as it can be asked."""
 
 
 class HeldError(EtlctlError):

@@ -25,14 +25,22 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from etlctl import faultpoints
 from etlctl.core import context
 from etlctl.db import ambient, audit, markers
 from etlctl.db.dialects.base import WRITE, Guard, Records, Staged
 from etlctl.db.markers import Marker, MarkerKey
-from etlctl.errors import AlreadyLoaded, CommitInsideError, HeldError, LoadError, LockTimeoutError
+from etlctl.errors import (
+    AlreadyLoaded,
+    CommitInsideError,
+    HeldError,
+    LoadError,
+    LockTimeoutError,
+    UnavailableError,
+    UnknownCommitError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -223,19 +231,34 @@ class Session:
         except Exception as error:
             self._roll_back(transaction)
             self.connection.invalidate()
-            if not self._was_committed():
+            is_lost = isinstance(error, DBAPIError) and error.connection_invalidated
+            if not self._was_committed(error):
+                if is_lost:  # the server may be at it still
+                    raise self._unknown() from error
                 raise
             reason = type(error).__name__
             context.attempt().notes.append(f"the answer to COMMIT was lost ({reason}), but the marker is there")
         faultpoints.point("load.committed")
 
-    def _was_committed(self) -> bool:
-        """Asks the markers, over a new connection, whether a COMMIT whose answer was an error took place."""
+    def _was_committed(self, error: Exception) -> bool:
+        """Asks the markers, over a new connection, whether the COMMIT whose answer was `error` took place.
+
+        UnknownCommitError where they cannot be asked.
+        """
         if not self._keys:
             return False
-        with self.database.reading(self.doing) as connection:
-            found = markers.read(connection, self.database, {key.update_id for key in self._keys})
+        try:
+            with self.database.reading(self.doing) as connection:
+                found = markers.read(connection, self.database, {key.update_id for key in self._keys})
+        except UnavailableError:
+            raise self._unknown() from error
         return all(self._is_ours(found.get(key.pair)) for key in self._keys)
+
+    def _unknown(self) -> UnknownCommitError:
+        return UnknownCommitError(
+            f"{self.doing}: the answer to COMMIT was lost with the connection to {self.database.shown_url}, so rows and "
+            "marker are both there or both not. The next build finds out by the marker, and loads what is missing."
+        )
 
     def _is_ours(self, marker: Marker | None) -> bool:
         return marker is not None and marker.state == markers.DONE and marker.owner == self.owner
@@ -285,8 +308,9 @@ class Session:
                 )
         except LockTimeoutError as error:
             raise HeldError(
-                f"{self.doing}: another process is loading it and has not finished yet ({error}). Wait for it; "
-                "a later run finds it done, or loads it."
+                f"{self.doing}: another process is loading it, and did not end within the "
+                f"{self.database.settings.lock_timeout_s:g} s of lock_timeout. A later build finds it done, or loads "
+                "it."
             ) from error
         if not is_ours:
             self._raise_for(self._marker(connection, key), key)

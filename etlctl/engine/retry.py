@@ -45,7 +45,7 @@ def patiently(
             locked += isinstance(error, LockTimeoutError)
             if not has_begun or locked >= _LOCK_TRIES or attempt.transactions:
                 raise
-            attempt.notes.append(f"tried again after: {shortened(_first_line(error), 200)}")
+            attempt.notes.append(f"tried again after: {shortened(_first_line(error), 100)}")
             attempt.rows = None
         sleep(delay_s * (0.5 + vary()))
     return run()

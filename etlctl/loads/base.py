@@ -23,7 +23,7 @@ from etlctl.core.parameters import ParameterVisibility
 from etlctl.core.task import Task
 from etlctl.db.columns import BadValueError, Column, ColumnType, Kind
 from etlctl.db.table_target import TableTarget
-from etlctl.errors import AlreadyLoaded, LoadError, TornLoadError
+from etlctl.errors import AlreadyLoaded, LoadError, TornLoadError, UnknownCommitError
 from etlctl.loads import columns as columns_module
 from etlctl.loads import modes
 from etlctl.suggest import did_you_mean
@@ -115,8 +115,9 @@ class MarkedLoad(Task):
                 if load.rows is not None:
                     attempt.rows = load.rows
         except AlreadyLoaded as loaded:
+            attempt.rows = None  # those counted so far were staged for nothing
             attempt.notes.append(str(loaded))
-        except TornLoadError:
+        except (TornLoadError, UnknownCommitError):
             raise
         except Exception as error:
             error.add_note(f"{self.doing}: nothing was loaded, the table is as it was")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from etlctl import faultpoints
 from etlctl.core.results import Status
 from etlctl.errors import ExitCode
 from faults.faultcase import build, faults, rows_of
@@ -71,6 +73,28 @@ def test_lost_commit_is_repeated(proxied: tuple[Place, Proxy]) -> None:
     assert proxy.counts["before"] == 1
     assert summary.exit_code == ExitCode.DONE, summary.text
     assert "tried again" in summary.text
+    assert faults(place, task, done=True) == {}
+
+
+def test_lost_commit_is_asked_for_until_the_server_answers(
+    proxied: tuple[Place, Proxy], server: Postgres | Mysql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F09 with F14: the server falls with the reply on its way; its marker is found when it is back, a second later."""
+    place, proxy = proxied
+    task, upstream = RowsLoad(1), server.port
+    proxy.set(commit="after", share=1.0, most_cuts=1)
+
+    def fall(name: str) -> None:
+        if name == "load.rowcount":
+            proxy.set(upstream=1)  # nobody listens there
+            threading.Timer(1.0, lambda: proxy.set(upstream=upstream)).start()
+
+    monkeypatch.setattr(faultpoints, "point", fall)
+
+    summary = build(place, task)
+
+    assert summary.exit_code == ExitCode.DONE, summary.text
+    assert "the answer to COMMIT was lost" in summary.text and "nothing was loaded" not in summary.text
     assert faults(place, task, done=True) == {}
 
 
