@@ -24,7 +24,7 @@ _BLOCK = 1 << 18
 _LONGEST = 1 << 24
 """Bytes in which a record must end; beyond it is more likely a quote that was left open."""
 _MARK = b"\xef\xbb\xbf"
-_LINE_END = re.compile(rb"\r\n|\n|\r")
+_FIRST_RECORD = re.compile(rb'([^"\r\n]*+(?:"[^"]*+"[^"\r\n]*+)*+)(\r\n|\n|\r)')
 _BACKSLASH_LINE = re.compile(rb"[\r\n]\\\.")
 
 
@@ -46,13 +46,12 @@ def header_of(source: ByteSource, delimiter: str) -> tuple[list[str] | None, byt
     """
     held = start_of(source)
     while True:
-        ends = (match for match in _LINE_END.finditer(held) if held.count(b'"', 0, match.start()) % 2 == 0)
-        end = next(ends, None)
-        if end is not None and end.end() < len(held):  # else the other half of CRLF may follow
-            return _fields(held[: end.start()], delimiter), held[end.end() :]
+        first = _FIRST_RECORD.match(held)
+        if first is not None and first.end() < len(held):  # else the other half of CRLF may follow
+            return _fields(first[1], delimiter), held[first.end() :]
         more = source.read(max(_BLOCK, len(held)))
         if not more:
-            head = held if end is None else held[: end.start()]
+            head = held if first is None else first[1]
             return (_fields(head, delimiter) if held else None), b""
         held += more
         if len(held) > _LONGEST:
