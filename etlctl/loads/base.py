@@ -398,12 +398,28 @@ class TableLoad(MarkedLoad):
             mine = {LINEAGE_COLUMN: self.output().update_id}
         else:
             mine = {column.name: value for column, value in self.extra_values(columns).items()}
+            if load.old_rows is None and not self._values_tell_all():
+                raise LoadError(
+                    f"{self.doing}: --force cannot tell which rows are this load's: its marker has no count of them, "
+                    f"and values does not name every parameter. {_LINEAGE_TELLS}"
+                )
         gone = rows.delete_where(load.connection, load.database, self.table, mine)
+        if not self.lineage and load.old_rows is not None and gone > load.old_rows:
+            raise LoadError(
+                f"{self.doing}: --force found {gone} rows with this load's values, and its marker speaks of "
+                f"{load.old_rows}: values does not tell its rows from those of others. Nothing was deleted. "
+                f"{_LINEAGE_TELLS}"
+            )
         if gone == 0 and load.old_rows:
             raise LoadError(
                 f"{self.doing}: --force finds none of the {load.old_rows} rows that its marker speaks of, so it cannot "
                 "tell whether they are there still. Delete them and the marker by hand."
             )
+
+    def _values_tell_all(self) -> bool:
+        """Whether two loads of this class that differ have different `values`."""
+        named = {source for source in self.values.values() if isinstance(source, str)}
+        return all(name in named for name, parameter in self.get_params() if parameter.significant)
 
     def _run_checks(self, load: OpenLoad, own_rows: FromClause) -> None:
         if not self.checks:
@@ -452,6 +468,9 @@ class TableLoad(MarkedLoad):
 
 
 _UNKNOWN = object()
+_LINEAGE_TELLS = (
+    "lineage = True tells them apart from the next load on; or use another mode, or delete rows and marker by hand."
+)
 
 
 def _in_order_of(found: Sequence[TableColumn], columns: Sequence[Column]) -> tuple[Column, ...]:

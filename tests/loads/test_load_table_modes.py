@@ -9,7 +9,7 @@ import pytest
 
 from any_warehouse import AnyWarehouse
 from etlctl.core.context import Attempt, attempting
-from etlctl.core.parameters import DateParameter, IntParameter
+from etlctl.core.parameters import DateParameter, IntParameter, StrParameter
 from etlctl.errors import BadDataError, CheckFailedError, LoadError
 from etlctl.loads.checks import unique
 from etlctl.loads.modes import append, merge_on, replace, replace_where
@@ -319,3 +319,45 @@ def test_columns_of_the_table_are_found_whatever_their_case(anywhere: AnyWarehou
     with_rows(Load, {"K": 1, "V": "a"}, columns={"K": "integer", "V": "text"}, mode=mode)().run()
 
     assert anywhere.ask("SELECT k, v FROM t") == [(1, "a")]
+
+
+class Regional(LoadTable):
+    """Appends what `values` do not tell from the rows of other days."""
+
+    date = DateParameter()
+    region = StrParameter(default="EU")
+    table = "t"
+    mode: Any = append
+    columns: Any = {"k": "integer", "region": "varchar(9)"}
+    values: Any = {"region": "region"}
+
+    def rows(self) -> Any:
+        return [(1,), (2,)]
+
+
+def test_forced_append_does_not_take_the_rows_of_other_loads(anywhere: AnyWarehouse) -> None:
+    """More rows than its marker speaks of are not its own."""
+    for date in (DAY, NEXT_DAY):
+        Regional(date=date).run()
+
+    with pytest.raises(LoadError, match=r"--force found 4 rows with this load's values, and its marker speaks of 2"):
+        forced(Regional(date=DAY))
+
+    assert anywhere.count("t") == 4
+
+
+def test_forced_append_without_a_count_wants_values_that_tell_all(anywhere: AnyWarehouse) -> None:
+    """As those of a marker that Luigi wrote."""
+    told = type(
+        "Told", (Regional,), {"columns": {**Regional.columns, "d": "date"}, "values": {"region": "region", "d": "date"}}
+    )
+    for task in (Regional(date=DAY), told(date=NEXT_DAY)):
+        task.evolve = True
+        task.run()
+    anywhere.write("UPDATE table_updates SET row_count = NULL")
+
+    with pytest.raises(LoadError, match="its marker has no count of them, and values does not name every parameter"):
+        forced(Regional(date=DAY))
+    forced(told(date=NEXT_DAY))
+
+    assert anywhere.count("t") == 4
