@@ -16,6 +16,7 @@ from etlctl.errors import BadDataError, LoadError
 from etlctl.text import shortened
 
 if TYPE_CHECKING:
+    from etlctl.db.columns import Column
     from etlctl.db.connections import Database
     from etlctl.db.dialects.base import Records, Staged
 
@@ -79,15 +80,16 @@ def insert(connection: sa.Connection, database: Database, table: str, staged: St
     return wrote
 
 
-def check_whole(connection: sa.Connection, staged: Staged, columns: Sequence[str], place: str) -> None:
+def check_whole(connection: sa.Connection, staged: Staged, columns: Sequence[Column], place: str) -> None:
     """BadDataError when a staged number that is to become an integer is none: most databases would round it."""
-    for name in columns:
-        column = staged.table.c[name]
-        found = connection.execute(sa.select(column).where(column != sa.func.round(column)).limit(1)).scalar()
+    for wanted in columns:
+        column, limit = staged.table.c[wanted.name], 1 << (wanted.type.bits - 1)
+        is_none = (column != sa.func.round(column)) | sa.not_(column.between(-limit, limit - 1))
+        found = connection.execute(sa.select(column).where(is_none).limit(1)).scalar()
         if found is not None:
             raise BadDataError(
-                f"{place}: column {shortened(name)}: {shortened(str(found))} is no integer, and the column is one. "
-                "Round it in the query, or declare the column numeric."
+                f"{place}: column {shortened(wanted.name)}: {shortened(str(found))} is no integer that fits the "
+                f"column, {wanted.type}. Round it in the query, or declare the column numeric."
             )
 
 

@@ -88,7 +88,7 @@ class QueryTable(TableLoad):
         ]
         with selection.query.locating(self._flavour):
             staged = load.session.stage_query("query", columns, bound.statement, dict(bound.values))
-        rows.check_whole(load.connection, staged, [column.name for column in selection.unsure], selection.query.place)
+        rows.check_whole(load.connection, staged, selection.unsure, selection.query.place)
         self.store(load, staged, selection.columns)
 
     def _result_types(self, session: Session, query: Query, bound: BoundSQL) -> list[ColumnType | None]:

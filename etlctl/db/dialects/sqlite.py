@@ -28,11 +28,12 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.pool import NullPool, StaticPool
 from sqlalchemy.schema import CreateTable
 
-from etlctl.db.columns import Column, ColumnType, Kind
+from etlctl.db.columns import Column, ColumnType
 from etlctl.db.dialects import (
     sqlite_catalog,
     sqlite_errors,
     sqlite_guard,
+    sqlite_settling,
     sqlite_staging,
     sqlite_values,
     sqlite_waiting,
@@ -166,17 +167,9 @@ class SQLiteDialect:
         names = ", ".join(quote(column.name) for column in columns)
         into = f"INSERT INTO {STAGING}.{quote(name)} ({names})\n"
         wrote = connection.exec_driver_sql(into + query, parameters).rowcount
-        self._round_to_scale(connection, staged, columns)
+        raw: Any = connection.connection.driver_connection
+        sqlite_settling.settle(connection, raw, staged, columns)
         return Staged(staged, tuple(column.name for column in columns), wrote)
-
-    def _round_to_scale(self, connection: sa.Connection, staged: sa.TableClause, columns: Sequence[Column]) -> None:
-        """As a numeric(p, s) of other databases does by itself."""
-        for column in columns:
-            if column.type.kind is Kind.NUMERIC and column.type.scale is not None:
-                value = staged.c[column.name]
-                rounded = sa.func.round(value, column.type.scale)
-                is_longer = (sa.func.typeof(value) == "real") & (value != rounded)
-                connection.execute(staged.update().values({value: rounded}).where(is_longer))
 
     def query_columns(
         self, connection: sa.Connection, query: str, parameters: Any, *, without_parameters: str
