@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from any_warehouse import AnyWarehouse
 from etlctl.core.parameters import IntParameter
 from etlctl.core.results import Status
 from etlctl.core.task import Task
+from etlctl.db.dialects import postgresql_catalog
+from etlctl.db.dialects.base import TableName
 from etlctl.loads.modes import append
 from etlctl.loads.table import LoadTable
 from faults.faultcase import build, ended, faults, rows_of, started
@@ -74,3 +79,22 @@ def test_sixteen_processes_that_start_with_no_tables_meet_no_error(place: Place)
 
     assert statuses == [0] * 16
     assert faults(place, *tasks, done=True) == {}
+
+
+def test_table_that_is_made_between_two_questions_has_its_columns(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F30: the catalog is asked twice, and another process creates the table in between."""
+    house = AnyWarehouse(postgres_url, tmp_path)
+    asked = postgresql_catalog.table_oid
+
+    def made_meanwhile(connection: sa.Connection, name: TableName) -> int | None:
+        house.write("CREATE TABLE IF NOT EXISTS t_late (part integer)")
+        return asked(connection, name)
+
+    monkeypatch.setattr(postgresql_catalog, "table_oid", made_meanwhile)
+    with house.database.reading("test") as connection:
+        found = house.dialect.table_columns(connection, house.dialect.table_name("t_late"))
+    house.databases.close()
+
+    assert [column.name for column in found or ()] == ["part"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from torture import outages, rounds
-from torture.checker import FAULTS, Ledger
+from torture.checker import FAULTS, Ledger, Tally
 from torture.loads import ROWS, RowsLoad
 from torture.places import Place, SqlitePlace, place_for
 
@@ -26,10 +26,15 @@ def test_killed_loads_are_there_once_or_not_at_all(place: Place) -> None:
     """F03 to F08, F10: kill -9 at each point and at random times, two racers a load: nothing lost, doubled, partial."""
     campaign = rounds.of_product(place, random.Random(SEED), rounds.KILLS)
 
-    tally = campaign.run(lambda tally: tally.kills >= 40 and set(rounds.POINTS) <= set(tally.points))
+    tally = campaign.run(lambda tally: tally.kills >= 40 and (missed(tally) == set() or tally.loads >= 96))
 
     assert tally.is_clean, f"seed {SEED}: {tally}: {tally.wrong}"
-    assert tally.kills_inside >= 10 and tally.looks >= 10
+    assert missed(tally) == set() and tally.kills_inside >= 10 and tally.looks >= 10
+
+
+def missed(tally: Tally) -> set[str]:
+    """Points that no load has passed: a name that nothing calls any more would look tested and not be."""
+    return set(rounds.POINTS) - set(tally.points)
 
 
 @pytest.mark.slow

@@ -109,8 +109,10 @@ def is_partitioned(connection: sa.Connection, name: TableName) -> bool:
 def table_columns(connection: sa.Connection, name: TableName) -> list[TableColumn] | None:
     """Columns in the table's order, or None when there is no such table. A domain counts as what it is made of."""
     found = connection.execute(_COLUMNS, _place(name)).all()
-    if not found and table_oid(connection, name) is None:
-        return None
+    if not found:
+        if table_oid(connection, name) is None:
+            return None
+        found = connection.execute(_COLUMNS, _place(name)).all()  # it may have been made between the two questions
     return [
         TableColumn(column, type_of(type_oid, modifier), declared, not not_null, generated, default and not generated)
         for column, _, type_oid, modifier, declared, not_null, generated, default in found
