@@ -90,5 +90,5 @@ def test_waiting_loader_proceeds_as_soon_as_the_holder_is_killed(place: Place) -
     began = time.monotonic()
 
     assert ended(holder, waiting) == [-9, 0]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     assert faults(place, task, done=True) == {}

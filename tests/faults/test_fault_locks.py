@@ -72,7 +72,7 @@ def test_locked_target_is_waited_for_twice_and_then_given_up(impatient: Place) -
 
         took_s = time.monotonic() - began
     assert summary.exit_code == ExitCode.UNAVAILABLE, summary.text
-    assert LOCK_S <= took_s < 8
+    assert LOCK_S <= took_s < 20
     assert "lock" in summary.text and "Traceback" not in summary.text
     assert faults(impatient, RowsLoad(1), done=False) == {} and rows_of(impatient, RowsLoad.table) == ROWS
 
@@ -215,7 +215,7 @@ def test_statement_timeout_fails_the_load_cleanly(database_url: str, tmp_path: P
     summary = build(place, Slow(1))
 
     assert summary.exit_code == ExitCode.FAILED, summary.text
-    assert time.monotonic() - began < 6  # once, not five times
+    assert time.monotonic() - began < 15  # once, not five times, nor the 20 s of the query
     assert "statement" in summary.text and "tried again" not in summary.text
     assert summary.counts[Status.FAIL] == 1 and _markers(place) == []
 
