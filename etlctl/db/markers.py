@@ -174,11 +174,11 @@ def _asked(connection: sa.Connection, database: Database, query: sa.Select[Any])
 
 def _as_read(result: sa.CursorResult[Any]) -> list[Any]:
     """The rows with the columns of `_READ`, in its order; None for each that the table lacks."""
-    names = list(result.keys())
-    there = [name.lower() for name in names]
-    index = [there.index(name) if name in there else len(there) for name in _READ]
-    pick = itemgetter(*index)
-    return [pick((*row, None)) for row in result]
+    there = [name.lower() for name in list(result.keys())]
+    if set(_READ) <= set(there):
+        return list(map(itemgetter(*map(there.index, _READ)), result.all()))
+    pick = itemgetter(*(there.index(name) if name in there else len(there) for name in _READ))
+    return [pick((*row, None)) for row in result.all()]
 
 
 def _columns(connection: sa.Connection, database: Database) -> set[str]:

@@ -66,7 +66,10 @@ def _targets_of(task: Task) -> list[TableTarget]:
 
 def _not_torn(task: Task, *, is_done: bool) -> str:
     if is_done:
-        return f"{task.task_label}: its marker is done, so there is nothing to resolve; `etlctl build --force` loads it again."
+        return (
+            f"{task.task_label}: its marker is done, so there is nothing to resolve; "
+            "`etlctl build --force` loads it again."
+        )
     return f"{task.task_label} has no marker, so there is nothing to resolve; `etlctl build` loads it."
 
 

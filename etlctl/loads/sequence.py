@@ -66,7 +66,8 @@ class Sequence(MarkedLoad):
             later = [required for required in requirements_of(step) if required in steps[index:]]
             if later:
                 raise LoadError(
-                    f"{self.task_label}: the step {step.task_label} requires {later[0].task_label}, which comes after it."
+                    f"{self.task_label}: the step {step.task_label} requires {later[0].task_label}, which comes "
+                    "after it."
                 )
         return steps
 
@@ -85,19 +86,19 @@ class Sequence(MarkedLoad):
         targets = outputs_of(step)
         if not targets:
             raise LoadError(
-                f"{self.task_label}: the step {step.task_label} has no marker, so nothing would tell that it is done. Give it an "
-                "output() that is a TableTarget."
+                f"{self.task_label}: the step {step.task_label} has no marker, so nothing would tell that it is "
+                "done. Give it an output() that is a TableTarget."
             )
         for target in targets:
             if not isinstance(target, TableTarget):
                 raise LoadError(
-                    f"{self.task_label}: the step {step.task_label} makes {target}, which no transaction can take back. Make it "
-                    "in a task that requires this one."
+                    f"{self.task_label}: the step {step.task_label} makes {target}, which no transaction can take back. "
+                    "Make it in a task that requires this one."
                 )
             if target.database is not self.database:
                 raise LoadError(
-                    f"{self.task_label}: the step {step.task_label} loads into {target.database.name}, and the Sequence into "
-                    f"{self.database.name}; one transaction has one database. Set connection alike in both."
+                    f"{self.task_label}: the step {step.task_label} loads into {target.database.name}, and the Sequence "
+                    f"into {self.database.name}; one transaction has one database. Set connection alike in both."
                 )
 
     def _run_step(self, step: Task) -> int:
@@ -114,8 +115,8 @@ class Sequence(MarkedLoad):
             if inspect.isgenerator(running):
                 running.close()
                 raise LoadError(
-                    f"{self.task_label}: the step {step.task_label} yields tasks in run(), which would run inside the open "
-                    "transaction. Name them in its requires()."
+                    f"{self.task_label}: the step {step.task_label} yields tasks in run(), which would run inside the "
+                    "open transaction. Name them in its requires()."
                 )
             if not step.complete():
                 missing = ", ".join(str(target) for target in outputs_of(step) if not target.exists())
