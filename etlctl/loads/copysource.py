@@ -73,19 +73,32 @@ class Source:
         with self._locating(), self.database.reading(self.doing) as connection:
             return self._of_table(connection) if self.query is None else self._of_query(connection, self.query)
 
-    def selecting(self, names: Sequence[str], condition: str = "", values: Mapping[str, Any] | None = None) -> BoundSQL:
-        """The statement that gives the columns `names` in order, of the rows for which `condition` holds.
+    def selecting(
+        self, wanted: Sequence[Column], condition: str = "", values: Mapping[str, Any] | None = None
+    ) -> BoundSQL:
+        """The statement that gives `wanted`, which are of `columns()`, of the rows for which `condition` holds.
 
         The condition is in the form of this database's driver: columns by `quoted()`, further values by
         `placeholder()`.
         """
-        columns = ", ".join(map(self.quoted, names))
+        columns = ", ".join(map(self._selected, wanted))
         where = f" WHERE {condition}" if condition else ""
         if self.query is None:
             return self._statement(f"SELECT {columns} FROM {self._table_in_quotes()}{where}", values or {})  # noqa: S608  names are quoted
         bound = self._bound(self.query)
         text = f"SELECT {columns} FROM (\n{bound.statement}\n) AS etlctl_source{where}"  # noqa: S608  names are quoted
         return self._statement(text, {**bound.values, **(values or {})})
+
+    def _selected(self, column: Column) -> str:
+        """A JSON document as its text: a driver that reads it makes the same of the number 5 and of the text "5"."""
+        import sqlalchemy as sa
+
+        from etlctl.db.words import quoted
+
+        if column.type.kind is not Kind.JSON:
+            return self.quoted(column.name)
+        text = sa.cast(sa.column(quoted(column.name)), sa.Text()).compile(dialect=self.database.engine.dialect)
+        return f"{text} AS {self.quoted(column.name)}"
 
     def placeholder(self, name: str) -> str:
         """A further value's place in a statement of this database."""

@@ -88,8 +88,8 @@ class CopyTable(RowsLoad):
         constants: Mapping[Column, Any],
     ) -> Input:
         """The rows of `source`, which has the columns `there`, with what `carried` wants of them."""
-        names = self._names(source, there, carried)
-        rows = SourceRows(source, partial(source.selecting, names))
+        wanted = self._wanted(source, there, carried)
+        rows = SourceRows(source, partial(source.selecting, wanted))
         return self.streamed(source, rows, carried, constants, lambda: source.described)
 
     def streamed(
@@ -147,9 +147,9 @@ class CopyTable(RowsLoad):
             columns.append(Column(is_known.name, is_known.type or type_) if is_known else Column(name, type_))
         return tuple(columns)
 
-    def _names(self, source: Source, there: Sequence[Column], carried: Sequence[Column]) -> list[str]:
-        """What the source calls the columns that are to come from it."""
-        by_name = {column.name.lower(): column.name for column in there}
+    def _wanted(self, source: Source, there: Sequence[Column], carried: Sequence[Column]) -> list[Column]:
+        """The columns that are to come from the source, as it has them."""
+        by_name = {column.name.lower(): column for column in there}
         for column in carried:
             if column.name.lower() not in by_name:
                 names = [one.name for one in there]

@@ -44,11 +44,11 @@ class _Reading:
     """What one run reads; the window is known once the target may be asked."""
 
     source: Source
-    names: Sequence[str]
-    """The columns to read, by the source's names."""
+    wanted: Sequence[Column]
+    """The columns to read, as the source has them."""
     cursor: Cursor
     place: int
-    """Of the cursor among `names`."""
+    """Of the cursor among `wanted`."""
     there: Column
     """The cursor in the source."""
     here: Column
@@ -78,7 +78,7 @@ class _Reading:
         condition = " AND ".join(conditions)
         if conditions and self.there.nullable:
             condition = f"{condition} OR {column} IS NULL"
-        return source.selecting(self.names, condition, values)
+        return source.selecting(self.wanted, condition, values)
 
     def seen(self, rows: Iterator[Sequence[Any]]) -> Iterator[Sequence[Any]]:
         """The rows, looked at: each must have a cursor inside the window, as Python understands it too."""
@@ -222,7 +222,7 @@ class Incremental(CopyTable):
         constants: Mapping[Column, Any],
     ) -> _Reading:
         name = self._cursor_name.lower()
-        names = self._names(source, there, carried)
+        wanted = self._wanted(source, there, carried)
         places = [index for index, column in enumerate(carried) if column.name.lower() == name]
         if not places:
             raise LoadError(
@@ -235,7 +235,7 @@ class Incremental(CopyTable):
         if self.look_back is not None:
             cursor.check_look_back(self.look_back, type(self).__name__)
         part = {column.name: value for column, value in constants.items() if self._is_of_class(column.name)}
-        return _Reading(source, names, cursor, places[0], in_source, here, part)
+        return _Reading(source, wanted, cursor, places[0], in_source, here, part)
 
     def _window(self, connection: sa.Connection, reading: _Reading) -> Window:
         from etlctl.db import windows

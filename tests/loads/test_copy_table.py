@@ -94,6 +94,20 @@ def test_a_table_arrives_as_it_was(pair_of: MakePair, shop: str, warehouse: str)
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_json_comes_as_the_document_that_it_is(pair_of: MakePair, kind: str) -> None:
+    """A text, a number, null and what is nested; also under a name that drivers would format."""
+    documents = ['"5"', "5", '"a"', "null", '{"a": [1.50]}', None]
+    pair = pair_of(kind, "sqlite")
+    name = "`j %s`" if kind == "mysql" else '"j %s"'
+    pair.shop.write(f"CREATE TABLE orders (id bigint, {name} json)")
+    pair.shop.insert("orders", *enumerate(documents))
+
+    Orders().run()
+
+    assert [text for (text,) in pair.warehouse.ask('SELECT "j %s" FROM orders ORDER BY id')] == documents
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_query_takes_parameters(pair_of: MakePair, kind: str) -> None:
     """Bound by the source's driver; `values` win over the query's column of that name."""
     pair = pair_of(kind, "sqlite")
