@@ -57,7 +57,7 @@ class Task(Parametrized, EventSource):
 
     @classmethod
     def _refuse_hidden_methods(cls) -> None:
-        """`load = IntParameter()` would take the place of the method of that name, which is called at the worst time."""
+        """`load = IntParameter()` would take the place of the method of that name, to be called at the worst time."""
         for name in cls._parameters:
             for base in cls.__mro__:
                 if base.__module__.partition(".")[0] == "etlctl" and isinstance(vars(base).get(name), FunctionType):

@@ -60,7 +60,8 @@ def _refuse_async(task: Task, running: Any) -> None:
     if inspect.iscoroutine(running):
         running.close()  # or Python warns that nobody awaited it
     raise TaskError(
-        f"{task.task_label}.run() is `async def`, so nothing of it ran. Write `def run(self)` and call asyncio.run() in it."
+        f"{task.task_label}.run() is `async def`, so nothing of it ran. Write `def run(self)` and call "
+        "asyncio.run() in it."
     )
 
 
@@ -75,8 +76,8 @@ def _driven(task: Task, running: Generator[Any, Any, Any], attempt: Attempt) -> 
                 return
             if attempt.transactions:
                 raise LoadError(
-                    f"{task.task_label}.run() yielded tasks inside an open transaction(): they would run while it holds its "
-                    "locks. Yield before the `with` block, or after it."
+                    f"{task.task_label}.run() yielded tasks inside an open transaction(): they would run while it holds "
+                    "its locks. Yield before the `with` block, or after it."
                 )
             structure, custom_complete = wanted, None
             if isinstance(wanted, DynamicRequirements):
@@ -99,8 +100,8 @@ def _check_fulfilled(task: Task, required: list[Task]) -> None:
     for requirement in required:
         if type(requirement).completeness() is Completeness.OWN and not requirement.complete():
             raise UnfulfilledError(
-                f"{task.task_label} requires {requirement.task_label}, whose complete() says no although it has ended well. "
-                "Mend that complete(), or its run()."
+                f"{task.task_label} requires {requirement.task_label}, whose complete() says no although it has ended "
+                "well. Mend that complete(), or its run()."
             )
 
 

@@ -92,8 +92,8 @@ class Sequence(MarkedLoad):
         for target in targets:
             if not isinstance(target, TableTarget):
                 raise LoadError(
-                    f"{self.task_label}: the step {step.task_label} makes {target}, which no transaction can take back. "
-                    "Make it in a task that requires this one."
+                    f"{self.task_label}: the step {step.task_label} makes {target}, which no transaction can take "
+                    "back. Make it in a task that requires this one."
                 )
             if target.database is not self.database:
                 raise LoadError(
