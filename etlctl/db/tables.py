@@ -28,12 +28,17 @@ def create(
     connection: sa.Connection, database: Database, table: str, columns: Sequence[Column], *, unique: Sequence[str] = ()
 ) -> None:
     """Makes the table under the lock for DDL, unless another process has made it by then."""
-    dialect = database.dialect
-    with dialect.lock_for_ddl(connection):
+    with database.dialect.lock_for_ddl(connection):
         if existing(connection, database, table) is None:
-            name = dialect.table_name(table)
-            made = table_of(name, columns, dialect, unique=unique, **dialect.table_options(connection))
-            connection.execute(CreateTable(made))
+            _create(connection, database, table, columns, unique)
+
+
+def _create(
+    connection: sa.Connection, database: Database, table: str, columns: Sequence[Column], unique: Sequence[str] = ()
+) -> None:
+    dialect = database.dialect
+    made = table_of(dialect.table_name(table), columns, dialect, unique=unique, **dialect.table_options(connection))
+    connection.execute(CreateTable(made))
 
 
 def recreate(connection: sa.Connection, database: Database, table: str, columns: Sequence[Column], doing: str) -> None:
@@ -49,7 +54,7 @@ def recreate(connection: sa.Connection, database: Database, table: str, columns:
                 "partitioned, and its parts would go with it. Use replace, which empties it; or drop it yourself."
             )
         connection.exec_driver_sql(f"DROP TABLE {_in_quotes(connection, database, table)}")
-        create(connection, database, table, columns)
+        _create(connection, database, table, columns)  # dropped, it is ours: the lock would keep all others waiting
         return
     found = existing(connection, database, table) or []
     if _shape_of(found, database) != _shape_of(columns, database):
