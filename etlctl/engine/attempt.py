@@ -76,8 +76,8 @@ def _driven(task: Task, running: Generator[Any, Any, Any], attempt: Attempt) -> 
                 return
             if attempt.transactions:
                 raise LoadError(
-                    f"{task.task_label}.run() yielded tasks inside an open transaction(): they would run while it holds "
-                    "its locks. Yield before the `with` block, or after it."
+                    f"{task.task_label}.run() yielded tasks inside an open transaction(): they would run while it "
+                    "holds its locks. Yield before the `with` block, or after it."
                 )
             structure, custom_complete = wanted, None
             if isinstance(wanted, DynamicRequirements):
