@@ -75,7 +75,9 @@ class RowsLoad(TableLoad):
         given = set(constants)
         order = columns
         if declared is not None:
-            order = (*declared, *(one for one in columns if one.name.lower() == LINEAGE_COLUMN))
+            there = {one.name.lower() for one in declared}  # a copy's source may have a lineage of its own
+            lineage = [one for one in columns if one.name.lower() == LINEAGE_COLUMN and LINEAGE_COLUMN not in there]
+            order = (*declared, *lineage)
         by_name = {column.name.lower(): column for column in columns}
         pairs = [(one.name, by_name[one.name.lower()]) for one in order]
         carried = [(name, column) for name, column in pairs if column not in given]

@@ -223,6 +223,21 @@ def test_modes_checks_evolve_and_lineage_are_those_of_every_load(pair_of: MakePa
     assert seen(pair, "SELECT id, what FROM merged ORDER BY id") == [(1, ROWS[0][1]), (2, "new"), (3, None)]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lineage_of_the_source_is_a_column_like_any(pair_of: MakePair, kind: str) -> None:
+    """It is copied; where the copy has a lineage itself, that is its own."""
+    pair = pair_of(kind, kind)
+    pair.shop.write("CREATE TABLE orders (id bigint, etlctl_update_id varchar(99))")
+    pair.shop.insert("orders", (1, "of the shop"))
+
+    Orders().run()
+    type("Own", (Orders,), {"table": "own", "lineage": True})().run()
+
+    assert seen(pair, "SELECT id, etlctl_update_id FROM orders") == [(1, "of the shop")]
+    ((number, update_id),) = seen(pair, "SELECT id, etlctl_update_id FROM own")
+    assert number == 1 and update_id.startswith("Own_")
+
+
 def test_a_partition_is_replaced(pair_of: MakePair) -> None:
     """By `values`, as for every load."""
     pair = pair_of()
