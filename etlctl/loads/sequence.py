@@ -98,7 +98,7 @@ class Sequence(MarkedLoad):
             if target.database is not self.database:
                 raise LoadError(
                     f"{self.task_label}: the step {step.task_label} loads into {target.database.name}, and the "
-                    f"Sequence into {self.database.name}; one transaction has one database. Set connection alike in both."
+                    f"Sequence into {self.database.name}; one transaction has one database. Set connection alike."
                 )
 
     def _run_step(self, step: Task) -> int:
