@@ -37,6 +37,8 @@ LIMITS = """
   protocol and InnoDB.
 * An asynchronous replica that takes over may lack the last commits. Rows and marker are then missing together, and the
   load runs again; files that were made from it stay.
+* Two of the eight kinds, a merge and a replaced partition, would by their nature hide a load that ran twice; the other
+  six append.
 * {bound}
 * The proof is not here but in the protocol: rows and marker are one transaction, and the marker's key is unique. The
   torture looks for mistakes in carrying it out.
