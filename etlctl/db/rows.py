@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from etlctl import faultpoints
-from etlctl.db.words import named_table
+from etlctl.db.words import named_table, same_text
 from etlctl.errors import BadDataError, LoadError
 from etlctl.text import shortened
 
@@ -167,11 +167,14 @@ def _target(database: Database, table: str, columns: Iterable[str]) -> sa.TableC
 
 
 def equal(table: sa.TableClause, values: Mapping[str, Any]) -> list[sa.ColumnElement[bool]]:
-    """Conditions that hold for the rows with all of `values` (None: NULL)."""
-    return [
-        table.c[name].is_(None) if value is None else table.c[name] == sa.literal(value)
-        for name, value in values.items()
-    ]
+    """Conditions that hold for the rows with all of `values` (None: NULL); texts are the same letter for letter."""
+    return [_equals(table.c[name], value) for name, value in values.items()]
+
+
+def _equals(column: sa.ColumnElement[Any], value: Any) -> sa.ColumnElement[bool]:
+    if value is None:
+        return column.is_(None)
+    return same_text(column, sa.literal(value)) if isinstance(value, str) else column == sa.literal(value)
 
 
 def _refuse_nulls(connection: sa.Connection, staged: Staged, columns: Sequence[str], role: str) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import quoted_name
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import UserDefinedType
 
 from etlctl.db.columns import Column
@@ -28,6 +30,22 @@ class TypeWords(UserDefinedType[Any]):
     def get_col_spec(self, **_: Any) -> str:
         """The words."""
         return self.words
+
+
+class same_text(FunctionElement[bool]):  # noqa: N801  it is called as a function
+    """Whether two texts are the same, letter for letter, whatever a column's own collation takes for equal.
+
+    A dialect whose columns may have other collations compiles it in its own way; elsewhere it is `=`.
+    """
+
+    type = sa.Boolean()
+    inherit_cache = True
+
+
+@compiles(same_text)
+def _compiled(element: same_text, compiler: Any, **options: Any) -> str:
+    first, second = (compiler.process(part, **options) for part in element.clauses)
+    return f"{first} = {second}"
 
 
 def table_of(

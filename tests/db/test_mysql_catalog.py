@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ import pytest
 import sqlalchemy as sa
 
 from any_warehouse import AnyWarehouse
-from etlctl import LoadTable, replace, transaction
+from etlctl import LoadTable, Parameter, QueryTable, replace, transaction
 from etlctl.core import context
 from etlctl.db import markers, tables
 from etlctl.db.columns import Column, parse_type
 from etlctl.db.table_target import TableTarget
-from etlctl.errors import AlreadyLoaded, LoadError, LockTimeoutError
+from etlctl.errors import AlreadyLoaded, BadDataError, LoadError, LockTimeoutError
 from servers.mariadb import Mysql
 
 
@@ -376,3 +377,71 @@ def test_a_lock_is_waited_for_as_long_as_the_settings_say(mysql_url: str, tmp_pa
         done.set()
         thread.join(20)
         house.databases.close()
+
+
+def test_one_table_has_one_lock_however_it_is_spelled(house: AnyWarehouse, tmp_path: Path) -> None:
+    """`t` and `database.t`, also from a connection whose own database is another."""
+    spelled = f"{sa.make_url(house.url).database}.t"
+    elsewhere = sa.make_url(house.url).set(database="mysql").render_as_string(hide_password=False)
+    other = AnyWarehouse(elsewhere, tmp_path, lock_timeout_s=1)
+
+    with house.database.writing("first") as connection:
+        house.dialect.lock_target(connection, "t", None)
+        with pytest.raises(LockTimeoutError), other.database.writing("second") as second:
+            other.dialect.lock_target(second, spelled, "a")
+    other.databases.close()
+
+
+class Region(LoadTable):
+    """The rows of one region, which takes the place of what the region had."""
+
+    table = "t"
+    region = Parameter()
+    columns = {"region": "varchar(20)", "k": "integer"}
+    values = {"region": "region"}
+
+    def rows(self) -> Any:
+        return [(1,)]
+
+
+def test_a_partition_is_the_rows_of_exactly_this_text(house: AnyWarehouse) -> None:
+    """Also in a table whose collation takes capitals, accents and blanks at the end for the same."""
+    house.write(
+        "CREATE TABLE t (region varchar(20), k int, KEY (region)) ENGINE=InnoDB CHARACTER SET utf8mb4 "
+        "COLLATE utf8mb4_general_ci"
+    )
+
+    for region in ("EU", "eu", "eu ", "éu"):
+        Region(region).run()
+
+    assert sorted(house.ask("SELECT region, k FROM t")) == [("EU", 1), ("eu", 1), ("eu ", 1), ("éu", 1)]
+
+
+class Number(QueryTable):
+    """A number of a query, into a numeric column without sizes."""
+
+    table = "numbers"
+    columns = {"c": "numeric"}
+    query = "SELECT :number + 0 AS c"
+    number: Any = 0
+
+
+class Finer(Number):
+    """With more digits than the column keeps."""
+
+    number = Decimal("1.23456789012")
+
+
+class Exact(Number):
+    """With as many."""
+
+    number = Decimal("1.234567890")
+
+
+def test_a_number_of_a_query_is_not_rounded_in_silence(house: AnyWarehouse) -> None:
+    """The same as for a number of a file."""
+    with pytest.raises(BadDataError, match="would be rounded: the column keeps 9 digits"):
+        Finer().run()
+    Exact().run()
+
+    assert house.ask("SELECT c FROM numbers") == [(Decimal("1.234567890"),)]

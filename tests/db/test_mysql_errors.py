@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from any_warehouse import AnyWarehouse
 from etlctl.core import context
-from etlctl.db.dialects.mysql_connection import without_values
+from etlctl.db.dialects.mysql_connection import ConnectError, without_values
 from etlctl.db.dialects.mysql_errors import translated
 from etlctl.db.table_target import TableTarget
 from etlctl.errors import (
@@ -87,9 +87,8 @@ def opened(url: str, project: Path, **settings: Any) -> Iterator[AnyWarehouse]:
 )
 def test_translated_knows_the_codes(code: int, kind: type[EtlctlError], words: str) -> None:
     """Each has its exit code, begins with what was being done, and never shows user or password."""
-    driver_error = pymysql.err.OperationalError(code, "said" if code else "")
-    statement = None if kind is UnavailableError else "SELECT"  # without one it was connecting
-    error = sa.exc.OperationalError(statement, None, driver_error)
+    driver_error = ConnectError if kind is UnavailableError else pymysql.err.OperationalError
+    error = sa.exc.OperationalError(None, None, driver_error(code, "said" if code else ""))
 
     found = translated(error, doing="t on warehouse", shown_url=URL)
 

@@ -12,19 +12,21 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.schema import CreateTable
 
 from etlctl.db.columns import Column, ColumnType, Kind
 from etlctl.db.dialects import mysql_values
 from etlctl.db.dialects.base import AUTOCOMMIT, Options, Records, Staged, TableColumn, TableName
-from etlctl.db.words import named_table, table_name, table_of
+from etlctl.db.words import named_table, same_text, table_name, table_of
 from etlctl.errors import EtlctlError, LoadError, SettingsError, UnavailableError
 
 if TYPE_CHECKING:
@@ -37,6 +39,9 @@ _KEPT = 2
 _OLDEST_KEPT_S = 1800
 _SLOTS = 16
 """Named locks of one table: a part of it has one of them, all of it has all."""
+_DDL_LOCK = "etlctl:ddl"
+"""A named lock belongs to the whole server, as its databases do, any of which may hold a target or the markers. Its
+name has 64 characters at most, and no case."""
 _DUPLICATE = 1062
 _OF_PRIMARY_KEY = re.compile(r"for key '(?:.*\.)?PRIMARY'\Z", re.DOTALL)
 
@@ -174,7 +179,7 @@ class MySQLDialect:
         self, connection: sa.Connection, name: str, columns: Sequence[Column], query: str, parameters: Any
     ) -> Staged:
         """See `Dialect.stage_query`."""
-        staged = self._new_staging(connection, name, columns)
+        staged = self._new_staging(connection, name, [_exact(column) for column in columns])
         quote = connection.dialect.identifier_preparer.quote_identifier
         names = ", ".join(quote(column.name) for column in columns)
         # on one line with the query's first, so that a line in the server's words is the query's own
@@ -272,22 +277,22 @@ class MySQLDialect:
     def lock_target(self, connection: sa.Connection, table: str, part: str | None) -> None:
         """See `Dialect.lock_target`; two parts may share a lock, and then wait for each other all the same."""
         raw = _raw(connection)
-        place = ".".join(name for name in self.table_name(table) if name is not None)
+        name = self.table_name(table)
+        place = f"{name.schema or _database(raw)}.{name.name}"  # by one name, however a task spells it
         slots = range(_SLOTS) if part is None else [int(_digest(part)[:8], 16) % _SLOTS]
         for slot in slots:
-            raw.lock_until_the_end(_lock_name(raw, f"{place.lower()}:{slot}"))
+            raw.lock_until_the_end(f"etlctl:{_digest(f'{place.lower()}:{slot}')[:40]}")
 
     @contextmanager
     def lock_for_ddl(self, connection: sa.Connection) -> Iterator[None]:
         """See `Dialect.lock_for_ddl`."""
         raw = _raw(connection)
-        name = _lock_name(raw, "ddl")
-        raw.lock(name)
+        raw.lock(_DDL_LOCK)
         try:
             yield
         finally:
             if raw.open:  # else the server has freed it
-                raw.unlock(name)
+                raw.unlock(_DDL_LOCK)
 
     def table_columns(self, connection: sa.Connection, name: TableName) -> list[TableColumn] | None:
         """See `Dialect.table_columns`. LoadError for a table of an engine without transactions."""
@@ -346,10 +351,26 @@ class MySQLDialect:
         return mysql_errors.translated(error, doing=doing, shown_url=shown_url)
 
 
+@compiles(same_text, "mysql")
+def _same_text(element: same_text, compiler: Any, **options: Any) -> str:
+    """Byte for byte, since most tables of others compare without case, accents and blanks at the end; the first part is
+    what finds an index."""
+    column, value = (compiler.process(part, **options) for part in element.clauses)
+    in_bytes = f"CAST(CONVERT({column} USING utf8mb4) AS BINARY) = CAST(CONVERT({value} USING utf8mb4) AS BINARY)"
+    return f"({column} = {value} AND {in_bytes})"
+
+
 def _raw(connection: sa.Connection) -> LoadConnection:
     raw: Any = connection.connection.driver_connection
     found: LoadConnection = raw
     return found
+
+
+def _exact(column: Column) -> Column:
+    """The column for what a query gives: a numeric without sizes is not rounded before it is looked at."""
+    if column.type != ColumnType(Kind.NUMERIC):
+        return column
+    return replace(column, type=ColumnType(Kind.NUMERIC, precision=65, scale=30))
 
 
 def _server(url: sa.URL) -> tuple[str, int, str | None]:
@@ -361,10 +382,8 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _lock_name(raw: LoadConnection, what: str) -> str:
-    """A named lock belongs to the whole server, and its name has 64 characters at most, without case."""
-    database = raw.db.decode() if isinstance(raw.db, bytes) else str(raw.db)
-    return f"etlctl:{_digest(f'{database}/{what}')[:40]}"
+def _database(raw: LoadConnection) -> str:
+    return raw.db.decode() if isinstance(raw.db, bytes) else str(raw.db)
 
 
 def _is_duplicate_key(error: BaseException | None) -> bool:

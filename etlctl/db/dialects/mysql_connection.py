@@ -21,7 +21,7 @@ from pymysql import converters
 from pymysql.connections import Connection
 from pymysql.constants import CLIENT, FIELD_TYPE, FLAG, SERVER_STATUS
 from pymysql.cursors import Cursor, SSCursor
-from pymysql.err import MySQLError
+from pymysql.err import MySQLError, OperationalError
 
 from etlctl.errors import CommitInsideError, LockTimeoutError
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 else:
     _Connection = Connection  # generic in the stubs alone
 
-__all__ = ["FIELD_TYPE", "Field", "LoadConnection", "MySQLError", "described"]
+__all__ = ["FIELD_TYPE", "ConnectError", "Field", "LoadConnection", "MySQLError", "described"]
 
 _MODES = (
     "STRICT_ALL_TABLES",  # a value that does not fit is an error, never cut or made zero
@@ -53,6 +53,10 @@ _LOST = ((1053,), (1077,), (1927,), (2006,), (2013,), (2014,), (2045,), (2055,),
 """Errors after which there is no session any more."""
 _RESET_CONNECTION = 0x1F
 """https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_reset_connection.html; MariaDB since 10.2.4."""
+
+
+class ConnectError(OperationalError):
+    """A session did not come about: no statement of anybody's was lost."""
 
 
 class LoadConnection(_Connection):
@@ -115,11 +119,14 @@ class LoadConnection(_Connection):
     def connect(self, sock: Any = None) -> None:
         """Connects within `connect_timeout`, the greeting included, and sets the session."""
         self._read_timeout = self.connect_timeout  # PyMySQL waits for ever for a server that says nothing
-        super().connect(sock)
-        self._read_timeout = None
-        if not self.unix_socket:
-            _keep_alive(self._sock)
-        self.set_session()
+        try:
+            super().connect(sock)
+            self._read_timeout = None
+            if not self.unix_socket:
+                _keep_alive(self._sock)
+            self.set_session()
+        except MySQLError as error:
+            raise ConnectError(*error.args) from error
 
     def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
         """Where nothing is asked of TLS, nothing is verified either, and no certificates are read (40 ms each time)."""

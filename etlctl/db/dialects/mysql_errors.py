@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import exc, make_url
 
-from etlctl.db.dialects.mysql_connection import MySQLError
+from etlctl.db.dialects.mysql_connection import ConnectError, MySQLError
 from etlctl.errors import (
     BadDataError,
     EtlctlError,
@@ -102,8 +102,7 @@ def translated(error: BaseException, *, doing: str, shown_url: str) -> EtlctlErr
     if isinstance(cause, EtlctlError):
         return cause
     if isinstance(cause, MySQLError):
-        is_connecting = isinstance(error, exc.DBAPIError) and error.statement is None
-        return _of_driver(cause, doing, shown_url, is_connecting=is_connecting)
+        return _of_driver(cause, doing, shown_url, is_connecting=isinstance(cause, ConnectError))
     if isinstance(error, exc.SQLAlchemyError):
         return QueryError(f"{doing}: {_first_line(str(error.orig if isinstance(error, exc.DBAPIError) else error))}.")
     return None

@@ -11,12 +11,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
+from decimal import Decimal
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from etlctl.db.columns import Column
+from etlctl.db.columns import Column, Kind
 from etlctl.db.dialects.base import Staged, TableName
+from etlctl.db.dialects.mysql_values import BARE_PRECISION, BARE_SCALE
 from etlctl.errors import BadDataError
 from etlctl.text import shortened
 
@@ -96,6 +98,24 @@ class Length:
 
 
 @dataclass(frozen=True)
+class Places:
+    """A numeric without sizes keeps so many digits behind the point; MySQL rounds without a word."""
+
+    digits: int = BARE_SCALE
+
+    def refusal(self, value: Any) -> str | None:
+        """See Limit."""
+        if isinstance(value, Decimal) and value != round(value, self.digits):
+            return f"would be rounded: the column keeps {self.digits} digits behind the point"
+        return None
+
+    def condition(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+        """See Limit."""
+        rounded: sa.ColumnElement[bool] = column != sa.func.round(column, self.digits)
+        return rounded
+
+
+@dataclass(frozen=True)
 class Year:
     """YEAR takes two digits for a year of this century or the last."""
 
@@ -111,7 +131,8 @@ class Year:
 _CENTURY = 100
 _TWO_DIGITS = re.compile(r"0*[1-9][0-9]?(?:\.0*)?")
 _QUESTION = (
-    "SELECT column_name, data_type, column_type, datetime_precision, character_maximum_length "
+    "SELECT column_name, data_type, column_type, datetime_precision, character_maximum_length, numeric_precision, "
+    "numeric_scale "
     "FROM information_schema.columns WHERE table_schema = COALESCE(%(schema)s, DATABASE()) AND table_name = %(name)s"
 )
 _WORD = re.compile(r"'((?:[^']|'')*)'")
@@ -130,8 +151,12 @@ def limits_of(connection: sa.Connection, name: TableName, columns: Sequence[Colu
     }
 
 
-def _limit(data: str, declared: str, fraction: int | None, length: int | None) -> Limit | None:
+def _limit(
+    data: str, declared: str, fraction: int | None, length: int | None, precision: int | None, scale: int | None
+) -> Limit | None:
     match data.lower():
+        case "decimal" if (precision, scale) == (BARE_PRECISION, BARE_SCALE):
+            return Places()
         case "datetime" | "timestamp" | "time" if fraction is not None and fraction < 6:
             return Fraction(declared, fraction)
         case "enum" | "set":
@@ -146,6 +171,8 @@ def _limit(data: str, declared: str, fraction: int | None, length: int | None) -
 
 def _is_kept(column: Column, limit: Limit) -> bool:
     """Whether the declared type has the limit already."""
+    if isinstance(limit, Places):
+        return column.type.kind in (Kind.INTEGER, Kind.NUMERIC) and (column.type.scale or 0) <= BARE_SCALE
     length = column.type.length
     return isinstance(limit, Length) and length is not None and length <= limit.characters
 
