@@ -184,9 +184,17 @@ class AcceptedValues(Check):
         return f"accepted_values({self.column}, {shortened(', '.join(map(str, self.values)))})"
 
     def failure(self, checked: CheckedRows) -> Finding | None:
+        import sqlalchemy as sa
+
+        from etlctl.db.words import same_text
+
         column = checked.column(self.column)
         # NULL is let pass anyway; among the values it would make NOT IN hold for none
-        others = column.not_in([checked.adapt(value) for value in self.values if value is not None])
+        values = [checked.adapt(value) for value in self.values if value is not None]
+        texts = [same_text(column, sa.literal(value)) for value in values if isinstance(value, str)]
+        others = sa.and_(
+            column.not_in([value for value in values if not isinstance(value, str)]), *(sa.not_(one) for one in texts)
+        )
         return _values_that(checked, column, others, "other value")
 
 

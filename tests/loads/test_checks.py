@@ -310,3 +310,13 @@ def test_check_refuses_a_wrong_declaration(make: Any, sentence: str) -> None:
         make()
 
     assert sentence in str(caught.value)
+
+
+def test_check_of_accepted_values_tells_letters_apart(mysql_url: str, tmp_path: Path) -> None:
+    """Also in a table of MySQL's own collation, for which A and a are one."""
+    with with_tables(AnyWarehouse(mysql_url, tmp_path)) as connection:
+        connection.exec_driver_sql("ALTER TABLE flights MODIFY carrier varchar(20) COLLATE utf8mb4_general_ci")
+        check = accepted_values("carrier", ["aa", "zz", "UA"], scope="table")
+
+        with pytest.raises(CheckFailedError, match="2 other values in 2 rows: AA ×1, ZZ ×1"):
+            run(connection, [(3, "UA", None, None)], check)
