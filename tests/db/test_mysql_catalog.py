@@ -427,9 +427,9 @@ class Number(QueryTable):
 
 
 class Finer(Number):
-    """With more digits than the column keeps."""
+    """With more digits than the column keeps, and than Python's decimals keep by themselves."""
 
-    number = Decimal("1.23456789012")
+    number = Decimal("12345678901234567890123.23456789012")
 
 
 class Exact(Number):

@@ -70,7 +70,9 @@ def test_ddl_refuses_a_key_of_json() -> None:
         ddl(parse_type("json"), is_key=True)
 
 
-@pytest.mark.parametrize("value", ["1.0000000001", Decimal("1E-10"), "1" + "0" * 29, Decimal("1E+30")])
+@pytest.mark.parametrize(
+    "value", ["1.0000000001", "1334934080043955545.6861521198", Decimal("1E-10"), "1" + "0" * 29, Decimal("1E+30")]
+)
 def test_stored_refuses_what_a_bare_numeric_would_round(value: Any) -> None:
     """MySQL would round it without a word, whatever its mode."""
     with pytest.raises(BadValueError, match=r"declare numeric\(p,s\)"):
@@ -132,8 +134,8 @@ def test_text_and_values_mean_the_same(house: AnyWarehouse, words: str) -> None:
     for table in ("texts", "kept"):
         make(house, table, its)
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    @given(st.lists(CASES[words], min_size=1, max_size=60))
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(st.lists(CASES[words], min_size=1, max_size=40))
     def check(fields: list[str]) -> None:
         good = [(str(number), field) for number, field in enumerate(fields) if is_taken(type_, field)]
         values = [(int(number), stored(type_, field)) for number, field in good]

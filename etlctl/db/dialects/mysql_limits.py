@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -97,6 +97,9 @@ class Length:
         return sa.func.char_length(column) > self.characters
 
 
+_EXACT = Context(prec=2000)
+
+
 @dataclass(frozen=True)
 class Places:
     """A numeric without sizes keeps so many digits behind the point; MySQL rounds without a word."""
@@ -105,7 +108,7 @@ class Places:
 
     def refusal(self, value: Any) -> str | None:
         """See Limit."""
-        if isinstance(value, Decimal) and value != round(value, self.digits):
+        if isinstance(value, Decimal) and value != value.quantize(Decimal(1).scaleb(-self.digits), context=_EXACT):
             return f"would be rounded: the column keeps {self.digits} digits behind the point"
         return None
 

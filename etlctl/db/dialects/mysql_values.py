@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from etlctl.db.columns import BadValueError, Column, ColumnType, Kind
@@ -20,6 +20,8 @@ BARE_PRECISION, BARE_SCALE = 38, 9
 """Of a numeric without sizes."""
 LONGEST_ID = 255
 """Characters of an update_id, and of a table's name: an index holds 3,072 bytes, two of these in UTF-8 take 2,040."""
+_EXACT = Context(prec=2000)
+"""Python's own would round to 28 digits."""
 _KEY_LENGTH = 255
 _DDL = {
     Kind.NUMERIC: f"DECIMAL({BARE_PRECISION}, {BARE_SCALE})",
@@ -78,7 +80,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 def _check_bare(number: Decimal, value: Any) -> None:
-    exponent = number.normalize().as_tuple().exponent if number else 0
+    exponent = number.normalize(_EXACT).as_tuple().exponent if number else 0
     if isinstance(exponent, int) and exponent < -BARE_SCALE:
         raise BadValueError(
             value,
