@@ -63,6 +63,8 @@ HARMLESS = [
     "CREATE TEMPORARY TABLE t (a int)",
     "CREATE OR REPLACE TEMPORARY TABLE t (a int)",
     "DROP TEMPORARY TABLE t",
+    "DROP PREPARE s",
+    "DEALLOCATE PREPARE s",
     "SET @autocommit_like = 1",
     "SET @x = 'autocommit'",
     "ANALYZE SELECT 1",

@@ -16,7 +16,8 @@ import sqlalchemy as sa
 
 from any_warehouse import AnyWarehouse
 from etlctl.core import context
-from etlctl.db.dialects.mysql_connection import ConnectError, without_values
+from etlctl.db.dialects.mysql_connection import ConnectError
+from etlctl.db.dialects.mysql_conversions import without_values
 from etlctl.db.dialects.mysql_errors import translated
 from etlctl.db.table_target import TableTarget
 from etlctl.errors import (

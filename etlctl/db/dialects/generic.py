@@ -11,8 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
@@ -21,10 +20,11 @@ from sqlalchemy import event
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema, CreateTable
 
-from etlctl.db.columns import BadValueError, Column, ColumnType, Kind
+from etlctl.db.columns import BadValueError, Column, ColumnType
 from etlctl.db.dialects import generic_guard
 from etlctl.db.dialects.base import AUTOCOMMIT, WRITE, BadRecordError, Options, Records, Staged, TableColumn, TableName
 from etlctl.db.dialects.generic_errors import translated
+from etlctl.db.dialects.generic_types import known_type, sqlalchemy_type, type_of_values
 from etlctl.db.values import to_value
 from etlctl.db.words import checked_name, named_table, quoted, table_name
 from etlctl.errors import EtlctlError, LoadError, SettingsError, TransientError
@@ -32,8 +32,6 @@ from etlctl.errors import EtlctlError, LoadError, SettingsError, TransientError
 _BATCH = 1_000
 _SAMPLE = 1_000
 """Rows looked at for the types of a query: drivers have no common words for them."""
-_BARE_NUMERIC = (38, 9)
-_KEY_LENGTH = 255
 _READ_COMMITTED = "READ COMMITTED"
 _PLACEHOLDER = re.compile(r"%%|%\((\w+)\)s")
 
@@ -155,7 +153,7 @@ class GenericDialect:
         names, rows = list(result.keys()), result.fetchmany(_SAMPLE)
         result.close()
         return [
-            Column(name, _type_of({type(row[index]) for row in rows} - {type(None)}))
+            Column(name, type_of_values({type(row[index]) for row in rows} - {type(None)}))
             for index, name in enumerate(names)
         ]
 
@@ -221,7 +219,7 @@ class GenericDialect:
         except sa.exc.NoSuchTableError:
             return None
         return [
-            TableColumn(one["name"], _known_type(one["type"]), str(one["type"]), one.get("nullable", True))
+            TableColumn(one["name"], known_type(one["type"]), str(one["type"]), one.get("nullable", True))
             for one in found
         ] or None
 
@@ -344,76 +342,6 @@ def in_paramstyle(statement: str, values: Mapping[str, Any], style: str) -> tupl
 
     written = _PLACEHOLDER.sub(placed, statement)
     return written, dict(values) if style == "named" else tuple(values[name] for name in order)
-
-
-def sqlalchemy_type(type_: ColumnType, *, is_key: bool = False) -> sa.types.TypeEngine[Any]:
-    """The SQLAlchemy type of a column; JSON is kept as its text."""
-    match type_.kind:
-        case Kind.INTEGER:
-            return {16: sa.SmallInteger, 32: sa.Integer, 64: sa.BigInteger}[type_.bits]()
-        case Kind.NUMERIC:
-            precision, scale = _BARE_NUMERIC if type_.precision is None else (type_.precision, type_.scale)
-            return sa.Numeric(precision, scale)
-        case Kind.TEXT:
-            length = type_.length or (_KEY_LENGTH if is_key else None)
-            return sa.Text() if length is None else sa.String(length)
-        case Kind.JSON:
-            return sa.Text()
-    return _PLAIN_TYPES[type_.kind]()
-
-
-_PLAIN_TYPES: dict[Kind, type[sa.types.TypeEngine[Any]]] = {
-    Kind.FLOAT: sa.Double,
-    Kind.BOOLEAN: sa.Boolean,
-    Kind.DATE: sa.Date,
-    Kind.TIMESTAMP: sa.DateTime,
-    Kind.TIMESTAMPTZ: sa.DateTime,
-    Kind.TIME: sa.Time,
-    Kind.BYTES: sa.LargeBinary,
-}
-_KNOWN: tuple[tuple[type[sa.types.TypeEngine[Any]], ColumnType], ...] = (
-    (sa.Boolean, ColumnType(Kind.BOOLEAN)),
-    (sa.SmallInteger, ColumnType(Kind.INTEGER, bits=16)),
-    (sa.BigInteger, ColumnType(Kind.INTEGER, bits=64)),
-    (sa.Integer, ColumnType(Kind.INTEGER)),
-    (sa.Float, ColumnType(Kind.FLOAT)),
-    (sa.DateTime, ColumnType(Kind.TIMESTAMP)),
-    (sa.Date, ColumnType(Kind.DATE)),
-    (sa.Time, ColumnType(Kind.TIME)),
-    (sa.JSON, ColumnType(Kind.JSON)),
-    (sa.LargeBinary, ColumnType(Kind.BYTES)),
-)
-_OF_PYTHON = {
-    bool: ColumnType(Kind.BOOLEAN),
-    int: ColumnType(Kind.INTEGER, bits=64),
-    float: ColumnType(Kind.FLOAT),
-    Decimal: ColumnType(Kind.NUMERIC),
-    bytes: ColumnType(Kind.BYTES),
-    memoryview: ColumnType(Kind.BYTES),
-    datetime: ColumnType(Kind.TIMESTAMP),
-    date: ColumnType(Kind.DATE),
-    time: ColumnType(Kind.TIME),
-}
-
-
-def _known_type(found: sa.types.TypeEngine[Any]) -> ColumnType | None:
-    if isinstance(found, sa.Numeric) and not isinstance(found, sa.Float):
-        sizes = (found.precision, found.scale)
-        if found.precision is None or sizes == _BARE_NUMERIC:
-            return ColumnType(Kind.NUMERIC)
-        return ColumnType(Kind.NUMERIC, precision=found.precision, scale=found.scale or 0)
-    if isinstance(found, sa.String):
-        return ColumnType(Kind.TEXT, length=None if isinstance(found, sa.Text) else found.length)
-    return next((ours for theirs, ours in _KNOWN if isinstance(found, theirs)), None)
-
-
-def _type_of(kinds: set[type]) -> ColumnType:
-    if kinds == {int, float}:
-        return ColumnType(Kind.FLOAT)
-    if kinds == {int, Decimal}:
-        return ColumnType(Kind.NUMERIC)
-    only = next(iter(kinds)) if len(kinds) == 1 else str
-    return _OF_PYTHON.get(only, ColumnType(Kind.TEXT))
 
 
 def _isolation_levels(engine: sa.Engine) -> Sequence[str]:

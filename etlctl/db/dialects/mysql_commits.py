@@ -74,9 +74,12 @@ def _first_words(text: str) -> list[str]:
 
 
 def _is_temporary(words: list[str]) -> bool:
-    """CREATE and DROP of a temporary table do not commit; its ALTER and TRUNCATE do."""
+    """CREATE and DROP of what belongs to the session do not commit: a temporary table, a prepared statement. ALTER and
+    TRUNCATE of a temporary table do."""
     if words[0] not in ("CREATE", "DROP"):
         return False
+    if words[:2] == ["DROP", "PREPARE"]:
+        return True  # which lasts as long as the session
     return words[1:2] == ["TEMPORARY"] or words[1:4] == ["OR", "REPLACE", "TEMPORARY"]
 
 

@@ -1,28 +1,25 @@
 """A PyMySQL connection of ours: what a session is set to, what a signal does, what a guard lets through.
 
-The one file that imports PyMySQL (extra `mysql`). It knows no load and makes no table. Everything that a program can
-say to the server goes through the methods overridden here, so that is where a guard is asked (`mysql_guard.py`).
+This file and `mysql_conversions.py` alone import PyMySQL (extra `mysql`). It knows no load and makes no table.
+Everything that a program can say to the server goes through the methods overridden here, so that is where a guard is
+asked (`mysql_guard.py`).
 """
 
 from __future__ import annotations
 
 import os
-import re
-import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pymysql import converters
 from pymysql.connections import Connection
 from pymysql.constants import CLIENT, FIELD_TYPE, FLAG, SERVER_STATUS
 from pymysql.cursors import Cursor, SSCursor
 from pymysql.err import MySQLError, OperationalError
 
+from etlctl.db.dialects.mysql_conversions import CONVERSIONS, without_values
+from etlctl.db.dialects.mysql_settings import keep_alive, settings_of, unverified
 from etlctl.errors import CommitInsideError, LockTimeoutError
 
 if TYPE_CHECKING:
@@ -35,18 +32,6 @@ else:
 
 __all__ = ["FIELD_TYPE", "ConnectError", "Field", "LoadConnection", "MySQLError", "described"]
 
-_MODES = (
-    "STRICT_ALL_TABLES",  # a value that does not fit is an error, never cut or made zero
-    "NO_ZERO_DATE",
-    "NO_ZERO_IN_DATE",
-    "ERROR_FOR_DIVISION_BY_ZERO",
-    "NO_ENGINE_SUBSTITUTION",  # ENGINE=InnoDB is InnoDB, or an error
-    "NO_AUTO_VALUE_ON_ZERO",  # a 0 that is loaded stays 0
-    "PIPES_AS_CONCAT",  # a || b joins texts, as on the other databases
-)
-_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
-"""A server that is gone without a word is noticed after a minute, also while it is only waited for."""
-_UNACKNOWLEDGED_MS = 60_000
 _KILL_TIMEOUT_S = 2
 _DEADLOCK = 1213
 _LOST = ((1053,), (1077,), (1927,), (2006,), (2013,), (2014,), (2045,), (2055,), (4031,))
@@ -123,20 +108,20 @@ class LoadConnection(_Connection):
             super().connect(sock)
             self._read_timeout = None
             if not self.unix_socket:
-                _keep_alive(self._sock)
+                keep_alive(self._sock)
             self.set_session()
         except MySQLError as error:
             raise ConnectError(*error.args) from error
 
     def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
         """Where nothing is asked of TLS, nothing is verified either, and no certificates are read (40 ms each time)."""
-        context: ssl.SSLContext = super()._create_ssl_ctx(sslp) if sslp else _unverified()  # type: ignore[misc]
+        context: ssl.SSLContext = super()._create_ssl_ctx(sslp) if sslp else unverified()  # type: ignore[misc]
         return context
 
     def set_session(self) -> None:
         """Gives the session its settings, whatever they were before."""
         super().set_character_set("utf8mb4")
-        super().query(_settings(self))
+        super().query(settings_of(self))
 
     # -- statements
 
@@ -307,64 +292,6 @@ class LoadConnection(_Connection):
             self.unlock(self.locks.pop())
 
 
-@lru_cache(maxsize=1)
-def _unverified() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _keep_alive(sock: Any) -> None:
-    for name, value in _KEEPALIVE.items():
-        if hasattr(socket, name):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
-
-
-def _settings(connection: LoadConnection) -> str:
-    """One SET for all of a session's settings."""
-    options = connection.options
-    modes = [*_MODES] if connection.is_mariadb else [*_MODES, "ONLY_FULL_GROUP_BY"]  # MySQL's own default, and standard
-    lock_s = max(1, round(options.lock_timeout_s))
-    isolation = "tx_isolation" if connection.is_mariadb and _version(connection) < (11, 1) else "transaction_isolation"
-    settings = {
-        "autocommit": "0",
-        "sql_mode": f"'{','.join(modes)}'",
-        "time_zone": "'+00:00'",
-        isolation: "'READ-COMMITTED'",
-        "lock_wait_timeout": str(lock_s),
-        "innodb_lock_wait_timeout": str(lock_s),
-        "group_concat_max_len": "1073741824",  # MySQL cuts GROUP_CONCAT at a thousand bytes
-    }
-    if options.statement_timeout_s is not None:
-        timeout_s = options.statement_timeout_s
-        if connection.is_mariadb:
-            settings["max_statement_time"] = f"{timeout_s:f}"
-        else:
-            settings["max_execution_time"] = str(max(1, round(timeout_s * 1000)))
-    return "SET " + ", ".join(f"SESSION {name} = {value}" for name, value in settings.items())
-
-
-def _version(connection: LoadConnection) -> tuple[int, ...]:
-    """Of a MariaDB, whose greeting may begin with `5.5.5-` for the sake of old clients."""
-    found = re.match(r"(?:5\.5\.5-)?(\d+)\.(\d+)", str(connection.server_version))
-    return (int(found[1]), int(found[2])) if found else (0, 0)
-
-
-_EXCERPT = re.compile(r" near '(?P<begins>[^'\"0-9]*)(?P<rest>.*)' at line", re.DOTALL)
-_VALUE = re.compile(r"(?P<what> value(?: is out of range)?)(?: in|:) '.*'(?P<where> for |$)", re.DOTALL)
-
-
-def without_values(said: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What the server says of a statement, without the values in it: parameters are written into what it is sent."""
-    if len(said) < 2 or not isinstance(said[1], str):
-        return said
-    text = _EXCERPT.sub(lambda found: f" near '{found['begins']}{'…' if found['rest'] else ''}' at line", said[1])
-    return (said[0], _VALUE.sub(r"\g<what>\g<where>", text), *said[2:])
-
-
 class _RowByRow(SSCursor):
     """Reads a result as it comes. Closed in the middle of it, it does not read on to the end, which may be hours away:
     the session is dropped, but inside a load, whose transaction it is."""
@@ -378,50 +305,6 @@ class _RowByRow(SSCursor):
             connection.drop()
             self.connection = None  # type: ignore[assignment]  # as PyMySQL marks a closed one
         super().close()
-
-
-# -- values
-
-
-def _day(value: date, _: Any = None) -> str:
-    return f"DATE'{value.isoformat()}'"
-
-
-def _moment(value: datetime, _: Any = None) -> str:
-    return f"TIMESTAMP'{value.isoformat(' ')}'"
-
-
-def _clock(value: time, _: Any = None) -> str:
-    return f"TIME'{value.isoformat()}'"
-
-
-def _decimal(value: Decimal, _: Any = None) -> str:
-    digits = format(value, "f")  # with an exponent it would be a float
-    return digits if "." in digits else f"{digits}."
-
-
-def _truth(value: bool, _: Any = None) -> str:
-    return "TRUE" if value else "FALSE"
-
-
-def _time_of_day(text: str) -> time | timedelta | str:
-    """TIME goes from -838 to 838 hours: what is no time of day stays PyMySQL's timedelta."""
-    found: timedelta | str = converters.convert_timedelta(text)
-    if isinstance(found, timedelta) and timedelta() <= found < timedelta(days=1):
-        return (datetime.min + found).time()
-    return found
-
-
-CONVERSIONS: dict[Any, Callable[..., Any]] = {
-    **converters.conversions,
-    date: _day,
-    datetime: _moment,
-    time: _clock,
-    Decimal: _decimal,
-    bool: _truth,
-    FIELD_TYPE.TIME: _time_of_day,
-}
-"""PyMySQL's, but that a value keeps its type in the statement: `SELECT :date AS date` is a date, and no text."""
 
 
 def make_connection(arguments: dict[str, Any], options: Options) -> LoadConnection:
@@ -443,9 +326,6 @@ def make_connection(arguments: dict[str, Any], options: Options) -> LoadConnecti
             "connect_timeout": max(1, options.connect_timeout_s),
         },
     )
-
-
-# -- what a query returns
 
 
 class Field(NamedTuple):

@@ -16,7 +16,8 @@ from typing import Any
 
 from etlctl.db.columns import BadValueError
 from etlctl.db.dialects.base import BadRecordError, Records
-from etlctl.db.dialects.mysql_connection import CONVERSIONS, LoadConnection, MySQLError
+from etlctl.db.dialects.mysql_connection import LoadConnection, MySQLError
+from etlctl.db.dialects.mysql_conversions import CONVERSIONS
 from etlctl.db.dialects.mysql_limits import Limit
 from etlctl.db.dialects.mysql_values import check, literals
 from etlctl.errors import LoadError

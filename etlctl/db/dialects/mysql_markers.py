@@ -50,7 +50,7 @@ def adopt(connection: sa.Connection, table: sa.Table, collation: str) -> None:
     there = {column.name.lower() for column in mysql_catalog.table_columns(connection, name) or ()}
     keys = mysql_catalog.unique_keys(connection, name)
     if "target_table" in there:
-        connection.exec_driver_sql(f"UPDATE {place} SET target_table = '' WHERE target_table IS NULL")  # noqa: S608
+        connection.exec_driver_sql(f"UPDATE {place} SET target_table = '' WHERE target_table IS NULL")  # noqa: S608  quoted
     changes = []
     for column in table.columns:
         if column.name.lower() not in there:
