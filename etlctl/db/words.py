@@ -32,6 +32,19 @@ class TypeWords(UserDefinedType[Any]):
         return self.words
 
 
+class exact_text(FunctionElement[str]):  # noqa: N801  it is called as a function
+    """A text as what is compared letter for letter, for the sides of IN; see `same_text`."""
+
+    type = sa.String()
+    inherit_cache = True
+
+
+@compiles(exact_text)
+def _as_it_is(element: exact_text, compiler: Any, **options: Any) -> str:
+    (text,) = (compiler.process(part, **options) for part in element.clauses)
+    return str(text)
+
+
 class same_text(FunctionElement[bool]):  # noqa: N801  it is called as a function
     """Whether two texts are the same, letter for letter, whatever a column's own collation takes for equal.
 

@@ -211,14 +211,16 @@ class Relationship(Check):
     def failure(self, checked: CheckedRows) -> Finding | None:
         import sqlalchemy as sa
 
-        from etlctl.db.words import named_table
+        from etlctl.db.words import exact_text, named_table
 
         table, _, other = self.to.rpartition(".")
         parent = named_table(checked.place(table), [other]).alias("etlctl_parent")
-        column = checked.column(self.column)
+        column, key = checked.column(self.column), parent.c[other]
+        is_text = all(isinstance(_any_value(checked, one), str) for one in (column, key))
+        mine, theirs = (exact_text(column), exact_text(key)) if is_text else (column, key)
         # and not a correlated EXISTS: without an index on the parent that reads all of it for each row
-        keys = sa.select(parent.c[other]).where(parent.c[other].is_not(None))
-        return _values_that(checked, column, column.not_in(keys), "missing value")
+        keys = sa.select(theirs).where(key.is_not(None))
+        return _values_that(checked, column, mine.not_in(keys), "missing value")
 
 
 @dataclass(frozen=True)
@@ -336,6 +338,12 @@ def run_checks(
 
 
 # --- saying it ----------------------------------------------------------------------------------------------------
+
+
+def _any_value(checked: CheckedRows, column: sa.ColumnElement[Any]) -> Any:
+    import sqlalchemy as sa
+
+    return checked.connection.execute(sa.select(column).where(column.is_not(None)).limit(1)).scalar()
 
 
 def _values_that(

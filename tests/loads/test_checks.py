@@ -312,11 +312,15 @@ def test_check_refuses_a_wrong_declaration(make: Any, sentence: str) -> None:
     assert sentence in str(caught.value)
 
 
-def test_check_of_accepted_values_tells_letters_apart(mysql_url: str, tmp_path: Path) -> None:
-    """Also in a table of MySQL's own collation, for which A and a are one."""
+def test_check_tells_letters_apart(mysql_url: str, tmp_path: Path) -> None:
+    """Also in tables of MySQL's own collation, for which A and a are one."""
     with with_tables(AnyWarehouse(mysql_url, tmp_path)) as connection:
         connection.exec_driver_sql("ALTER TABLE flights MODIFY carrier varchar(20) COLLATE utf8mb4_general_ci")
         check = accepted_values("carrier", ["aa", "zz", "UA"], scope="table")
 
         with pytest.raises(CheckFailedError, match="2 other values in 2 rows: AA ×1, ZZ ×1"):
             run(connection, [(3, "UA", None, None)], check)
+        connection.exec_driver_sql('ALTER TABLE `air lines` MODIFY `co"de` varchar(20) COLLATE utf8mb4_general_ci')
+        connection.exec_driver_sql("UPDATE flights SET carrier = 'aa' WHERE carrier = 'AA'")
+        with pytest.raises(CheckFailedError, match="2 missing values in 2 rows: "):
+            run(connection, [], relationship("carrier", to='air lines.co"de', scope="table"))

@@ -26,7 +26,7 @@ from sqlalchemy.schema import CreateTable
 from etlctl.db.columns import Column, ColumnType, Kind
 from etlctl.db.dialects import mysql_values
 from etlctl.db.dialects.base import AUTOCOMMIT, Options, Records, Staged, TableColumn, TableName
-from etlctl.db.words import named_table, same_text, table_name, table_of
+from etlctl.db.words import exact_text, named_table, same_text, table_name, table_of
 from etlctl.errors import EtlctlError, LoadError, SettingsError, UnavailableError
 
 if TYPE_CHECKING:
@@ -349,6 +349,12 @@ class MySQLDialect:
         from etlctl.db.dialects import mysql_errors
 
         return mysql_errors.translated(error, doing=doing, shown_url=shown_url)
+
+
+@compiles(exact_text, "mysql")
+def _exact_text(element: exact_text, compiler: Any, **options: Any) -> str:
+    (text,) = (compiler.process(part, **options) for part in element.clauses)
+    return f"CAST(CONVERT({text} USING utf8mb4) AS BINARY)"
 
 
 @compiles(same_text, "mysql")
