@@ -280,11 +280,16 @@ def _json(value: Any) -> str:
 
 
 def _document(text: str) -> str:
-    """A JSON document in its shortest form, on one line; a text that is none, which SQLite may hold, as a text."""
+    """A JSON document as it stands, on one line; a text that is none, which SQLite may hold, as a text."""
     try:
-        return _json(json.loads(text))
+        json.loads(text)
     except (ValueError, RecursionError):
         return encode_basestring(text)
+    return text.strip().translate(_LINE_ENDS)
+
+
+_LINE_ENDS = str.maketrans("\r\n", "  ")
+"""In a JSON document they are blanks between its parts: a string has them escaped."""
 
 
 _BY_TYPE: dict[type, Render] = {

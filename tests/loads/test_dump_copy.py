@@ -325,3 +325,21 @@ def test_dump_types_are_those_of_the_property(postgres: AnyWarehouse, copies: li
     _of_both(postgres, [(1, Decimal("1.5"), *([None] * 11))], tmp_path)
 
     assert len(copies) == 2
+
+
+def test_dump_to_json_lines_keeps_the_text_of_json(postgres: AnyWarehouse) -> None:
+    """As CSV does: a document that is a text is no number, and a number keeps all its digits."""
+    postgres.write(
+        "CREATE TABLE t (id integer, doc json)",
+        """INSERT INTO t VALUES (1, '"5"'), (2, '{"a": 0.12345678901234567890123, "b":\n1.10}')""",
+    )
+
+    class Lines(Dump):
+        name = "out.jsonl"
+        table = "t"
+
+    Lines().run()
+
+    assert (postgres.context.project / "out.jsonl").read_text() == (
+        '{"id":1,"doc":"5"}\n{"id":2,"doc":{"a": 0.12345678901234567890123, "b": 1.10}}\n'
+    )

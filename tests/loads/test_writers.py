@@ -104,7 +104,7 @@ def test_json_documents_become_a_part_of_the_line() -> None:
 
     lines = writer.lines([('{"b": [1,\n 2.50]}',), ({"b": [1, 2.5]},), ("no json",), (None,)])
 
-    assert lines == '{"a":{"b":[1,2.5]}}\n{"a":{"b":[1,2.5]}}\n{"a":"no json"}\n{"a":null}\n'
+    assert lines == '{"a":{"b": [1,  2.50]}}\n{"a":{"b":[1,2.5]}}\n{"a":"no json"}\n{"a":null}\n'
 
 
 def test_what_the_writer_gives_is_what_a_column_takes() -> None:

@@ -193,7 +193,10 @@ class Connection(extensions.connection):
         """A cursor of the class asked for that asks the guard and can be interrupted, too."""
         own: Any = self.cursor_factory
         factory = cursor_factory or own or extensions.cursor
-        return super().cursor(name, _watched(factory, is_named=name is not None), *args, **options)
+        cursor = super().cursor(name, _watched(factory, is_named=name is not None), *args, **options)
+        if name is not None:
+            extensions.register_type(_JSON_TEXT, cursor)
+        return cursor
 
     # what ends a transaction, or would
 
@@ -269,6 +272,9 @@ for _name in ("autocommit", "isolation_level", "readonly", "deferrable"):
 
 
 # -- its cursors
+
+_JSON_TEXT = extensions.new_type((114, 3802), "JSON_TEXT", lambda text, _: text)
+"""json and jsonb as they stand: rows that are streamed go on as text, and a parsed number would lose digits."""
 
 
 class _Watched(extensions.cursor):
