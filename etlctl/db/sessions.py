@@ -256,8 +256,8 @@ class Session:
 
     def _unknown(self) -> UnknownCommitError:
         return UnknownCommitError(
-            f"{self.doing}: the answer to COMMIT was lost with the connection to {self.database.shown_url}, so rows "
-            "and marker are both there or both not. The next build finds out by the marker, and loads what is missing."
+            f"{self.doing}: the answer to COMMIT was lost with the connection to {self.database.shown_url}, so all of "
+            "it is there, or nothing. The next build finds out by the markers, and loads what is missing."
         )
 
     def _is_ours(self, marker: Marker | None) -> bool:

@@ -126,7 +126,7 @@ def test_a_unique_index_on_the_id_alone_is_refused(warehouse: Warehouse) -> None
     """It would be made anew with the table at each load, and let no two tables have one id."""
     warehouse.write(LUIGI_DDL, "CREATE UNIQUE INDEX mine ON table_updates (update_id)")
 
-    with pytest.raises(LoadError, match="keeps update_id alone unique.*Drop that index"):
+    with pytest.raises(LoadError, match=r"keeps update_id alone unique.*Drop that index"):
         TableTarget("flights", "one").touch()
 
     assert warehouse.ask("SELECT count(*) FROM pragma_table_info('table_updates')") == [(3,)]
