@@ -81,7 +81,7 @@ def test_lost_commit_is_asked_for_until_the_server_answers(
 ) -> None:
     """F09 with F14: the server falls with the reply on its way; its marker is found when it is back, a second later."""
     place, proxy = proxied
-    task, upstream = RowsLoad(1), server.port
+    task, upstream = RowsLoad(1), make_url(place.url).port
     proxy.set(commit="after", share=1.0, most_cuts=1)
 
     def fall(name: str) -> None:
