@@ -76,6 +76,8 @@ class _Call:
             except Exception as error:  # noqa: BLE001  raised when the call has ended
                 failed, answer = error, _Done(error=error)
             self.answers.put(answer)
+            if failed is None and isinstance(message, _Reading):
+                message.look_ahead()  # while the server works at what it was given
 
     def ended_within(self, seconds: float) -> bool:
         """In the main thread, after it was cancelled: waits, doing nothing that is wanted; whether it ended."""
@@ -192,12 +194,40 @@ def _suppressed(cancel: Callable[[], object]) -> None:
 
 
 class HeardFile:
-    """A file that is copied in, read by the thread that asked for the COPY."""
+    """A file that is copied in, read by the thread that asked for the COPY, one block ahead of what libpq asks for."""
 
     def __init__(self, file: Any, waiter: Waiter) -> None:
         self._file = file
         self._waiter = waiter
+        self.ahead: _Done | None = None
 
     def read(self, size: int = -1) -> Any:
         """See the file."""
-        return self._waiter.here(lambda: self._file.read(size))
+        return self._waiter.here(_Reading(self, size))
+
+    def read_here(self, size: int) -> Any:
+        """In the main thread: the next block, which may have been read by now."""
+        ahead, self.ahead = self.ahead, None
+        return self._file.read(size) if ahead is None else ahead.unpacked()
+
+    def look_ahead(self, size: int) -> None:
+        """In the main thread: reads the next block; its error is raised when it is asked for."""
+        try:
+            self.ahead = _Done(self._file.read(size))
+        except Exception as error:  # noqa: BLE001  as told
+            self.ahead = _Done(error=error)
+
+
+class _Reading:
+    """What libpq's thread wants done: one read."""
+
+    def __init__(self, file: HeardFile, size: int) -> None:
+        self._file = file
+        self._size = size
+
+    def __call__(self) -> Any:
+        return self._file.read_here(self._size)
+
+    def look_ahead(self) -> None:
+        """See `HeardFile.look_ahead`."""
+        self._file.look_ahead(self._size)
