@@ -12,10 +12,10 @@ import pytest
 import sqlalchemy as sa
 
 from etlctl.db.columns import Column, parse_type
-from etlctl.db.dialects import postgresql_copy
 from etlctl.db.dialects.base import BadRecordError, DelimitedFile, Options, Records
-from etlctl.db.dialects.postgresql import PostgreSQLDialect
-from etlctl.db.dialects.postgresql_encode import LineEncoder
+from etlctl.db.dialects.postgresql import copy as postgresql_copy
+from etlctl.db.dialects.postgresql.dialect import PostgreSQLDialect
+from etlctl.db.dialects.postgresql.encode import LineEncoder
 from etlctl.errors import BadDataError
 from etlctl.loads.source import SourceFile
 

@@ -22,8 +22,8 @@ from etlctl.db import markers, tables
 from etlctl.db.columns import Column, ColumnType, Kind, parse_type
 from etlctl.db.dialects import dialect_for
 from etlctl.db.dialects.base import BadRecordError, Options, Records
-from etlctl.db.dialects.generic import GenericDialect, in_paramstyle
-from etlctl.db.dialects.generic_errors import translated
+from etlctl.db.dialects.generic.dialect import GenericDialect, in_paramstyle
+from etlctl.db.dialects.generic.errors import translated
 from etlctl.db.table_target import TableTarget
 from etlctl.errors import (
     AlreadyLoaded,

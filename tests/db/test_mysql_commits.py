@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from etlctl.db.dialects.mysql_commits import ending
+from etlctl.db.dialects.mysql.commits import ending
 
 ENDING = {
     "COMMIT": "COMMIT",

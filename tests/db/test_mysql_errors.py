@@ -16,9 +16,9 @@ import sqlalchemy as sa
 
 from any_warehouse import AnyWarehouse
 from etlctl.core import context
-from etlctl.db.dialects.mysql_connection import ConnectError
-from etlctl.db.dialects.mysql_conversions import without_values
-from etlctl.db.dialects.mysql_errors import translated
+from etlctl.db.dialects.mysql.connection import ConnectError
+from etlctl.db.dialects.mysql.conversions import without_values
+from etlctl.db.dialects.mysql.errors import translated
 from etlctl.db.table_target import TableTarget
 from etlctl.errors import (
     BadDataError,

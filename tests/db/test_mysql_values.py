@@ -18,7 +18,7 @@ from etlctl.core import context
 from etlctl.db import tables
 from etlctl.db.columns import BadValueError, Column, ColumnType, parse_type
 from etlctl.db.dialects.base import BadRecordError, Records
-from etlctl.db.dialects.mysql_values import bound, ddl, literals, stored
+from etlctl.db.dialects.mysql.values import bound, ddl, literals, stored
 from etlctl.errors import LoadError
 from servers.mariadb import Mysql
 

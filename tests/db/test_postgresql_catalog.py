@@ -17,7 +17,7 @@ from etlctl.core import context
 from etlctl.db import markers, tables
 from etlctl.db.columns import parse_type
 from etlctl.db.dialects.base import TableName
-from etlctl.db.dialects.postgresql import PostgreSQLDialect
+from etlctl.db.dialects.postgresql.dialect import PostgreSQLDialect
 from etlctl.db.table_target import TableTarget
 from etlctl.errors import AlreadyLoaded, BadDataError, LoadError, QueryError, SettingsError, UnavailableError
 from etlctl.loads.modes import merge_on, replace, replace_where

@@ -22,7 +22,7 @@ from psycopg2.sql import SQL
 from any_warehouse import AnyWarehouse
 from etlctl.core import context
 from etlctl.db import sqltext
-from etlctl.db.dialects.postgresql_guard import ending_word
+from etlctl.db.dialects.postgresql.guard import ending_word
 from etlctl.db.table_target import TableTarget
 from etlctl.errors import CommitInsideError, EtlctlError, LoadError, TransientError
 from etlctl.loads.sequence import transaction

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from copy_roads import DIALECT, Loader, columns, connected
 from etlctl.db.columns import Column, parse_type
-from etlctl.db.dialects import postgresql_copy
 from etlctl.db.dialects.base import BadRecordError, Records
+from etlctl.db.dialects.postgresql import copy as postgresql_copy
 from etlctl.errors import LoadError
 
 

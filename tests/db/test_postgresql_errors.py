@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from any_warehouse import AnyWarehouse
 from etlctl.core import context
 from etlctl.db import markers
-from etlctl.db.dialects.postgresql_errors import ConnectError, translated
+from etlctl.db.dialects.postgresql.errors import ConnectError, translated
 from etlctl.db.markers import MarkerKey
 from etlctl.db.sqltext import POSTGRESQL
 from etlctl.db.table_target import TableTarget

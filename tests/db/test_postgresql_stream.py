@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etlctl.db.columns import parse_type
-from etlctl.db.dialects import postgresql_stream
-from etlctl.db.dialects.postgresql_stream import DelimitedStream, InDoubtError, header_of, start_of
+from etlctl.db.dialects.postgresql import stream as postgresql_stream
+from etlctl.db.dialects.postgresql.stream import DelimitedStream, InDoubtError, header_of, start_of
 
 
 def streamed(data: bytes, *types: str | None, **options: Any) -> bytes:

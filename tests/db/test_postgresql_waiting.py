@@ -18,9 +18,9 @@ import psycopg2
 import pytest
 
 from etlctl.db.dialects.base import Options
-from etlctl.db.dialects.postgresql import PostgreSQLDialect
-from etlctl.db.dialects.postgresql_guard import Connection
-from etlctl.db.dialects.postgresql_waiting import Waiter
+from etlctl.db.dialects.postgresql.dialect import PostgreSQLDialect
+from etlctl.db.dialects.postgresql.guard import Connection
+from etlctl.db.dialects.postgresql.waiting import Waiter
 from servers.postgres import Postgres
 
 LONG = """
@@ -301,7 +301,7 @@ def our_threads() -> set[threading.Thread]:
 
 def test_a_call_that_never_comes_back_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server out of reach: the cancellation gets nowhere, and Ctrl-C ends the wait all the same."""
-    monkeypatch.setattr("etlctl.db.dialects.postgresql_waiting._PATIENCE_S", 0.3)
+    monkeypatch.setattr("etlctl.db.dialects.postgresql.waiting._PATIENCE_S", 0.3)
     waiter, forever = Waiter(), threading.Event()
     interrupt_soon(0.2)
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from etlctl.db.columns import BadValueError, Column, parse_type
 from etlctl.db.dialects.base import Records
-from etlctl.db.dialects.sqlite_quick import look_for
-from etlctl.db.dialects.sqlite_values import TextConverter, ddl, stored
+from etlctl.db.dialects.sqlite.quick import look_for
+from etlctl.db.dialects.sqlite.values import TextConverter, ddl, stored
 from etlctl.db.sessions import open_session
 from warehouse import Warehouse
 

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from etlctl.db.columns import BadValueError, Column, parse_type
-from etlctl.db.dialects.sqlite_values import TextConverter, bound, ddl, stored
+from etlctl.db.dialects.sqlite.values import TextConverter, bound, ddl, stored
 
 WORDS = [
     "smallint", "integer", "bigint", "numeric", "numeric(7,2)", "double precision", "text", "varchar(3)", "boolean",

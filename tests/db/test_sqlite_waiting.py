@@ -14,7 +14,7 @@ import pytest
 
 from etlctl.core import context
 from etlctl.core.context import Attempt
-from etlctl.db.dialects import sqlite_waiting
+from etlctl.db.dialects.sqlite import waiting as sqlite_waiting
 
 LONG = """
 from etlctl import IntParameter, LoadTable, QueryTable

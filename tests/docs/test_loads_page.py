@@ -15,7 +15,7 @@ from etlctl.core.task import Task
 from etlctl.db import audit, markers
 from etlctl.db.columns import _BY_WORDS, parse_type
 from etlctl.db.connections import Database
-from etlctl.db.dialects.sqlite_values import ddl
+from etlctl.db.dialects.sqlite.values import ddl
 from etlctl.loads import checks, modes
 from etlctl.loads.base import MarkedLoad, TableLoad
 from etlctl.loads.copytable import CopyTable

@@ -12,8 +12,8 @@ from any_warehouse import AnyWarehouse
 from etlctl.core.parameters import IntParameter
 from etlctl.core.results import Status
 from etlctl.core.task import Task
-from etlctl.db.dialects import postgresql_catalog
 from etlctl.db.dialects.base import TableName
+from etlctl.db.dialects.postgresql import catalog as postgresql_catalog
 from etlctl.loads.modes import append
 from etlctl.loads.table import LoadTable
 from faults.faultcase import build, ended, faults, rows_of, started

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from etlctl.db.columns import BadValueError, Column, ColumnType, Kind, parse_type
-from etlctl.db.dialects.sqlite_values import stored
+from etlctl.db.dialects.sqlite.values import stored
 from etlctl.errors import BadDataError, LoadError
 from etlctl.loads.columns import RowReader, declared
 

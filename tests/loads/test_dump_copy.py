@@ -18,7 +18,7 @@ from any_warehouse import AnyWarehouse
 from etlctl import DumpTable, ExternalTask, LoadTable, LocalTarget, replace
 from etlctl.core import context
 from etlctl.core.context import Attempt, attempting
-from etlctl.db.dialects import postgresql_dump
+from etlctl.db.dialects.postgresql import dump as postgresql_dump
 from etlctl.errors import BadDataError
 from etlctl.targets.formats import TextFormat
 

@@ -18,7 +18,7 @@ from typing import Any
 # all that a load imports later: its memory is not the load's
 import sqlalchemy.dialects.postgresql.psycopg2  # noqa: F401
 
-import etlctl.db.dialects.postgresql
+import etlctl.db.dialects.postgresql.dialect
 import etlctl.db.sessions
 import etlctl.loads.source
 import etlctl.loads.writers  # noqa: F401

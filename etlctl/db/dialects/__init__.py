@@ -17,17 +17,17 @@ def dialect_for(url: str, shown: str) -> Dialect:
     scheme = url.partition("://")[0]
     match re.split(r"[+]", scheme, maxsplit=1)[0]:
         case "sqlite":
-            from etlctl.db.dialects.sqlite import SQLiteDialect
+            from etlctl.db.dialects.sqlite.dialect import SQLiteDialect
 
             return SQLiteDialect()
         case "postgresql":
-            from etlctl.db.dialects.postgresql import PostgreSQLDialect
+            from etlctl.db.dialects.postgresql.dialect import PostgreSQLDialect
 
             return PostgreSQLDialect(scheme, shown)
         case "mysql" | "mariadb":
-            from etlctl.db.dialects.mysql import MySQLDialect
+            from etlctl.db.dialects.mysql.dialect import MySQLDialect
 
             return MySQLDialect(scheme, shown)
-    from etlctl.db.dialects.generic import GenericDialect
+    from etlctl.db.dialects.generic.dialect import GenericDialect
 
     return GenericDialect(scheme, shown)

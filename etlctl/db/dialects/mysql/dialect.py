@@ -24,14 +24,14 @@ from sqlalchemy.pool import QueuePool
 from sqlalchemy.schema import CreateTable
 
 from etlctl.db.columns import Column, ColumnType, Kind
-from etlctl.db.dialects import mysql_values
 from etlctl.db.dialects.base import AUTOCOMMIT, Options, Records, Staged, TableColumn, TableName
+from etlctl.db.dialects.mysql import values as mysql_values
 from etlctl.db.words import exact_text, named_table, same_text, table_name, table_of
 from etlctl.errors import EtlctlError, LoadError, SettingsError, UnavailableError
 
 if TYPE_CHECKING:
-    from etlctl.db.dialects.mysql_connection import LoadConnection
-    from etlctl.db.dialects.mysql_guard import MySQLGuard
+    from etlctl.db.dialects.mysql.connection import LoadConnection
+    from etlctl.db.dialects.mysql.guard import MySQLGuard
 
 _SCHEMES = ("mysql", "mariadb", "mysql+pymysql", "mariadb+pymysql")
 _KEPT = 2
@@ -72,7 +72,7 @@ class MySQLDialect:
 
     def make_engine(self, url: str, options: Options) -> sa.Engine:
         """See `Dialect.make_engine`. SettingsError for a URL that names no database."""
-        from etlctl.db.dialects import mysql_guard
+        from etlctl.db.dialects.mysql import guard as mysql_guard
 
         parsed = sa.make_url(url).set(drivername="mysql+pymysql")
         if not parsed.database:
@@ -109,7 +109,7 @@ class MySQLDialect:
 
     def _connected(self, arguments: dict[str, Any], options: Options) -> Any:
         """A session; UnavailableError for what PyMySQL cannot do as the URL says."""
-        from etlctl.db.dialects.mysql_connection import make_connection
+        from etlctl.db.dialects.mysql.connection import make_connection
 
         try:
             return make_connection(arguments, options)
@@ -125,13 +125,13 @@ class MySQLDialect:
 
     def table_name(self, table: str) -> TableName:
         """See `Dialect.table_name`."""
-        from etlctl.db.dialects import mysql_catalog
+        from etlctl.db.dialects.mysql import catalog as mysql_catalog
 
         return mysql_catalog.table_name(table)
 
     def checked_column(self, name: str, table: str) -> str:
         """See `Dialect.checked_column`."""
-        from etlctl.db.dialects import mysql_catalog
+        from etlctl.db.dialects.mysql import catalog as mysql_catalog
 
         return mysql_catalog.checked_column(name, table)
 
@@ -158,7 +158,7 @@ class MySQLDialect:
         self, connection: sa.Connection, name: str, columns: Sequence[Column], records: Records
     ) -> Staged:
         """See `Dialect.stage_records`."""
-        from etlctl.db.dialects.mysql_inserts import insert_all, quoted
+        from etlctl.db.dialects.mysql.inserts import insert_all, quoted
 
         staged = self._new_staging(connection, name, columns)
         rows = insert_all(_raw(connection), quoted(name), records)
@@ -166,8 +166,8 @@ class MySQLDialect:
 
     def insert_records(self, connection: sa.Connection, table: str, records: Records) -> int:
         """See `Dialect.insert_records`."""
-        from etlctl.db.dialects.mysql_inserts import insert_all, quoted
-        from etlctl.db.dialects.mysql_limits import limits_of
+        from etlctl.db.dialects.mysql.inserts import insert_all, quoted
+        from etlctl.db.dialects.mysql.limits import limits_of
 
         name = self.table_name(table)
         self._refuse_shadowed(connection, name)
@@ -199,7 +199,7 @@ class MySQLDialect:
         self, connection: sa.Connection, query: str, parameters: Any, *, without_parameters: str
     ) -> list[Column]:
         """See `Dialect.query_columns`."""
-        from etlctl.db.dialects import mysql_catalog
+        from etlctl.db.dialects.mysql import catalog as mysql_catalog
 
         return mysql_catalog.query_columns(connection, query, parameters)
 
@@ -207,7 +207,7 @@ class MySQLDialect:
         self, connection: sa.Connection, query: str, parameters: Any, *, without_parameters: str
     ) -> list[ColumnType | None]:
         """See `Dialect.result_types`."""
-        from etlctl.db.dialects import mysql_catalog
+        from etlctl.db.dialects.mysql import catalog as mysql_catalog
 
         return mysql_catalog.result_types(connection, query, parameters)
 
@@ -218,7 +218,7 @@ class MySQLDialect:
 
     def fit_staged(self, connection: sa.Connection, table: str, staged: Staged) -> None:
         """See `Dialect.fit_staged`. BadDataError for a value that the table's column would change in silence."""
-        from etlctl.db.dialects import mysql_limits
+        from etlctl.db.dialects.mysql import limits as mysql_limits
 
         columns = [Column(name, ColumnType(Kind.TEXT)) for name in staged.columns]
         self._refuse_shadowed(connection, self.table_name(table))
@@ -232,7 +232,7 @@ class MySQLDialect:
         return connection.execute(sa.insert(target).from_select(list(staged.columns), rows)).rowcount
 
     def _refuse_shadowed(self, connection: sa.Connection, name: TableName) -> None:
-        from etlctl.db.dialects import mysql_catalog
+        from etlctl.db.dialects.mysql import catalog as mysql_catalog
 
         if _raw(connection).may_be_shadowed:
             mysql_catalog.refuse_shadowed(connection, name)
@@ -244,7 +244,7 @@ class MySQLDialect:
     def insert_marker(self, connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> bool:
         """See `Dialect.insert_marker`. A plain INSERT, whose one harmless error is that the key is there: INSERT IGNORE
         would take an id that is too long for a shorter one."""
-        from etlctl.db.dialects import mysql_catalog
+        from etlctl.db.dialects.mysql import catalog as mysql_catalog
 
         name = TableName(table.schema, table.name)  # type: ignore[arg-type]  # both are quoted names
         raw = _raw(connection)
@@ -268,7 +268,7 @@ class MySQLDialect:
 
     def guard(self, connection: sa.Connection) -> AbstractContextManager[MySQLGuard]:
         """See `Dialect.guard`."""
-        from etlctl.db.dialects import mysql_guard
+        from etlctl.db.dialects.mysql import guard as mysql_guard
 
         return mysql_guard.guarding(connection)
 
@@ -296,13 +296,13 @@ class MySQLDialect:
 
     def table_columns(self, connection: sa.Connection, name: TableName) -> list[TableColumn] | None:
         """See `Dialect.table_columns`. LoadError for a table of an engine without transactions."""
-        from etlctl.db.dialects import mysql_catalog
+        from etlctl.db.dialects.mysql import catalog as mysql_catalog
 
         return mysql_catalog.table_columns(connection, name)
 
     def unique_keys(self, connection: sa.Connection, name: TableName) -> list[frozenset[str]]:
         """See `Dialect.unique_keys`."""
-        from etlctl.db.dialects import mysql_catalog
+        from etlctl.db.dialects.mysql import catalog as mysql_catalog
 
         return mysql_catalog.unique_keys(connection, name)
 
@@ -332,13 +332,13 @@ class MySQLDialect:
 
     def create_markers(self, connection: sa.Connection, table: sa.Table) -> None:
         """See `Dialect.create_markers`."""
-        from etlctl.db.dialects import mysql_markers
+        from etlctl.db.dialects.mysql import markers as mysql_markers
 
         mysql_markers.create(connection, table, _raw(connection).binary_collation)
 
     def adopt_markers(self, connection: sa.Connection, table: sa.Table) -> None:
         """See `Dialect.adopt_markers`."""
-        from etlctl.db.dialects import mysql_markers
+        from etlctl.db.dialects.mysql import markers as mysql_markers
 
         mysql_markers.adopt(connection, table, _raw(connection).binary_collation)
 
@@ -346,7 +346,7 @@ class MySQLDialect:
 
     def translated(self, error: BaseException, *, doing: str, shown_url: str) -> EtlctlError | None:
         """See `Dialect.translated`."""
-        from etlctl.db.dialects import mysql_errors
+        from etlctl.db.dialects.mysql import errors as mysql_errors
 
         return mysql_errors.translated(error, doing=doing, shown_url=shown_url)
 

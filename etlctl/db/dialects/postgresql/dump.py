@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 
 from etlctl.db.columns import ColumnType, Kind
-from etlctl.db.dialects.postgresql_guard import driver_connection
+from etlctl.db.dialects.postgresql.guard import driver_connection
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from etlctl.db.columns import Column, ColumnType, Kind
 from etlctl.db.dialects.base import TableColumn, TableName
-from etlctl.db.dialects.mysql_connection import FIELD_TYPE, Field, described
-from etlctl.db.dialects.mysql_values import BARE_PRECISION, BARE_SCALE
+from etlctl.db.dialects.mysql.connection import FIELD_TYPE, Field, described
+from etlctl.db.dialects.mysql.values import BARE_PRECISION, BARE_SCALE
 from etlctl.db.words import quoted
 from etlctl.errors import LoadError
 

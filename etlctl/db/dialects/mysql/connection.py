@@ -1,8 +1,8 @@
 """A PyMySQL connection of ours: what a session is set to, what a signal does, what a guard lets through.
 
-This file and `mysql_conversions.py` alone import PyMySQL (extra `mysql`). It knows no load and makes no table.
+This file and `mysql/conversions.py` alone import PyMySQL (extra `mysql`). It knows no load and makes no table.
 Everything that a program can say to the server goes through the methods overridden here, so that is where a guard is
-asked (`mysql_guard.py`).
+asked (`mysql/guard.py`).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pymysql.constants import CLIENT, FIELD_TYPE, FLAG, SERVER_STATUS
 from pymysql.cursors import Cursor, SSCursor
 from pymysql.err import MySQLError, OperationalError
 
-from etlctl.db.dialects.mysql_conversions import CONVERSIONS, without_values
-from etlctl.db.dialects.mysql_settings import keep_alive, settings_of, unverified
+from etlctl.db.dialects.mysql.conversions import CONVERSIONS, without_values
+from etlctl.db.dialects.mysql.settings import keep_alive, settings_of, unverified
 from etlctl.errors import CommitInsideError, LockTimeoutError
 
 if TYPE_CHECKING:
     from etlctl.db.dialects.base import Options
-    from etlctl.db.dialects.mysql_guard import MySQLGuard
+    from etlctl.db.dialects.mysql.guard import MySQLGuard
 
     _Connection = Connection[Cursor]
 else:
@@ -234,12 +234,13 @@ class LoadConnection(_Connection):
     def drop(self) -> None:
         """Ends the session, here and on the server, which would work on: it looks at us only when it has an answer."""
         arguments = self._arguments | {"connect_timeout": _KILL_TIMEOUT_S, "read_timeout": _KILL_TIMEOUT_S}
-        session: int = self.thread_id()  # type: ignore[no-untyped-call]  # the stubs'
+        this: Any = self  # the stubs leave two methods without types
+        session: int = this.thread_id()
         with suppress(MySQLError, OSError):
             self._force_close()
-            killer = Connection(**arguments)
+            killer: Any = Connection(**arguments)
             try:
-                killer.kill(session)  # type: ignore[no-untyped-call]  # as above
+                killer.kill(session)
             finally:
                 killer.close()
 

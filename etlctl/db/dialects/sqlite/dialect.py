@@ -29,17 +29,15 @@ from sqlalchemy.pool import NullPool, StaticPool
 from sqlalchemy.schema import CreateTable
 
 from etlctl.db.columns import Column, ColumnType
-from etlctl.db.dialects import (
-    sqlite_catalog,
-    sqlite_errors,
-    sqlite_guard,
-    sqlite_settling,
-    sqlite_staging,
-    sqlite_values,
-    sqlite_waiting,
-)
 from etlctl.db.dialects.base import AUTOCOMMIT, WRITE, Options, Records, Staged, TableColumn, TableName
-from etlctl.db.dialects.sqlite_staging import STAGING
+from etlctl.db.dialects.sqlite import catalog as sqlite_catalog
+from etlctl.db.dialects.sqlite import errors as sqlite_errors
+from etlctl.db.dialects.sqlite import guard as sqlite_guard
+from etlctl.db.dialects.sqlite import settling as sqlite_settling
+from etlctl.db.dialects.sqlite import staging as sqlite_staging
+from etlctl.db.dialects.sqlite import values as sqlite_values
+from etlctl.db.dialects.sqlite import waiting as sqlite_waiting
+from etlctl.db.dialects.sqlite.staging import STAGING
 from etlctl.db.words import checked_name, in_quotes, named_table, table_name, table_of
 from etlctl.errors import EtlctlError, UnavailableError
 from etlctl.settings.urls import sqlite_file

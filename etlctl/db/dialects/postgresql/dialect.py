@@ -28,17 +28,15 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.pool import QueuePool
 
 from etlctl.db.columns import Column, ColumnType
-from etlctl.db.dialects import (
-    postgresql_catalog,
-    postgresql_copy,
-    postgresql_dump,
-    postgresql_errors,
-    postgresql_guard,
-    postgresql_staging,
-    postgresql_values,
-)
 from etlctl.db.dialects.base import AUTOCOMMIT, WRITE, Options, Records, Staged, TableColumn, TableName
-from etlctl.db.dialects.postgresql_waiting import Waiter
+from etlctl.db.dialects.postgresql import catalog as postgresql_catalog
+from etlctl.db.dialects.postgresql import copy as postgresql_copy
+from etlctl.db.dialects.postgresql import dump as postgresql_dump
+from etlctl.db.dialects.postgresql import errors as postgresql_errors
+from etlctl.db.dialects.postgresql import guard as postgresql_guard
+from etlctl.db.dialects.postgresql import staging as postgresql_staging
+from etlctl.db.dialects.postgresql import values as postgresql_values
+from etlctl.db.dialects.postgresql.waiting import Waiter
 from etlctl.db.words import checked_name, quoted
 from etlctl.errors import EtlctlError, LoadError, SettingsError, UnavailableError
 

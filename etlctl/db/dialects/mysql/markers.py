@@ -9,9 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from etlctl.db.dialects import mysql_catalog
 from etlctl.db.dialects.base import TableName
-from etlctl.db.dialects.mysql_values import LONGEST_ID
+from etlctl.db.dialects.mysql import catalog as mysql_catalog
+from etlctl.db.dialects.mysql.values import LONGEST_ID
 
 _ID = f"VARCHAR({LONGEST_ID})"
 _WORDS = {

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from etlctl.db.columns import ColumnType
-from etlctl.db.dialects.postgresql_forms import pattern_of
+from etlctl.db.dialects.postgresql.forms import pattern_of
 
 _BLOCK = 1 << 18
 _LONGEST = 1 << 24

@@ -1,7 +1,7 @@
 """Keeps user code from ending the transaction of a MySQL load, or finds out that it did; its state hangs on the guard.
 
 The server refuses nothing: it commits when it is told to, and before any DDL without being told. So there are three
-lines. A statement that would end the transaction is refused before it is sent, by its first words (`mysql_commits.py`),
+lines. A statement that would end the transaction is refused before it is sent, by its first words (`mysql/commits.py`),
 and so are the driver's own methods. After each statement the server says whether a transaction is open; when none is,
 the rest is refused. And a savepoint that was set in the beginning must be there in the end: whatever ended the
 transaction in between, a procedure for one, took it along. Then the marker was committed as `loading`, and the load is
@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from etlctl.db.dialects.mysql_commits import ending, makes_temporary
+from etlctl.db.dialects.mysql.commits import ending, makes_temporary
 from etlctl.errors import CommitInsideError, TransientError
 
 if TYPE_CHECKING:
-    from etlctl.db.dialects.mysql_connection import LoadConnection
+    from etlctl.db.dialects.mysql.connection import LoadConnection
 
 _NO_SUCH_SAVEPOINT = 1305
 _KEY = "etlctl_guard"  # in Connection.info

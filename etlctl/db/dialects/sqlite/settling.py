@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from etlctl.db.columns import BadValueError, Column, ColumnType, Kind
-from etlctl.db.dialects.sqlite_values import stored
+from etlctl.db.dialects.sqlite.values import stored
 from etlctl.errors import BadDataError
 from etlctl.text import shortened
 

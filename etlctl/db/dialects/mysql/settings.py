@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from etlctl.db.dialects.mysql_connection import LoadConnection
+    from etlctl.db.dialects.mysql.connection import LoadConnection
 
 _MODES = (
     "STRICT_ALL_TABLES",  # a value that does not fit is an error, never cut or made zero

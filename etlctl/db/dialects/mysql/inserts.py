@@ -16,10 +16,10 @@ from typing import Any
 
 from etlctl.db.columns import BadValueError
 from etlctl.db.dialects.base import BadRecordError, Records
-from etlctl.db.dialects.mysql_connection import LoadConnection, MySQLError
-from etlctl.db.dialects.mysql_conversions import CONVERSIONS
-from etlctl.db.dialects.mysql_limits import Limit
-from etlctl.db.dialects.mysql_values import check, literals
+from etlctl.db.dialects.mysql.connection import LoadConnection, MySQLError
+from etlctl.db.dialects.mysql.conversions import CONVERSIONS
+from etlctl.db.dialects.mysql.limits import Limit
+from etlctl.db.dialects.mysql.values import check, literals
 from etlctl.errors import LoadError
 from etlctl.text import shortened
 

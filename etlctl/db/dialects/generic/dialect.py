@@ -21,10 +21,10 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema, CreateTable
 
 from etlctl.db.columns import BadValueError, Column, ColumnType
-from etlctl.db.dialects import generic_guard
 from etlctl.db.dialects.base import AUTOCOMMIT, WRITE, BadRecordError, Options, Records, Staged, TableColumn, TableName
-from etlctl.db.dialects.generic_errors import translated
-from etlctl.db.dialects.generic_types import known_type, sqlalchemy_type, type_of_values
+from etlctl.db.dialects.generic import guard as generic_guard
+from etlctl.db.dialects.generic.errors import translated
+from etlctl.db.dialects.generic.types import known_type, sqlalchemy_type, type_of_values
 from etlctl.db.values import to_value
 from etlctl.db.words import checked_name, named_table, quoted, table_name
 from etlctl.errors import EtlctlError, LoadError, SettingsError, TransientError

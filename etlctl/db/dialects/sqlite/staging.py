@@ -2,8 +2,8 @@
 
     insert_all()
       _full_batches()      some dozen records, turned into columns
-        _looked_at()       fields in the common form are bound as they are; sqlite_quick.py
-      executemany()        one INSERT a batch; what is not in the common form is converted by SQL; sqlite_values.py
+        _looked_at()       fields in the common form are bound as they are; sqlite/quick.py
+      executemany()        one INSERT a batch; what is not in the common form is converted by SQL; sqlite/values.py
 
 The time of a load is spent here, so what is done for each field is kept small: it is bound, looked at together with
 others, and compared with the null words. `python tools/bench_load.py` tells what it comes to.
@@ -20,8 +20,8 @@ import sqlalchemy as sa
 
 from etlctl.db.columns import BadValueError
 from etlctl.db.dialects.base import BadRecordError, Records
-from etlctl.db.dialects.sqlite_quick import Look, look_for
-from etlctl.db.dialects.sqlite_values import TextConverter
+from etlctl.db.dialects.sqlite.quick import Look, look_for
+from etlctl.db.dialects.sqlite.values import TextConverter
 
 STAGING = "etlctl_staging"
 """Name of the attached database."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from etlctl.db.columns import BadValueError, Column, Kind
 from etlctl.db.dialects.base import BadRecordError, RowsByColumns
-from etlctl.db.dialects.postgresql_values import stored
+from etlctl.db.dialects.postgresql.values import stored
 
 _ROWS = 256
 """Turned at a time."""

@@ -21,7 +21,7 @@ from psycopg2 import InterfaceError, extensions
 from psycopg2.sql import Composable
 from sqlalchemy import event
 
-from etlctl.db.dialects.postgresql_waiting import HeardFile, Waiter
+from etlctl.db.dialects.postgresql.waiting import HeardFile, Waiter
 from etlctl.db.sqlscript import split_statements
 from etlctl.db.sqltext import POSTGRESQL
 from etlctl.errors import CommitInsideError, QueryError

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import exc, make_url
 
-from etlctl.db.dialects.mysql_connection import ConnectError, MySQLError
+from etlctl.db.dialects.mysql.connection import ConnectError, MySQLError
 from etlctl.errors import (
     BadDataError,
     EtlctlError,

@@ -12,8 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from etlctl.db.columns import Column
-from etlctl.db.dialects import postgresql_values
 from etlctl.db.dialects.base import Staged, TableColumn, TableName
+from etlctl.db.dialects.postgresql import values as postgresql_values
 from etlctl.db.words import in_quotes, named_table, quoted
 
 STAGING = "pg_temp"

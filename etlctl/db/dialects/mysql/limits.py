@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from etlctl.db.columns import Column, Kind
 from etlctl.db.dialects.base import Staged, TableName
-from etlctl.db.dialects.mysql_values import BARE_PRECISION, BARE_SCALE
+from etlctl.db.dialects.mysql.values import BARE_PRECISION, BARE_SCALE
 from etlctl.errors import BadDataError
 from etlctl.text import shortened
 

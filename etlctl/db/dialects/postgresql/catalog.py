@@ -13,8 +13,8 @@ from sqlalchemy.schema import CreateSchema, CreateTable
 
 from etlctl.db.columns import Column, ColumnType, Kind
 from etlctl.db.dialects.base import TableColumn, TableName
-from etlctl.db.dialects.postgresql_errors import LOADING_KEY
-from etlctl.db.dialects.postgresql_values import type_of
+from etlctl.db.dialects.postgresql.errors import LOADING_KEY
+from etlctl.db.dialects.postgresql.values import type_of
 from etlctl.db.words import in_quotes, quoted
 from etlctl.errors import UnavailableError
 from etlctl.text import shortened

@@ -1,9 +1,9 @@
 """Records into a table of PostgreSQL by COPY, on the fastest road that is sure to mean the same; makes no target table.
 
     insert_records()
-      _file_as_it_is()         a savepoint; the server reads the file, postgresql_stream.py looks at it on the way
+      _file_as_it_is()         a savepoint; the server reads the file, postgresql/stream.py looks at it on the way
         _through_staging()     a file with further columns: into a temporary table with all of them first
-      _values()                else, or after a rollback to the savepoint: values converted by us, postgresql_encode.py
+      _values()                else, or after a rollback to the savepoint: values converted by us, postgresql/encode.py
 
 A file is given to the server in good hope: whatever it refuses, and whatever it might read otherwise than
 `db/values.py`, is read again by us from the beginning. So only the last road says what is wrong, with its record; and
@@ -23,13 +23,14 @@ import psycopg2
 from psycopg2.extensions import quote_ident
 
 from etlctl.db.columns import BadValueError, Column
-from etlctl.db.dialects import postgresql_catalog, postgresql_staging
 from etlctl.db.dialects.base import BadRecordError, DelimitedFile, Records, Staged, TableColumn, TableName
-from etlctl.db.dialects.postgresql_encode import LineEncoder, text_of
-from etlctl.db.dialects.postgresql_forms import is_read_alike
-from etlctl.db.dialects.postgresql_guard import driver_connection
-from etlctl.db.dialects.postgresql_stream import ByteSource, DelimitedStream, InDoubtError, header_of, start_of
-from etlctl.db.dialects.postgresql_values import ddl
+from etlctl.db.dialects.postgresql import catalog as postgresql_catalog
+from etlctl.db.dialects.postgresql import staging as postgresql_staging
+from etlctl.db.dialects.postgresql.encode import LineEncoder, text_of
+from etlctl.db.dialects.postgresql.forms import is_read_alike
+from etlctl.db.dialects.postgresql.guard import driver_connection
+from etlctl.db.dialects.postgresql.stream import ByteSource, DelimitedStream, InDoubtError, header_of, start_of
+from etlctl.db.dialects.postgresql.values import ddl
 from etlctl.db.words import table_name
 from etlctl.errors import LoadError
 

@@ -1,0 +1,1 @@
+"""MySQL and MariaDB as a Dialect (`dialect.py`), and what it consists of."""

@@ -1,0 +1,1 @@
+"""PostgreSQL as a Dialect (`dialect.py`), and what it consists of."""

@@ -1,0 +1,1 @@
+"""SQLite as a Dialect (`dialect.py`), and what it consists of."""
