@@ -13,9 +13,9 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from etlctl.db.dialects import guarding as shared
+from etlctl.db.dialects.guarding import put_up, refusal
 from etlctl.errors import CommitInsideError
-
-_KEY = "etlctl_guard"  # in Connection.info
 
 
 class GenericGuard:
@@ -49,10 +49,7 @@ class GenericGuard:
     def refuse(self, tried: str) -> None:
         """Notes the violation and raises CommitInsideError; in a forked process everything is refused."""
         self._tried = self._tried or tried
-        raise CommitInsideError(
-            f"{tried} was tried inside the load's transaction, which commits by itself, rows and marker together. "
-            "Take it out; a part that may fail goes into connection.begin_nested()."
-        )
+        raise CommitInsideError(refusal(tried))
 
     @property
     def is_inherited(self) -> bool:
@@ -61,43 +58,18 @@ class GenericGuard:
 
 
 def listen(engine: sa.Engine) -> None:
-    """Lets SQLAlchemy's own commit, rollback and statements ask the guard of their connection."""
-
-    @event.listens_for(engine, "commit")
-    def _commit(connection: sa.Connection) -> None:
-        _refuse(connection, "COMMIT")
-
-    @event.listens_for(engine, "rollback")
-    def _rollback(connection: sa.Connection) -> None:
-        _refuse(connection, "ROLLBACK")
+    """See `guarding.listen`; statements ask the guard of their connection too."""
+    shared.listen(engine)
 
     @event.listens_for(engine, "before_execute")
     def _execute(connection: sa.Connection, *_: object) -> None:
-        guard = _guard_of(connection)
-        if guard is not None and guard.is_inherited:
+        guard = shared.guard_of(connection)
+        if isinstance(guard, GenericGuard) and guard.is_inherited:
             guard.refuse("a statement in a forked process")
-
-
-def _refuse(connection: sa.Connection, tried: str) -> None:
-    guard = _guard_of(connection)
-    if guard is not None:
-        guard.refuse(tried)
-
-
-def _guard_of(connection: sa.Connection) -> GenericGuard | None:
-    if connection.invalidated:
-        return None  # the session is lost, and the transaction with it
-    guard: GenericGuard | None = connection.info.get(_KEY)
-    return None if guard is None or guard.is_over else guard
 
 
 @contextmanager
 def guarding(connection: sa.Connection) -> Iterator[GenericGuard]:
     """See `Dialect.guard`."""
-    info = connection.info
-    guard = info[_KEY] = GenericGuard(connection)
-    try:
+    with put_up(connection, GenericGuard(connection)) as guard:
         yield guard
-    finally:
-        guard.is_over = True
-        info.pop(_KEY, None)

@@ -24,6 +24,7 @@ from sqlalchemy.pool import QueuePool
 from sqlalchemy.schema import CreateTable
 
 from etlctl.db.columns import Column, ColumnType, Kind
+from etlctl.db.dialects import guarding
 from etlctl.db.dialects.base import AUTOCOMMIT, Options, Records, Staged, TableColumn, TableName
 from etlctl.db.dialects.mysql import values as mysql_values
 from etlctl.db.words import exact_text, named_table, same_text, table_name, table_of
@@ -72,7 +73,6 @@ class MySQLDialect:
 
     def make_engine(self, url: str, options: Options) -> sa.Engine:
         """See `Dialect.make_engine`. SettingsError for a URL that names no database."""
-        from etlctl.db.dialects.mysql import guard as mysql_guard
 
         parsed = sa.make_url(url).set(drivername="mysql+pymysql")
         if not parsed.database:
@@ -104,7 +104,7 @@ class MySQLDialect:
         def _reset(raw: Any, *_: Any) -> None:
             raw.make_fit_for_others()
 
-        mysql_guard.listen(engine)
+        guarding.listen(engine)
         return engine
 
     def _connected(self, arguments: dict[str, Any], options: Options) -> Any:

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy import event
 
+from etlctl.db.dialects.guarding import put_up, refusal
 from etlctl.db.dialects.mysql.commits import ending, makes_temporary
 from etlctl.errors import CommitInsideError, TransientError
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from etlctl.db.dialects.mysql.connection import LoadConnection
 
 _NO_SUCH_SAVEPOINT = 1305
-_KEY = "etlctl_guard"  # in Connection.info
 
 
 class MySQLGuard:
@@ -114,46 +113,15 @@ _DDL_COMMITS = " (which commits on MySQL: tables are made before a load, or TEMP
 _ROLLED_BACK = "the server has rolled the transaction back to end a deadlock, so no statement can go on in it"
 
 
-def refusal(tried: str) -> str:
-    """The sentence for user code that `tried` to end the load's transaction."""
-    return (
-        f"{tried} was tried inside the load's transaction, which commits by itself, rows and marker together. "
-        "Take it out; a part that may fail goes into connection.begin_nested()."
-    )
-
-
-def listen(engine: sa.Engine) -> None:
-    """Lets SQLAlchemy's own commit and rollback ask the guard before anything else is undone."""
-
-    @event.listens_for(engine, "commit")
-    def _commit(connection: sa.Connection) -> None:
-        _refuse_under_guard(connection, "COMMIT")
-
-    @event.listens_for(engine, "rollback")
-    def _rollback(connection: sa.Connection) -> None:
-        _refuse_under_guard(connection, "ROLLBACK")
-
-
-def _refuse_under_guard(connection: sa.Connection, tried: str) -> None:
-    if connection.invalidated:
-        return  # the session is lost, and the transaction with it
-    guard: MySQLGuard | None = connection.info.get(_KEY)
-    if guard is not None and not guard.is_over:
-        guard.refuse(tried)
-
-
 @contextmanager
 def guarding(connection: sa.Connection) -> Iterator[MySQLGuard]:
     """See `Dialect.guard`."""
     raw: Any = connection.connection.driver_connection
-    info = connection.info
     guard = MySQLGuard(raw)
     guard.begin()
-    info[_KEY] = raw.guard = guard
-    raw.was_lent = True
+    raw.guard, raw.was_lent = guard, True
     try:
-        yield guard
+        with put_up(connection, guard):
+            yield guard
     finally:
-        guard.is_over = True
-        info.pop(_KEY, None)
         raw.guard = None

@@ -28,6 +28,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.pool import QueuePool
 
 from etlctl.db.columns import Column, ColumnType
+from etlctl.db.dialects import guarding
 from etlctl.db.dialects.base import AUTOCOMMIT, WRITE, Options, Records, Staged, TableColumn, TableName
 from etlctl.db.dialects.postgresql import catalog as postgresql_catalog
 from etlctl.db.dialects.postgresql import copy as postgresql_copy
@@ -80,7 +81,7 @@ class PostgreSQLDialect:
         )
         _listen_for_sessions(engine, _session_sql(options))
         _listen_for_options(engine)
-        postgresql_guard.listen(engine)
+        guarding.listen(engine)
         return engine
 
     def table_name(self, table: str) -> TableName:

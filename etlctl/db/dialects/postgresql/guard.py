@@ -19,14 +19,13 @@ import psycopg2.errors
 import sqlalchemy as sa
 from psycopg2 import InterfaceError, extensions
 from psycopg2.sql import Composable
-from sqlalchemy import event
 
+from etlctl.db.dialects.guarding import put_up, refusal
 from etlctl.db.dialects.postgresql.waiting import HeardFile, Waiter
 from etlctl.db.sqlscript import split_statements
 from etlctl.db.sqltext import POSTGRESQL
 from etlctl.errors import CommitInsideError, QueryError
 
-_KEY = "etlctl_guard"  # in Connection.info
 _TELLING = 4  # characters from which on a value is one; shorter ones stand in any sentence
 _T = TypeVar("_T")
 
@@ -82,14 +81,6 @@ class PostgreSQLGuard:
         tried = ending_word(self._raw.text_of(query))
         if tried is not None:
             self.refuse(tried)
-
-
-def refusal(tried: str) -> str:
-    """The sentence for user code that `tried` to end the load's transaction."""
-    return (
-        f"{tried} was tried inside the load's transaction, which commits by itself, rows and marker together. "
-        "Take it out; a part that may fail goes into connection.begin_nested()."
-    )
 
 
 # -- SQL text
@@ -358,26 +349,6 @@ def _watched(factory: type[extensions.cursor], *, is_named: bool) -> type[extens
 # -- SQLAlchemy
 
 
-def listen(engine: sa.Engine) -> None:
-    """Lets SQLAlchemy's own commit and rollback ask the guard of their connection, before it changes its state."""
-
-    @event.listens_for(engine, "commit")
-    def _commit(connection: sa.Connection) -> None:
-        _refuse_under_guard(connection, "COMMIT")
-
-    @event.listens_for(engine, "rollback")
-    def _rollback(connection: sa.Connection) -> None:
-        _refuse_under_guard(connection, "ROLLBACK")
-
-
-def _refuse_under_guard(connection: sa.Connection, tried: str) -> None:
-    if connection.invalidated:  # its session is lost, and the transaction with it
-        return
-    guard: PostgreSQLGuard | None = connection.info.get(_KEY)
-    if guard is not None and not guard.is_over:
-        guard.refuse(tried)
-
-
 def driver_connection(connection: sa.Connection) -> Connection:
     """The driver's connection under one of SQLAlchemy's."""
     raw: Any = connection.connection.driver_connection
@@ -390,12 +361,9 @@ def driver_connection(connection: sa.Connection) -> Connection:
 def guarding(connection: sa.Connection) -> Iterator[PostgreSQLGuard]:
     """See `Dialect.guard`."""
     raw = driver_connection(connection)
-    info = connection.info
-    guard = PostgreSQLGuard(raw)
-    info[_KEY] = raw.guard = guard
+    guard = raw.guard = PostgreSQLGuard(raw)
     try:
-        yield guard
+        with put_up(connection, guard):
+            yield guard
     finally:
-        guard.is_over = True
         raw.guard = None
-        info.pop(_KEY, None)

@@ -16,9 +16,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from etlctl.db.dialects import guarding as shared
+from etlctl.db.dialects.guarding import put_up, refusal
 from etlctl.errors import CommitInsideError
-
-_KEY = "etlctl_guard"  # in Connection.info
 
 
 class SQLiteGuard:
@@ -73,57 +73,27 @@ class SQLiteGuard:
         raise CommitInsideError(refusal(tried))
 
 
-def refusal(tried: str) -> str:
-    """The sentence for user code that `tried` to end the load's transaction."""
-    return (
-        f"{tried} was tried inside the load's transaction, which commits by itself, rows and marker together. "
-        "Take it out; a part that may fail goes into connection.begin_nested()."
-    )
-
-
 def listen(engine: sa.Engine) -> None:
-    """Lets SQLAlchemy's own commit and rollback ask the guard of their connection, for the better sentence."""
-
-    @event.listens_for(engine, "commit")
-    def _commit(connection: sa.Connection) -> None:
-        _refuse_under_guard(connection, "COMMIT")
-
-    @event.listens_for(engine, "rollback")
-    def _rollback(connection: sa.Connection) -> None:
-        _refuse_under_guard(connection, "ROLLBACK")
+    """See `guarding.listen`; a statement after the end is refused in words, and not by a bare "not authorized"."""
+    shared.listen(engine)
 
     @event.listens_for(engine, "before_cursor_execute")
     def _execute(connection: sa.Connection, *_: Any) -> None:
-        # the authorizer would refuse it with a bare "not authorized"
-        guard = _guard_of(connection)
-        if guard is not None and not guard.is_intact:
+        guard = shared.guard_of(connection)
+        if isinstance(guard, SQLiteGuard) and not guard.is_intact:
             guard.refuse("a statement after the transaction had ended")
-
-
-def _refuse_under_guard(connection: sa.Connection, tried: str) -> None:
-    guard = _guard_of(connection)
-    if guard is not None:
-        guard.refuse(tried)
-
-
-def _guard_of(connection: sa.Connection) -> SQLiteGuard | None:
-    guard: SQLiteGuard | None = connection.info.get(_KEY)
-    return None if guard is None or guard.is_over else guard
 
 
 @contextmanager
 def guarding(connection: sa.Connection) -> Iterator[SQLiteGuard]:
     """See `Dialect.guard`."""
     raw: Any = connection.connection.driver_connection
-    info = connection.info
     guard = SQLiteGuard(raw)
-    info[_KEY] = guard
     raw.set_authorizer(guard.authorize)
     try:
-        yield guard
+        with put_up(connection, guard):
+            yield guard
     finally:
-        guard.is_over = True
-        info.pop(_KEY, None)
         # closed by user code: SQLite has rolled back, and there is nothing to take the authorizer off from
         with suppress(sqlite3.ProgrammingError):
             if not guard.is_inherited:
