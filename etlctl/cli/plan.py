@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from etlctl.cli import documents
 from etlctl.cli.grouping import asked_for, groups_of
 from etlctl.cli.layout import Line, Style, line, span, table
 from etlctl.cli.progress import traceback_lines
@@ -14,6 +15,9 @@ from etlctl.cli.tasks import Request, TaskCommand, make_tasks
 from etlctl.core.plan import Decision, Plan, PlannedTask
 from etlctl.core.task import Task
 from etlctl.errors import EtlctlError, ExitCode
+
+if TYPE_CHECKING:
+    from etlctl.cli import documents
 
 WORK_PENDING = 10
 """What `--detailed-exitcode` says when a build would run something."""
@@ -50,6 +54,8 @@ def _plan(ctx: click.Context, request: Request, all_: bool, force: bool, detaile
             if one.error is not None:
                 call.streams.story(traceback_lines(one.error))
     if call.asked.json:
+        from etlctl.cli import documents  # the shapes of all documents cost as much as a small plan
+
         call.streams.result(documents.dump(_document(plan, code, command)))
     else:
         show(call.streams, _lines(call, plan, tasks, command, all_=all_))
@@ -100,6 +106,8 @@ def _next(counts: dict[Decision, int], command: str) -> Line:
 
 
 def _document(plan: Plan, code: int, command: str) -> documents.PlanDocument:
+    from etlctl.cli import documents
+
     return documents.PlanDocument(
         **documents.head("etlctl/plan", code),
         counts={str(decision): plan.count(decision) for decision in Decision},

@@ -137,7 +137,7 @@ class Task(Parametrized, EventSource):
         """
         found: str | None = self.__dict__.get("_task_id")
         if found is None:
-            found = task_id_str(self.task_family, self._identity_by_name())
+            found = _task_id_of(self.task_family, self._identity_by_name(), self._identity_json())
             self.__dict__["_task_id"] = found
         return found
 
@@ -146,7 +146,7 @@ class Task(Parametrized, EventSource):
         """SHA-256 (hex) of family and significant public parameters: the whole of what `task_id` keeps 40 bits of."""
         import hashlib  # 4 ms that a list of tasks need not wait for
 
-        text = _as_json([self.task_family, self._identity_by_name()])
+        text = f"[{_as_json(self.task_family)},{self._identity_json()}]"
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     @property
@@ -173,6 +173,13 @@ class Task(Parametrized, EventSource):
             values = self.__dict__
             found = tuple([parameter.serialize(values[name]) for name, parameter in self._identifying.items()])
             values["_identity_values"] = found
+        return found
+
+    def _identity_json(self) -> str:
+        """Both ids are made from it."""
+        found: str | None = self.__dict__.get("_identity_text")
+        if found is None:
+            found = self.__dict__["_identity_text"] = _as_json(self._identity_by_name())
         return found
 
     def _identity_by_name(self) -> dict[str, str]:
@@ -306,9 +313,12 @@ def externalize(task: Any) -> Any:
 
 def task_id_str(family: str, params: Mapping[str, str]) -> str:
     """Luigi's id for a family and serialised parameters; see `Task.task_id`."""
+    return _task_id_of(family, params, _as_json(params))
+
+
+def _task_id_of(family: str, params: Mapping[str, str], text: str) -> str:
     import hashlib  # as above
 
-    text = _as_json(params)
     digest = hashlib.md5(text.encode("utf-8"), usedforsecurity=False).hexdigest()
     summary = "_".join(params[name][:16] for name in sorted(params)[:3])
     return f"{family}_{_NOT_IN_ID.sub('_', summary)}_{digest[:10]}"

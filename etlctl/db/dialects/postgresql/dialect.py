@@ -31,8 +31,6 @@ from etlctl.db.columns import Column, ColumnType
 from etlctl.db.dialects import guarding
 from etlctl.db.dialects.base import AUTOCOMMIT, WRITE, Options, Records, Staged, TableColumn, TableName
 from etlctl.db.dialects.postgresql import catalog as postgresql_catalog
-from etlctl.db.dialects.postgresql import copy as postgresql_copy
-from etlctl.db.dialects.postgresql import dump as postgresql_dump
 from etlctl.db.dialects.postgresql import errors as postgresql_errors
 from etlctl.db.dialects.postgresql import guard as postgresql_guard
 from etlctl.db.dialects.postgresql import staging as postgresql_staging
@@ -124,10 +122,14 @@ class PostgreSQLDialect:
         self, connection: sa.Connection, name: str, columns: Sequence[Column], records: Records
     ) -> Staged:
         """See `Dialect.stage_records`."""
+        from etlctl.db.dialects.postgresql import copy as postgresql_copy  # what is only asked waits for neither
+
         return postgresql_copy.stage_records(connection, name, columns, records)
 
     def insert_records(self, connection: sa.Connection, table: str, records: Records) -> int:
         """See `Dialect.insert_records`."""
+        from etlctl.db.dialects.postgresql import copy as postgresql_copy
+
         target = self.table_name(table)
         columns = [*(records.constants or ()), *records.columns]
         if not postgresql_catalog.copies_otherwise(connection, target, [column.name for column in columns]):
@@ -175,6 +177,8 @@ class PostgreSQLDialect:
 
     def can_copy(self, connection: sa.Connection, types: Sequence[ColumnType | None]) -> bool:
         """See `CopiesOut.can_copy`."""
+        from etlctl.db.dialects.postgresql import dump as postgresql_dump
+
         return postgresql_dump.can_copy(connection, types)
 
     def copy_rows(
@@ -189,6 +193,8 @@ class PostgreSQLDialect:
         null: str,
     ) -> int:
         """See `CopiesOut.copy_rows`."""
+        from etlctl.db.dialects.postgresql import dump as postgresql_dump
+
         return postgresql_dump.copy_rows(connection, query, parameters, types, write, delimiter=delimiter, null=null)
 
     def ids_among(self, column: sa.ColumnElement[str], ids: Sequence[str]) -> sa.ColumnElement[bool]:
