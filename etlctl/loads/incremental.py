@@ -261,8 +261,10 @@ class Incremental(CopyTable):
             return
         reading.window, last, reading.record = found
         if isinstance(self.load_mode, modes.Append):
-            end = reading.window.low if last is None else reading.cursor.after(last)
-            reading.window = Window(reading.window.low, end)
+            if last is None:
+                reading.window = reading.cursor.nothing_of(reading.window)
+            else:
+                reading.window = Window(reading.window.low, reading.cursor.after(last))
 
     def _described(self, session: Session, reading: _Reading) -> dict[str, Any]:
         from etlctl.db import windows

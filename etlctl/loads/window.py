@@ -67,6 +67,12 @@ class Cursor:
             return value + 1
         return _shifted(value, dt.timedelta(days=1) if self.kind is Kind.DATE else dt.timedelta(microseconds=1))
 
+    def nothing_of(self, window: Window) -> Window:
+        """One that holds nothing, where the other begins, or else where it ends."""
+        bounds = (window.low, window.high, _LAST[self.kind])
+        place = next(bound for bound in bounds if bound is not None)
+        return Window(place, place)
+
     def before(self, value: Any, look_back: Any) -> Any:
         """`value` less the look-back; None where that is before the first there can be."""
         if self.kind is Kind.DATE and isinstance(look_back, dt.timedelta):
@@ -87,6 +93,7 @@ class Cursor:
             )
 
 
+_LAST: dict[Kind, Value] = {Kind.INTEGER: (1 << 63) - 1, Kind.DATE: dt.date.max, Kind.TIMESTAMP: dt.datetime.max}
 _BIGINT = ColumnType(Kind.INTEGER, bits=64)
 _NAMES = {Kind.INTEGER: "a whole number", Kind.DATE: "a date", Kind.TIMESTAMP: "a timestamp"}
 _KINDS = {kind: kind for kind in _NAMES} | {Kind.TIMESTAMPTZ: Kind.TIMESTAMP}

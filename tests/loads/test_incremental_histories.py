@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from copying import Pair
@@ -105,7 +105,12 @@ _STEPS = st.lists(
 )
 
 
+NOTHING_AND_AGAIN = [("insert", 0), ("load", 1), ("load", 0), ("again", 1)]
+"""A day that had nothing is forced when the next has taken what lies on their bound."""
+
+
 @pytest.mark.parametrize("kind", [Replaced, Merged, Appended])
+@example(steps=NOTHING_AND_AGAIN)
 @settings(max_examples=25, deadline=None)
 @given(steps=_STEPS)
 def test_no_row_is_lost_and_none_comes_twice(kind: type[Incremental], steps: list[tuple[str, int]]) -> None:
