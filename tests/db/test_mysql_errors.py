@@ -254,7 +254,7 @@ def test_another_driver_is_refused(tmp_path: Path) -> None:
 
 def test_without_pymysql_the_pip_line_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit 2, before anything runs."""
-    monkeypatch.setattr("etlctl.db.dialects.mysql.find_spec", lambda name: None)
+    monkeypatch.setattr("etlctl.db.dialects.mysql.dialect.find_spec", lambda name: None)
 
     with pytest.raises(SettingsError, match=r'pip install "etlctl\[mysql\]"'):
         _ = AnyWarehouse("mysql://me@127.0.0.1/dw", tmp_path).database

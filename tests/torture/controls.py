@@ -6,6 +6,7 @@ Both pass the fault points of a load of etlctl, so that the same plans hit them.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,9 @@ from etlctl import faultpoints
 from etlctl.core.task import Task
 from torture.loads import SOURCE, RowsLoad, expected
 from torture.places import MARKERS, Place
+
+_A_LOADS_LENGTH_S = 0.03
+"""How long real rows take, at least: so long nobody sees that another is at it."""
 
 Protocol = Callable[[Place, Task], int]
 """Does a load in a process of its own and returns the exit code that its user would see."""
@@ -46,6 +50,7 @@ def no_key(place: Place, task: Task) -> int:
         _insert_rows(place, connection, task)
         faultpoints.point("load.copied")
         faultpoints.point("load.rowcount")
+        time.sleep(_A_LOADS_LENGTH_S)
         _insert_marker(place, connection, task)
         faultpoints.point("load.marker")
         connection.commit()
