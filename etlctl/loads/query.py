@@ -12,10 +12,11 @@ from etlctl.db.sqlscript import Statement, split_statements
 from etlctl.db.sqltext import BoundSQL, Flavour, bind, check_parameters, flavour_of
 from etlctl.errors import LoadError, QueryError
 from etlctl.loads import modes
-from etlctl.loads.base import LINEAGE_COLUMN, MarkedLoad, TableLoad
+from etlctl.loads.base import MarkedLoad
 from etlctl.loads.columns import type_of
 from etlctl.loads.parameters import query_values
 from etlctl.loads.queryfile import Query, query_of
+from etlctl.loads.tableload import LINEAGE_COLUMN, TableLoad
 from etlctl.suggest import did_you_mean
 from etlctl.text import shortened
 

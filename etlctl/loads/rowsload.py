@@ -12,8 +12,8 @@ from etlctl.core import context
 from etlctl.db.columns import BadValueError, Column
 from etlctl.errors import BadDataError
 from etlctl.loads import modes
-from etlctl.loads.base import LINEAGE_COLUMN, TableLoad
 from etlctl.loads.columns import RowReader
+from etlctl.loads.tableload import LINEAGE_COLUMN, TableLoad
 from etlctl.text import shortened
 
 if TYPE_CHECKING:

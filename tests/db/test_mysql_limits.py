@@ -12,7 +12,7 @@ from any_warehouse import AnyWarehouse
 from etlctl import ExternalTask, LoadTable, LocalTarget, QueryTable, merge_on
 from etlctl.core import context
 from etlctl.errors import BadDataError, EtlctlError, LoadError
-from etlctl.loads.base import TableLoad
+from etlctl.loads.tableload import TableLoad
 
 CHANGED: dict[str, tuple[str, str, str, str]] = {
     "a fraction of a second": ("datetime", "timestamp", "2013-01-31 19:07:38.7", "finer fraction of a second"),

@@ -17,13 +17,14 @@ from etlctl.db.columns import _BY_WORDS, parse_type
 from etlctl.db.connections import Database
 from etlctl.db.dialects.sqlite.values import ddl
 from etlctl.loads import checks, modes
-from etlctl.loads.base import MarkedLoad, TableLoad
+from etlctl.loads.base import MarkedLoad
 from etlctl.loads.copytable import CopyTable
 from etlctl.loads.dump import DumpTable
 from etlctl.loads.incremental import Incremental
 from etlctl.loads.query import QueryTable, RunSQL
 from etlctl.loads.sequence import Sequence
 from etlctl.loads.table import LoadTable
+from etlctl.loads.tableload import TableLoad
 from etlctl.settings import ConnectionSettings, Secret
 
 PAGE = (ROOT / "docs" / "reference" / "loads.md").read_text(encoding="utf-8")
