@@ -1,4 +1,4 @@
-"""TableLoad: the way of rows into a table, by its mode and under its checks. Where they come from is a subclass's matter.
+"""TableLoad: the way of rows into a table, by its mode and under its checks; whose rows they are, a subclass says.
 
 Imports SQLAlchemy inside functions only, as loads/base.py does.
 """
