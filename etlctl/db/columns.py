@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
@@ -50,6 +51,17 @@ class ColumnType:
         if self.kind is Kind.NUMERIC and self.precision is not None:
             return f"numeric({self.precision},{self.scale})"
         return "double precision" if self.kind is Kind.FLOAT else self.kind.value
+
+
+def sized_words(type_: ColumnType, by_kind: Mapping[Kind, str]) -> str:
+    """The type's words in a CREATE TABLE: the standard's for integers and sizes, those of `by_kind` without a size."""
+    if type_.kind is Kind.INTEGER:
+        return str(type_).upper()
+    if type_.length is not None:
+        return f"VARCHAR({type_.length})"
+    if type_.precision is not None:
+        return f"NUMERIC({type_.precision}, {type_.scale})"
+    return by_kind[type_.kind]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from etlctl.db.columns import ColumnType, Kind
+from etlctl.db.columns import ColumnType, Kind, sized_words
 from etlctl.db.values import Value, is_missing, to_value
 
 _DDL = {
@@ -29,13 +29,7 @@ _DDL = {
 
 def ddl(type_: ColumnType) -> str:
     """The type's words in a CREATE TABLE."""
-    if type_.kind is Kind.INTEGER:
-        return str(type_).upper()
-    if type_.length is not None:
-        return f"VARCHAR({type_.length})"
-    if type_.precision is not None:
-        return f"NUMERIC({type_.precision}, {type_.scale})"
-    return _DDL[type_.kind]
+    return sized_words(type_, _DDL)
 
 
 def stored(type_: ColumnType, value: Any) -> Value | None:

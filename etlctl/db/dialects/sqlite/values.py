@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from etlctl.db.columns import BadValueError, Column, ColumnType, Kind
+from etlctl.db.columns import BadValueError, Column, ColumnType, Kind, sized_words
 from etlctl.db.values import to_value
 
 _DDL = {
@@ -32,13 +32,7 @@ _DDL = {
 
 def ddl(type_: ColumnType) -> str:
     """The type's words in a CREATE TABLE; its affinity (sqlite.org/datatype3.html) changes nothing `stored` gives."""
-    if type_.kind is Kind.INTEGER:
-        return str(type_).upper()
-    if type_.length is not None:
-        return f"VARCHAR({type_.length})"
-    if type_.precision is not None:
-        return f"NUMERIC({type_.precision}, {type_.scale})"
-    return _DDL[type_.kind]
+    return sized_words(type_, _DDL)
 
 
 def stored(type_: ColumnType, value: Any) -> int | float | str | bytes | None:
