@@ -11,6 +11,7 @@ from typing import Any
 import psycopg2
 from sqlalchemy import make_url
 
+from etlctl.core import context
 from etlctl.core.context import Context
 from etlctl.db.connections import Database, Databases
 from etlctl.db.dialects.base import Dialect
@@ -84,3 +85,14 @@ class AnyWarehouse:
         options: dict[str, Any] = {"host": url.host, "port": url.port, "user": url.username, "password": url.password}
         given = {name: value for name, value in options.items() if value is not None}
         return pymysql.connect(**given, database=url.database, charset="utf8mb4")
+
+
+@contextmanager
+def in_place(url: str, project: Path, **settings: Any) -> Iterator[AnyWarehouse]:
+    """A warehouse on the URL, whose Context is in place; keyword arguments are the connection's settings."""
+    found = AnyWarehouse(url, project, **settings)
+    try:
+        with context.use(found.context):
+            yield found
+    finally:
+        found.databases.close()

@@ -18,8 +18,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from any_warehouse import AnyWarehouse
-from etlctl.core import context
+from any_warehouse import AnyWarehouse, in_place
 from etlctl.db import markers, rows, tables
 from etlctl.db.columns import Column, ColumnType, Kind, parse_type
 from etlctl.db.dialects.base import BadRecordError, Records, Staged
@@ -32,10 +31,8 @@ from warehouse import all_ended, forked
 
 @pytest.fixture
 def house(database_url: str, tmp_path: Path) -> Iterator[AnyWarehouse]:
-    found = AnyWarehouse(database_url, tmp_path)
-    with context.use(found.context):
+    with in_place(database_url, tmp_path) as found:
         yield found
-    found.databases.close()
 
 
 def columns(**words: str) -> list[Column]:

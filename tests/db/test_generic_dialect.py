@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from any_warehouse import AnyWarehouse
+from any_warehouse import AnyWarehouse, in_place
 from etlctl import LoadTable, QueryTable, merge_on, replace_where, transaction, unique
 from etlctl.core import context
 from etlctl.db import markers, tables
@@ -67,13 +67,11 @@ class PlainSQLite(GenericDialect):
 
 @pytest.fixture
 def house(database_url: str, tmp_path: Path) -> Iterator[AnyWarehouse]:
-    found = AnyWarehouse(database_url, tmp_path)
-    scheme = database_url.partition(":")[0]
-    generic = PlainSQLite if scheme == "sqlite" else Plain
-    found.database.dialect = generic(scheme, "test")
-    with context.use(found.context):
+    with in_place(database_url, tmp_path) as found:
+        scheme = database_url.partition(":")[0]
+        generic = PlainSQLite if scheme == "sqlite" else Plain
+        found.database.dialect = generic(scheme, "test")
         yield found
-    found.databases.close()
 
 
 def columns(**words: str) -> list[Column]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from any_warehouse import AnyWarehouse
+from any_warehouse import AnyWarehouse, in_place
 from etlctl import LoadTable, Parameter, QueryTable, replace, transaction
 from etlctl.core import context
 from etlctl.db import markers, tables
@@ -23,10 +23,8 @@ from servers.mariadb import Mysql
 
 @pytest.fixture
 def house(mysql_url: str, tmp_path: Path) -> Iterator[AnyWarehouse]:
-    found = AnyWarehouse(mysql_url, tmp_path)
-    with context.use(found.context):
+    with in_place(mysql_url, tmp_path) as found:
         yield found
-    found.databases.close()
 
 
 @pytest.fixture

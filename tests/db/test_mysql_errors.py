@@ -6,7 +6,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,7 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
-from any_warehouse import AnyWarehouse
-from etlctl.core import context
+from any_warehouse import AnyWarehouse, in_place
 from etlctl.db.dialects.mysql.connection import ConnectError
 from etlctl.db.dialects.mysql.conversions import without_values
 from etlctl.db.dialects.mysql.errors import translated
@@ -37,16 +35,8 @@ URL = "mysql://user:***@db.example/dw"
 
 @pytest.fixture
 def house(mysql_url: str, tmp_path: Path) -> Iterator[AnyWarehouse]:
-    with opened(mysql_url, tmp_path) as found:
+    with in_place(mysql_url, tmp_path) as found:
         yield found
-
-
-@contextmanager
-def opened(url: str, project: Path, **settings: Any) -> Iterator[AnyWarehouse]:
-    found = AnyWarehouse(url, project, **settings)
-    with context.use(found.context):
-        yield found
-    found.databases.close()
 
 
 @pytest.mark.parametrize(
@@ -162,7 +152,7 @@ def test_a_server_that_is_not_there_is_told_with_host_port_and_hint(tmp_path: Pa
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
 
-    with opened(f"mysql://me:S3cr3t@127.0.0.1:{port}/dw", tmp_path), pytest.raises(UnavailableError) as caught:
+    with in_place(f"mysql://me:S3cr3t@127.0.0.1:{port}/dw", tmp_path), pytest.raises(UnavailableError) as caught:
         TableTarget("t", "a").exists()
 
     assert f"127.0.0.1:{port}/dw cannot be reached" in str(caught.value)
@@ -174,7 +164,7 @@ def test_a_server_that_says_nothing_is_given_up_in_time(tmp_path: Path) -> None:
     """It takes the connection and never greets: connect_timeout_s counts for that too."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"mysql://me@127.0.0.1:{silent.getsockname()[1]}/dw"
-        with opened(url, tmp_path, connect_timeout_s=1):
+        with in_place(url, tmp_path, connect_timeout_s=1):
             began = time.monotonic()
             with pytest.raises(UnavailableError):
                 TableTarget("t", "a").exists()
@@ -185,7 +175,7 @@ def test_a_server_that_says_nothing_is_given_up_in_time(tmp_path: Path) -> None:
 def test_a_server_of_another_kind_is_told(postgres_url: str, tmp_path: Path) -> None:
     """MySQL's URL with PostgreSQL's port."""
     port = sa.make_url(postgres_url).port
-    opening = opened(f"mysql://me@127.0.0.1:{port}/dw", tmp_path, connect_timeout_s=1)
+    opening = in_place(f"mysql://me@127.0.0.1:{port}/dw", tmp_path, connect_timeout_s=1)
     with opening, pytest.raises(UnavailableError, match="does not answer as a MySQL server does: is the port right"):
         TableTarget("t", "a").exists()
 
@@ -193,7 +183,7 @@ def test_a_server_of_another_kind_is_told(postgres_url: str, tmp_path: Path) -> 
 def test_a_wrong_password_is_told_without_it(house: AnyWarehouse, mariadb_server: Mysql, tmp_path: Path) -> None:
     url = sa.make_url(house.url).set(username="nobody", password="S3cr3t-pässword")
     with (
-        opened(url.render_as_string(hide_password=False), tmp_path),
+        in_place(url.render_as_string(hide_password=False), tmp_path),
         pytest.raises(UnavailableError, match="refuses the user or the password") as caught,
     ):
         TableTarget("t", "a").exists()
@@ -209,7 +199,7 @@ def test_a_password_may_have_any_letters(house: AnyWarehouse, mariadb_server: My
     mariadb_server.ask(f"GRANT ALL ON {database}.* TO {user}@'%%'".replace("%%", "%"))
     try:
         url = sa.make_url(house.url).set(username=user, password="pä$$%wörd 表")
-        with opened(url.render_as_string(hide_password=False), tmp_path):
+        with in_place(url.render_as_string(hide_password=False), tmp_path):
             TableTarget("t", "a").touch()
     finally:
         mariadb_server.ask(f"DROP USER {user}@'%'")
@@ -220,14 +210,14 @@ def test_a_password_may_have_any_letters(house: AnyWarehouse, mariadb_server: My
 def test_a_missing_database_is_told(house: AnyWarehouse, tmp_path: Path) -> None:
     url = sa.make_url(house.url).set(database="no_such_database")
     with (
-        opened(url.render_as_string(hide_password=False), tmp_path),
+        in_place(url.render_as_string(hide_password=False), tmp_path),
         pytest.raises(UnavailableError, match="has no database of this name"),
     ):
         TableTarget("t", "a").exists()
 
 
 def test_a_url_without_a_database_is_a_mistake_in_the_settings(tmp_path: Path) -> None:
-    with opened("mysql://me@127.0.0.1", tmp_path), pytest.raises(SettingsError, match="names no database"):
+    with in_place("mysql://me@127.0.0.1", tmp_path), pytest.raises(SettingsError, match="names no database"):
         TableTarget("t", "a").exists()
 
 
@@ -240,7 +230,7 @@ def test_a_url_without_a_database_is_a_mistake_in_the_settings(tmp_path: Path) -
 )
 def test_a_url_that_pymysql_cannot_follow_is_told(house: AnyWarehouse, tmp_path: Path, option: str, words: str) -> None:
     """With the connection's name, and no traceback."""
-    with opened(f"{house.url}&{option}", tmp_path), pytest.raises(UnavailableError, match=words) as caught:
+    with in_place(f"{house.url}&{option}", tmp_path), pytest.raises(UnavailableError, match=words) as caught:
         TableTarget("t", "a").exists()
 
     assert "warehouse" in str(caught.value)
@@ -268,7 +258,7 @@ def test_a_query_names_its_own_line(house: AnyWarehouse) -> None:
 
 def test_a_lock_that_is_held_is_given_up_in_time(mysql_url: str, tmp_path: Path) -> None:
     """F19: LockTimeoutError after lock_timeout_s, with nothing of the load kept."""
-    with opened(mysql_url, tmp_path, lock_timeout_s=1) as house:
+    with in_place(mysql_url, tmp_path, lock_timeout_s=1) as house:
         house.write("CREATE TABLE t (k int PRIMARY KEY) ENGINE=InnoDB", "INSERT INTO t VALUES (1)")
         with house.driver() as other:
             other.cursor().execute("UPDATE t SET k = 2")
@@ -335,7 +325,7 @@ def test_a_session_that_is_killed_is_a_lost_connection(house: AnyWarehouse, mome
 
 def test_a_statement_that_takes_too_long_is_stopped(mysql_url: str, tmp_path: Path) -> None:
     """F22: by the server, after statement_timeout_s, and not tried again."""
-    with opened(mysql_url, tmp_path, statement_timeout_s=0.5) as house:
+    with in_place(mysql_url, tmp_path, statement_timeout_s=0.5) as house:
         reading = house.database.reading("q")
         with pytest.raises(QueryError, match="statement_timeout_s"), reading as connection:
             connection.exec_driver_sql("SELECT count(*) FROM seq_1_to_100000 a, seq_1_to_100000 b")
@@ -349,7 +339,7 @@ def test_too_many_connections_may_go_well_later(house: AnyWarehouse, mariadb_ser
     mariadb_server.ask(f"GRANT ALL ON {database}.* TO {user}@'%'")
     try:
         url = sa.make_url(house.url).set(username=user)
-        opening = opened(url.render_as_string(hide_password=False), tmp_path)
+        opening = in_place(url.render_as_string(hide_password=False), tmp_path)
         with opening as one, one.database.reading("q"), pytest.raises(TransientError, match="connection"):
             TableTarget("t", "a", one.url).exists()
     finally:

@@ -13,8 +13,7 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
-from any_warehouse import AnyWarehouse
-from etlctl.core import context
+from any_warehouse import AnyWarehouse, in_place
 from etlctl.db.table_target import TableTarget
 from etlctl.errors import CommitInsideError, EtlctlError, TornLoadError
 from warehouse import ended, forked
@@ -22,11 +21,9 @@ from warehouse import ended, forked
 
 @pytest.fixture
 def house(mysql_url: str, tmp_path: Path) -> Iterator[AnyWarehouse]:
-    found = AnyWarehouse(mysql_url, tmp_path)
-    found.write("CREATE TABLE t (k int) ENGINE=InnoDB")
-    with context.use(found.context):
+    with in_place(mysql_url, tmp_path) as found:
+        found.write("CREATE TABLE t (k int) ENGINE=InnoDB")
         yield found
-    found.databases.close()
 
 
 def raw_of(connection: sa.Connection) -> Any:

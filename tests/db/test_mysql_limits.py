@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from any_warehouse import AnyWarehouse
+from any_warehouse import AnyWarehouse, in_place
 from etlctl import ExternalTask, LoadTable, LocalTarget, QueryTable, merge_on
-from etlctl.core import context
 from etlctl.errors import BadDataError, EtlctlError, LoadError
 from etlctl.loads.tableload import TableLoad
 
@@ -37,10 +36,8 @@ KEPT: dict[str, tuple[str, str, str, str]] = {
 
 @pytest.fixture
 def house(mysql_url: str, tmp_path: Path) -> Iterator[AnyWarehouse]:
-    found = AnyWarehouse(mysql_url, tmp_path)
-    with context.use(found.context):
+    with in_place(mysql_url, tmp_path) as found:
         yield found
-    found.databases.close()
 
 
 def load_of(tmp_path: Path, words: str, text: str, road: str) -> TableLoad:

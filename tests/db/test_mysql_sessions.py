@@ -13,8 +13,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from any_warehouse import AnyWarehouse
-from etlctl.core import context
+from any_warehouse import AnyWarehouse, in_place
 from etlctl.db.table_target import TableTarget
 
 LONG = """
@@ -30,10 +29,8 @@ SOON_S = 10.0
 
 @pytest.fixture
 def house(mysql_url: str, tmp_path: Path) -> Iterator[AnyWarehouse]:
-    found = AnyWarehouse(mysql_url, tmp_path)
-    with context.use(found.context):
+    with in_place(mysql_url, tmp_path) as found:
         yield found
-    found.databases.close()
 
 
 def working(house: AnyWarehouse) -> int:

@@ -13,8 +13,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from any_warehouse import AnyWarehouse
-from etlctl.core import context
+from any_warehouse import AnyWarehouse, in_place
 from etlctl.db import tables
 from etlctl.db.columns import BadValueError, Column, ColumnType, parse_type
 from etlctl.db.dialects.base import BadRecordError, Records
@@ -25,10 +24,8 @@ from servers.mariadb import Mysql
 
 @pytest.fixture
 def house(mysql_url: str, tmp_path: Path) -> Iterator[AnyWarehouse]:
-    found = AnyWarehouse(mysql_url, tmp_path)
-    with context.use(found.context):
+    with in_place(mysql_url, tmp_path) as found:
         yield found
-    found.databases.close()
 
 
 def columns(**words: str) -> list[Column]:

@@ -12,7 +12,7 @@ import psycopg2.errors
 import pytest
 import sqlalchemy as sa
 
-from any_warehouse import AnyWarehouse
+from any_warehouse import AnyWarehouse, in_place
 from etlctl.core import context
 from etlctl.db import markers, tables
 from etlctl.db.columns import parse_type
@@ -30,10 +30,8 @@ DIALECT = PostgreSQLDialect()
 
 @pytest.fixture
 def house(postgres_url: str, tmp_path: Path) -> Iterator[AnyWarehouse]:
-    found = AnyWarehouse(postgres_url, tmp_path)
-    with context.use(found.context):
+    with in_place(postgres_url, tmp_path) as found:
         yield found
-    found.databases.close()
 
 
 class Load(LoadTable):

@@ -19,8 +19,7 @@ import pytest
 import sqlalchemy as sa
 from psycopg2.sql import SQL
 
-from any_warehouse import AnyWarehouse
-from etlctl.core import context
+from any_warehouse import AnyWarehouse, in_place
 from etlctl.db import sqltext
 from etlctl.db.dialects.postgresql.guard import ending_word
 from etlctl.db.table_target import TableTarget
@@ -33,11 +32,9 @@ ANY_ERROR = (psycopg2.Error, sa.exc.SQLAlchemyError, EtlctlError)
 
 @pytest.fixture
 def house(postgres_url: str, tmp_path: Path) -> Iterator[AnyWarehouse]:
-    found = AnyWarehouse(postgres_url, tmp_path)
-    found.write("CREATE TABLE t (x integer UNIQUE)", "CREATE TABLE parent (x integer PRIMARY KEY)")
-    with context.use(found.context):
+    with in_place(postgres_url, tmp_path) as found:
+        found.write("CREATE TABLE t (x integer UNIQUE)", "CREATE TABLE parent (x integer PRIMARY KEY)")
         yield found
-    found.databases.close()
 
 
 def raw_of(connection: sa.Connection) -> Any:
@@ -305,7 +302,7 @@ def test_a_session_that_the_server_ends_is_a_lost_connection(house: AnyWarehouse
 SCRIPT = """
 import os, sys
 from pathlib import Path
-from any_warehouse import AnyWarehouse
+from any_warehouse import AnyWarehouse, in_place
 from etlctl.core import context
 from etlctl.db.table_target import TableTarget
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from any_warehouse import AnyWarehouse
+from any_warehouse import AnyWarehouse, in_place
 from copying import Pair, new_pair
 from etlctl.core import context
 from flight_loads import CSV
@@ -25,10 +25,8 @@ def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
 @pytest.fixture
 def anywhere(database_url: str, tmp_path: Path) -> Iterator[AnyWarehouse]:
     """An empty database of each kind in turn, for what must hold on all three; its Context is in place."""
-    found = AnyWarehouse(database_url, tmp_path)
-    with context.use(found.context):
+    with in_place(database_url, tmp_path) as found:
         yield found
-    found.databases.close()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from any_warehouse import AnyWarehouse
+from any_warehouse import AnyWarehouse, in_place
 from etlctl import DumpTable, ExternalTask, LoadTable, LocalTarget, replace
 from etlctl.core import context
 from etlctl.core.context import Attempt, attempting
@@ -25,10 +25,8 @@ from etlctl.targets.formats import TextFormat
 
 @pytest.fixture
 def postgres(postgres_url: str, tmp_path: Path) -> Iterator[AnyWarehouse]:
-    found = AnyWarehouse(postgres_url, tmp_path / "postgres")
-    with context.use(found.context):
+    with in_place(postgres_url, tmp_path / "postgres") as found:
         yield found
-    found.databases.close()
 
 
 @pytest.fixture
