@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from any_warehouse import AnyWarehouse
+from any_warehouse import AnyWarehouse, in_place
 from etlctl.core import context
 from warehouse import Warehouse
 
@@ -27,10 +28,22 @@ def opened(database_url: str, tmp_path: Path) -> Iterator[Callable[..., AnyWareh
     with ExitStack() as stack:
 
         def open_(**settings: Any) -> AnyWarehouse:
-            found = AnyWarehouse(database_url, tmp_path, **settings)
-            stack.callback(found.databases.close)
-            stack.enter_context(context.use(found.context))
+            found = stack.enter_context(in_place(database_url, tmp_path, **settings))
             found.database.prepare_to_write("testing")
             return found
 
         yield open_
+
+
+@pytest.fixture
+def open_house(postgres_url: str, tmp_path: Path) -> Iterator[Callable[..., AnyWarehouse]]:
+    """Makes projects on one PostgreSQL database, by other URLs and settings; puts none in place."""
+    with ExitStack() as stack:
+
+        def make(change: Callable[[sa.URL], sa.URL] = lambda url: url, **settings: Any) -> AnyWarehouse:
+            url = change(sa.make_url(postgres_url)).render_as_string(hide_password=False)
+            found = AnyWarehouse(url, tmp_path, **settings)
+            stack.callback(found.databases.close)
+            return found
+
+        yield make

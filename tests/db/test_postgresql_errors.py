@@ -39,21 +39,6 @@ PASSWORD = "S3cr3t-8f1b"
 
 
 @pytest.fixture
-def open_house(postgres_url: str, tmp_path: Path) -> Iterator[Callable[..., AnyWarehouse]]:
-    """Makes houses on one database, by other URLs and settings; the last one is in place."""
-    opened: list[AnyWarehouse] = []
-
-    def make(change: Callable[[sa.URL], sa.URL] = lambda url: url, **settings: Any) -> AnyWarehouse:
-        url = change(sa.make_url(postgres_url)).render_as_string(hide_password=False)
-        opened.append(AnyWarehouse(url, tmp_path, **settings))
-        return opened[-1]
-
-    yield make
-    for house in opened:
-        house.databases.close()
-
-
-@pytest.fixture
 def house(open_house: Callable[..., AnyWarehouse]) -> Iterator[AnyWarehouse]:
     found = open_house(lock_timeout_s=0.5)
     found.write("CREATE TABLE t (x integer UNIQUE, v varchar(3) CHECK (v <> 'no'))")

@@ -6,7 +6,6 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,21 +15,6 @@ from any_warehouse import AnyWarehouse
 from etlctl.core import context
 from etlctl.db.table_target import TableTarget
 from etlctl.errors import QueryError, UnavailableError
-
-
-@pytest.fixture
-def open_house(postgres_url: str, tmp_path: Path) -> Iterator[Callable[..., AnyWarehouse]]:
-    """Makes houses on one database, by other URLs and settings."""
-    opened: list[AnyWarehouse] = []
-
-    def make(change: Callable[[sa.URL], sa.URL] = lambda url: url, **settings: Any) -> AnyWarehouse:
-        url = change(sa.make_url(postgres_url)).render_as_string(hide_password=False)
-        opened.append(AnyWarehouse(url, tmp_path, **settings))
-        return opened[-1]
-
-    yield make
-    for house in opened:
-        house.databases.close()
 
 
 @pytest.fixture
