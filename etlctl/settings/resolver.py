@@ -1,0 +1,83 @@
+"""Hands out the value of a key: variables and references looked up, the file of a URL absolute, its origin noted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from etlctl.errors import SettingsError
+from etlctl.settings.entries import Entries, Entry
+from etlctl.settings.keys import CONNECTION, Key, KeyPath, dotted
+from etlctl.settings.secret import Secret
+from etlctl.settings.texts import expanded, expanded_url, referred, sources
+from etlctl.settings.urls import anchored, complaint, is_in_memory, masked_url
+
+DEFAULT = "default"
+"""The origin of a value that nobody has given."""
+
+
+class Resolver:
+    """The values of one settings file, profile and environment."""
+
+    def __init__(self, entries: Entries, environ: Mapping[str, str], project: Path) -> None:
+        self.entries = entries
+        self.environ = environ
+        self.project = project
+        self.origins: dict[str, str] = {}
+
+    def text(self, path: KeyPath, default: str) -> str:
+        """The text at `path`, which is never empty."""
+        entry = self.entry(path, default)
+        return filled(self.expand(entry, entry.value, path), place_of(entry, path))
+
+    def url(self, path: KeyPath, default: str | None) -> Secret:
+        """The URL at `path`, its file absolute; without a default the entry must be there."""
+        entry = self.entry(path, default)
+        at = place_of(entry, path)
+        url = referred(entry.value, at=at, environ=self.environ, project=self.project)
+        if url is None:
+            url = entry.value if entry.is_literal else expanded_url(entry.value, at=at, environ=self.environ)
+        wrong = complaint(filled(url, at))
+        if wrong is None and is_in_memory(url):
+            wrong = "is a database in memory, which ends with the command. Give it a file: sqlite:///PATH."
+        if wrong is not None:
+            shown = masked_url(url)
+            raise SettingsError(f"{at}{'' if shown == '***' else f' ({shown})'} {wrong}")
+        return Secret(anchored(url, self.project))
+
+    def entry(self, path: KeyPath, default: Any) -> Entry:
+        """The raw value at `path`, or the default; its origin is noted."""
+        entry = self.entries.get(path) or Entry(default, DEFAULT, is_literal=True)
+        known = sources(entry.value) if isinstance(entry.value, str) and not entry.is_literal else ""
+        self.origins[dotted(path)] = entry.origin + known
+        return entry
+
+    def expand(self, entry: Entry, value: Any, path: KeyPath) -> Any:
+        """`value`, with `${VAR}` looked up in every text within it."""
+        if entry.is_literal:
+            return value
+        if isinstance(value, str):
+            return expanded(value, at=place_of(entry, path), environ=self.environ)
+        if isinstance(value, list):
+            return [self.expand(entry, item, path) for item in value]
+        if isinstance(value, dict):
+            return {name: self.expand(entry, item, (*path, name)) for name, item in value.items()}
+        return value
+
+
+def path_of(key: Key, name: str) -> KeyPath:
+    """The path of a connection's key, for the connection of this name."""
+    return tuple(name if part == CONNECTION else part for part in key.path)
+
+
+def filled(text: str, at: str) -> str:
+    """`text`, or a SettingsError that begins with `at` when it is empty."""
+    if text:
+        return text
+    raise SettingsError(f"{at} is empty. Give it a value, or take it out.")
+
+
+def place_of(entry: Entry, path: KeyPath) -> str:
+    """Where a value stands, to begin a sentence about it: `config/etlctl.toml:7: 'state.url'`."""
+    return f"{entry.origin}: '{dotted(path)}'"
