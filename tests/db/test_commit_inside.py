@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from ending_inside import BY_SQLALCHEMY, Way
 from etlctl.db.table_target import TableTarget
 from etlctl.errors import BadDataError, CommitInsideError, EtlctlError
 from warehouse import Warehouse
@@ -32,9 +33,8 @@ def set_isolation_level(connection: sa.Connection) -> None:
     raw_of(connection).isolation_level = None
 
 
-WAYS: dict[str, Callable[[sa.Connection], Any]] = {
-    "Connection.commit": lambda connection: connection.commit(),
-    "Connection.rollback": lambda connection: connection.rollback(),
+WAYS: dict[str, Way] = {
+    **BY_SQLALCHEMY,
     "SQL COMMIT": lambda connection: connection.exec_driver_sql("COMMIT"),
     "SQL END": lambda connection: connection.exec_driver_sql("END TRANSACTION"),
     "text COMMIT": lambda connection: connection.execute(sa.text("commit")),
@@ -45,8 +45,6 @@ WAYS: dict[str, Callable[[sa.Connection], Any]] = {
     "executescript": lambda connection: raw_of(connection).executescript("SELECT 1"),
     "with raw": with_raw,
     "isolation_level": set_isolation_level,
-    "Connection.close": lambda connection: connection.close(),
-    "the root transaction": lambda connection: connection.get_transaction().commit(),  # type: ignore[union-attr]
 }
 
 
@@ -72,37 +70,6 @@ def test_a_refusal_that_user_code_swallows_still_fails_the_load(warehouse: Wareh
         with suppress(sqlite3.Error, sa.exc.SQLAlchemyError, EtlctlError):
             WAYS[way](connection)
 
-    assert warehouse.count("t") == 0 and warehouse.markers() == []
-
-
-def close_detached(connection: sa.Connection) -> None:
-    connection.detach()
-    connection.connection.close()
-
-
-CLOSES: dict[str, Callable[[sa.Connection], Any]] = {
-    "the driver's": lambda connection: raw_of(connection).close(),
-    "the pool's": lambda connection: connection.connection.close(),
-    "invalidate": lambda connection: connection.invalidate(),
-    "detach": close_detached,
-}
-
-
-@pytest.mark.parametrize("goes_on", [True, False])
-@pytest.mark.parametrize("way", CLOSES)
-def test_closing_the_connection_keeps_nothing_and_says_so(warehouse: Warehouse, way: str, goes_on: bool) -> None:
-    """SQLite rolls back; the load says whose fault it was, whatever came out of the statement after it."""
-    warehouse.write("CREATE TABLE t (x)")
-
-    with pytest.raises(CommitInsideError) as caught, TableTarget("t", "a").transaction() as connection:
-        connection.exec_driver_sql("INSERT INTO t VALUES (1)")
-        CLOSES[way](connection)
-        if goes_on:
-            connection.exec_driver_sql("INSERT INTO t VALUES (2)")
-
-    assert str(caught.value).startswith(
-        "t on warehouse: closing the connection was tried inside the load's transaction"
-    )
     assert warehouse.count("t") == 0 and warehouse.markers() == []
 
 

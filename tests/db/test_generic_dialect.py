@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from any_warehouse import AnyWarehouse, in_place
+from ending_inside import BY_SQLALCHEMY, Way
 from etlctl import LoadTable, QueryTable, merge_on, replace_where, transaction, unique
 from etlctl.core import context
 from etlctl.db import markers, tables
@@ -326,11 +327,8 @@ def test_luigis_marker_table_is_refused_with_the_way_out(house: AnyWarehouse) ->
 
 # -- the guard
 
-WAYS: dict[str, Callable[[sa.Connection], Any]] = {
-    "Connection.commit": lambda connection: connection.commit(),
-    "Connection.rollback": lambda connection: connection.rollback(),
-    "the root transaction": lambda connection: connection.get_transaction().commit(),  # type: ignore[union-attr]
-    "Connection.close": lambda connection: connection.close(),
+WAYS: dict[str, Way] = {
+    **BY_SQLALCHEMY,
     "invalidate": lambda connection: connection.invalidate(),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from any_warehouse import AnyWarehouse, in_place
+from ending_inside import BY_SQLALCHEMY, Way
 from etlctl.db.table_target import TableTarget
 from etlctl.errors import CommitInsideError, EtlctlError, TornLoadError
 from warehouse import ended, forked
@@ -39,9 +40,8 @@ def frame_to_a_new_table(connection: sa.Connection) -> None:
     pd.DataFrame({"a": [1]}).to_sql("fresh", connection, index=False)
 
 
-WAYS: dict[str, Callable[[sa.Connection], Any]] = {
-    "Connection.commit": lambda connection: connection.commit(),
-    "Connection.rollback": lambda connection: connection.rollback(),
+WAYS: dict[str, Way] = {
+    **BY_SQLALCHEMY,
     "SQL COMMIT": lambda connection: connection.exec_driver_sql("COMMIT"),
     "a comment that runs": lambda connection: connection.exec_driver_sql("/*!50000 COMMIT */"),
     "text commit": lambda connection: connection.execute(sa.text("  commit")),
@@ -58,8 +58,6 @@ WAYS: dict[str, Callable[[sa.Connection], Any]] = {
     "CREATE TABLE": lambda connection: run(connection, "CREATE TABLE u (a int)"),
     "TRUNCATE": lambda connection: run(connection, "TRUNCATE TABLE t"),
     "pandas makes a table": frame_to_a_new_table,
-    "Connection.close": lambda connection: connection.close(),
-    "the root transaction": lambda connection: connection.get_transaction().commit(),  # type: ignore[union-attr]
 }
 
 
@@ -92,32 +90,6 @@ def test_ddl_inside_is_told_to_commit(house: AnyWarehouse) -> None:
         connection.exec_driver_sql("ALTER TABLE t ADD b int")
 
     assert "ALTER TABLE (which commits on MySQL: tables are made before a load, or TEMPORARY)" in str(caught.value)
-
-
-def close_detached(connection: sa.Connection) -> None:
-    connection.detach()
-    connection.connection.close()
-
-
-CLOSES: dict[str, Callable[[sa.Connection], Any]] = {
-    "the driver's": lambda connection: raw_of(connection).close(),
-    "the pool's": lambda connection: connection.connection.close(),
-    "invalidate": lambda connection: connection.invalidate(),
-    "detach": close_detached,
-}
-
-
-@pytest.mark.parametrize("goes_on", [True, False])
-@pytest.mark.parametrize("way", CLOSES)
-def test_closing_the_connection_keeps_nothing_and_says_so(house: AnyWarehouse, way: str, goes_on: bool) -> None:
-    """The server rolls back; the load says whose fault it was, whatever came out of the statement after it."""
-    with pytest.raises(CommitInsideError, match="t on warehouse"), TableTarget("t", "a").transaction() as connection:
-        connection.exec_driver_sql("INSERT INTO t VALUES (1)")
-        CLOSES[way](connection)
-        if goes_on:
-            connection.exec_driver_sql("INSERT INTO t VALUES (2)")
-
-    assert house.count("t") == 0 and house.markers() == []
 
 
 @pytest.mark.parametrize("body", ["COMMIT", "COMMIT; START TRANSACTION", "CREATE TABLE u (a int)"])

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from psycopg2.sql import SQL
 
 from any_warehouse import AnyWarehouse, in_place
+from ending_inside import BY_SQLALCHEMY, Way
 from etlctl.db import sqltext
 from etlctl.db.dialects.postgresql.guard import ending_word
 from etlctl.db.table_target import TableTarget
@@ -63,11 +64,8 @@ def by_named_cursor(connection: sa.Connection) -> None:
     raw_of(connection).cursor("mine").execute("SELECT 1; COMMIT")
 
 
-WAYS: dict[str, Callable[[sa.Connection], Any]] = {
-    "Connection.commit": lambda connection: connection.commit(),
-    "Connection.rollback": lambda connection: connection.rollback(),
-    "Connection.close": lambda connection: connection.close(),
-    "the root transaction": lambda connection: connection.get_transaction().commit(),  # type: ignore[union-attr]
+WAYS: dict[str, Way] = {
+    **BY_SQLALCHEMY,
     "SQL COMMIT": lambda connection: connection.exec_driver_sql("COMMIT"),
     "SQL END": lambda connection: connection.exec_driver_sql("END TRANSACTION"),
     "text COMMIT": lambda connection: connection.execute(sa.text("commit")),
@@ -126,32 +124,6 @@ def test_a_refusal_that_user_code_swallows_still_fails_the_load(house: AnyWareho
             WAYS[way](connection)
         with suppress(*ANY_ERROR):
             raw_of(connection).cursor().execute("INSERT INTO t VALUES (2)")
-
-    assert house.count("t") == 0 and house.markers() == []
-
-
-def close_detached(connection: sa.Connection) -> None:
-    connection.detach()
-    connection.connection.close()
-
-
-CLOSES: dict[str, Callable[[sa.Connection], Any]] = {
-    "the driver's": lambda connection: raw_of(connection).close(),
-    "the pool's": lambda connection: connection.connection.close(),
-    "invalidate": lambda connection: connection.invalidate(),
-    "detach": close_detached,
-}
-
-
-@pytest.mark.parametrize("goes_on", [True, False])
-@pytest.mark.parametrize("way", CLOSES)
-def test_closing_the_connection_keeps_nothing_and_says_so(house: AnyWarehouse, way: str, goes_on: bool) -> None:
-    """The server rolls back; the load says whose fault it was, whatever came out of the statement after it."""
-    with pytest.raises(CommitInsideError, match=MESSAGE), TableTarget("t", "a").transaction() as connection:
-        connection.exec_driver_sql("INSERT INTO t VALUES (1)")
-        CLOSES[way](connection)
-        if goes_on:
-            connection.exec_driver_sql("INSERT INTO t VALUES (2)")
 
     assert house.count("t") == 0 and house.markers() == []
 
