@@ -7,12 +7,13 @@ nor click is known here, and nothing is read at import.
 from __future__ import annotations
 
 from etlctl.settings.load import find, find_project, load, searched
-from etlctl.settings.model import ConnectionSettings, Settings
+from etlctl.settings.model import ConnectionSettings, S3Settings, Settings
 from etlctl.settings.secret import Secret
 from etlctl.settings.urls import masked_url, sqlite_file
 
 __all__ = [
     "ConnectionSettings",
+    "S3Settings",
     "Secret",
     "Settings",
     "find",

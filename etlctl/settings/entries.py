@@ -15,6 +15,7 @@ from etlctl.settings.keys import (
     CONFIG_VARIABLE,
     CONNECTION,
     LEAST_S,
+    MOST_COUNT,
     MOST_S,
     PROFILE_VARIABLE,
     PROFILES,
@@ -36,6 +37,8 @@ _PREFIX = "ETLCTL_"
 _CONNECTIONS_PREFIX = "ETLCTL_CONNECTIONS_"
 _PARAMS_PREFIX = "ETLCTL_PARAMS_"
 _NEARLY_OURS = ("ETLCTL_CONNECTION_", "ETLCTL_PIPELINE_", "ETLCTL_PROFILE_", "ETLCTL_CONFIG_")
+_OF_TESTS = "ETLCTL_TEST_"
+"""Names the services that etlctl's own tests use; docs/development.md."""
 _OF_A_SERVICE = r".*_SERVICE_(HOST|PORT(_\w+)?)|.*_PORT(_\d+_\w+)?"
 """What Kubernetes sets for a service called etlctl or etlctl-state; see its page on services."""
 
@@ -108,7 +111,9 @@ def variable_warnings(environ: Mapping[str, str], connections: Iterable[str]) ->
     known = {*_variables(connections), CONFIG_VARIABLE, PROFILE_VARIABLE}
     warnings = []
     for name in sorted(environ):
-        if not name.startswith(_PREFIX) or name in known or re.fullmatch(_OF_A_SERVICE, name):
+        if not name.startswith(_PREFIX) or name.startswith(_OF_TESTS):
+            continue
+        if name in known or re.fullmatch(_OF_A_SERVICE, name):
             continue
         meant = nearest(name.removeprefix(_PREFIX), sorted(one.removeprefix(_PREFIX) for one in known))
         if meant is not None or name.startswith(_NEARLY_OURS):
@@ -156,6 +161,11 @@ def _value_of(key: Key, text: str, where: str) -> Any:
             raise SettingsError(f"{where} must be {_seconds(key)}, as in 30, not '{printable(shortened(text, 40))}'.")
         _check_seconds(key, float(text), where)
         return float(text)
+    if key.kind is Kind.COUNT:
+        if not re.fullmatch("[0-9]{1,9}", text):
+            raise SettingsError(f"{where} must be {_count(key)}, not '{printable(shortened(text, 40))}'.")
+        _check_count(key, int(text), where)
+        return int(text)
     return text
 
 
@@ -166,6 +176,15 @@ def _check_seconds(key: Key, value: float, where: str) -> None:
 
 def _seconds(key: Key) -> str:
     return f"{key.kind.value} from {key.least_s:g} to {MOST_S}"
+
+
+def _check_count(key: Key, value: int, where: str) -> None:
+    if not 1 <= value <= MOST_COUNT:
+        raise SettingsError(f"{where} must be {_count(key)}.")
+
+
+def _count(key: Key) -> str:
+    return f"{key.kind.value} from 1 to {MOST_COUNT}"
 
 
 def _layer(document: Document, table: Mapping[str, Any], prefix: KeyPath, note: str) -> Layer:
@@ -217,6 +236,8 @@ _TYPES: Mapping[Kind, tuple[type, ...]] = {
     Kind.TEXT: (str,),
     Kind.URL: (str,),
     Kind.TEXTS: (list,),
+    Kind.SECRET: (str,),
+    Kind.COUNT: (int,),
     Kind.SECONDS: (int, float),
     Kind.SWITCH: (bool,),
 }
@@ -230,6 +251,8 @@ def _check_kind(document: Document, path: KeyPath, key: Key, value: Any) -> None
         raise SettingsError(f"{at} must be {key.kind.value}, not {_kind_of(value)}.")
     if key.kind is Kind.SECONDS:
         _check_seconds(key, value, at)
+    if key.kind is Kind.COUNT:
+        _check_count(key, value, at)
     wrong = [item for item in value if not isinstance(item, str)] if key.kind is Kind.TEXTS else []
     if wrong:
         raise SettingsError(f"{at} must be {key.kind.value}; {_kind_of(wrong[0])} is among them.")

@@ -25,7 +25,9 @@ class Kind(Enum):
     TEXT = "a text in quotes"
     URL = "a text in quotes, a database URL"
     TEXTS = "a list of texts in quotes"
+    SECRET = "a text in quotes, a key or a reference to one"  # noqa: S105  # the words of a sentence
     SECONDS = "a number of seconds"
+    COUNT = "a whole number"
     SWITCH = "true or false"
     ANY = "any value"
 
@@ -43,8 +45,14 @@ class Key(NamedTuple):
     """Of seconds: the smallest number that means anything."""
 
 
+def _of_s3(name: str, kind: Kind = Kind.TEXT, default: str | None = None, least_s: float = 0) -> Key:
+    return Key(("s3", name), kind, default, f"ETLCTL_S3_{name.upper()}", least_s)
+
+
 LEAST_S, MOST_S = 0.001, 2_000_000
 """The shortest and the longest timeout: PostgreSQL counts them in milliseconds, in 31 bits."""
+MOST_COUNT = 100
+"""Of a whole number, which is one of tries."""
 
 STATE_URL = Key(("state", "url"), Kind.URL, "sqlite:///.etlctl/state.db", "ETLCTL_STATE_URL")
 DEFAULT_CONNECTION = Key(("default_connection",), Kind.TEXT, "warehouse", "ETLCTL_DEFAULT_CONNECTION")
@@ -69,6 +77,26 @@ LOCK_TIMEOUT = Key(
     ("connections", CONNECTION, "lock_timeout"), Kind.SECONDS, "60", "ETLCTL_CONNECTIONS_NAME_LOCK_TIMEOUT", LEAST_S
 )
 AUDIT = Key(("connections", CONNECTION, "audit"), Kind.SWITCH, "false", "ETLCTL_CONNECTIONS_NAME_AUDIT")
+S3_STAGING = Key(("connections", CONNECTION, "s3_staging"), Kind.TEXT, None, "ETLCTL_CONNECTIONS_NAME_S3_STAGING")
+IAM_ROLE = Key(("connections", CONNECTION, "iam_role"), Kind.TEXT, None, "ETLCTL_CONNECTIONS_NAME_IAM_ROLE")
+STATIC_KEYS = Key(
+    ("connections", CONNECTION, "static_keys"), Kind.SWITCH, "false", "ETLCTL_CONNECTIONS_NAME_STATIC_KEYS"
+)
+S3_REGION = _of_s3("region")
+S3_ENDPOINT_URL = _of_s3("endpoint_url")
+S3_ADDRESSING_STYLE = _of_s3("addressing_style", default="auto")
+S3_PROFILE = _of_s3("profile")
+S3_ACCESS_KEY_ID = _of_s3("access_key_id", Kind.SECRET)
+S3_SECRET_ACCESS_KEY = _of_s3("secret_access_key", Kind.SECRET)
+S3_SESSION_TOKEN = _of_s3("session_token", Kind.SECRET)
+S3_ROLE_ARN = _of_s3("role_arn")
+S3_ROLE_SESSION_NAME = _of_s3("role_session_name", default="etlctl")
+S3_EXTERNAL_ID = _of_s3("external_id")
+S3_MAX_ATTEMPTS = _of_s3("max_attempts", Kind.COUNT, "5")
+S3_CONNECT_TIMEOUT = _of_s3("connect_timeout", Kind.SECONDS, "10", LEAST_S)
+S3_READ_TIMEOUT = _of_s3("read_timeout", Kind.SECONDS, "60", LEAST_S)
+S3_EXISTENCE = _of_s3("existence", default="auto")
+S3_GC = _of_s3("gc", Kind.TEXTS)
 PARAMS = Key(("params", FAMILY, PARAMETER), Kind.ANY)
 
 OF_A_CONNECTION = (
@@ -79,12 +107,33 @@ OF_A_CONNECTION = (
     STATEMENT_TIMEOUT,
     LOCK_TIMEOUT,
     AUDIT,
+    S3_STAGING,
+    IAM_ROLE,
+    STATIC_KEYS,
+)
+OF_S3 = (
+    S3_REGION,
+    S3_ENDPOINT_URL,
+    S3_ADDRESSING_STYLE,
+    S3_PROFILE,
+    S3_ACCESS_KEY_ID,
+    S3_SECRET_ACCESS_KEY,
+    S3_SESSION_TOKEN,
+    S3_ROLE_ARN,
+    S3_ROLE_SESSION_NAME,
+    S3_EXTERNAL_ID,
+    S3_MAX_ATTEMPTS,
+    S3_CONNECT_TIMEOUT,
+    S3_READ_TIMEOUT,
+    S3_EXISTENCE,
+    S3_GC,
 )
 TREE: Tree = {
     "default_connection": DEFAULT_CONNECTION,
     "pipelines": {"path": PIPELINES_PATH, "modules": PIPELINES_MODULES},
     "state": {"url": STATE_URL},
     "connections": {CONNECTION: {key.path[-1]: key for key in OF_A_CONNECTION}},
+    "s3": {key.path[-1]: key for key in OF_S3},
     "params": {FAMILY: {PARAMETER: PARAMS}},
 }
 PROFILES = "profiles"

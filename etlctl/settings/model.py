@@ -5,11 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from etlctl.settings.keys import dotted
 from etlctl.settings.secret import Secret
 from etlctl.settings.urls import masked_url
+
+
+class S3Settings(NamedTuple):
+    """The table `[s3]`. What is None is left to boto3: its own variables, files and the machine's role."""
+
+    region: str | None = None
+    endpoint_url: str | None = None
+    """Of a service that is not Amazon's; without a slash at its end."""
+    addressing_style: str = "auto"
+    """`auto`, `path` or `virtual`."""
+    profile: str | None = None
+    """Of AWS's own files; None where keys are given."""
+    access_key_id: Secret | None = None
+    """None, or together with `secret_access_key`."""
+    secret_access_key: Secret | None = None
+    session_token: Secret | None = None
+    role_arn: str | None = None
+    """A role to assume with the credentials above."""
+    role_session_name: str = "etlctl"
+    external_id: str | None = None
+    max_attempts: int = 5
+    """Of one request, the first included."""
+    connect_timeout_s: float = 10
+    read_timeout_s: float = 60
+    existence: str = "auto"
+    """`auto`: a listing where it needs fewer requests; `head`: each key by itself, for stores whose listings lag."""
+    gc: tuple[str, ...] = ()
+    """Where `etlctl gc --s3` looks: `s3://bucket` or `s3://bucket/prefix`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +56,12 @@ class ConnectionSettings:
     lock_timeout_s: float = 60
     audit: bool = False
     """Whether every load is written down in `etlctl_audit`, beside the marker table."""
+    s3_staging: str | None = None
+    """Of Redshift: where rows lie on their way, `s3://bucket/prefix/`, with the slash."""
+    iam_role: str | None = None
+    """Of Redshift: `default`, or the role's ARN; several, divided by commas, are a chain."""
+    static_keys: bool = False
+    """Of Redshift: whether COPY and UNLOAD may be given the access keys of `[s3]` where there is no role."""
     place: str = field(default="", compare=False)
     """Where its URL stands, to begin a sentence about it: `config/etlctl.toml:7: 'connections.NAME.url'`."""
 
@@ -47,6 +81,7 @@ class Settings:
     """The settings file; None when there is none and the defaults hold."""
     profile: str | None
     state_url: Secret
+    s3: S3Settings
     connections: Mapping[str, ConnectionSettings]
     """By name, in the order of the file; never empty."""
     default_connection: str

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from etlctl.errors import SettingsError
-from etlctl.settings import keys
+from etlctl.settings import aws, keys
 from etlctl.settings.entries import Entries
 from etlctl.settings.keys import Key, KeyPath, dotted
 from etlctl.settings.model import ConnectionSettings, Settings
@@ -52,6 +52,7 @@ def resolved(
         profile=place.profile,
         default_connection=_default_connection(resolver, made),
         connections=MappingProxyType(made),
+        s3=aws.s3_settings(resolver),
         state_url=resolver.url(keys.STATE_URL.path, keys.STATE_URL.default),
         params=_params(resolver),
         pipelines_modules=_modules(resolver),
@@ -80,6 +81,9 @@ def _connection(resolver: Resolver, name: str, at: str) -> ConnectionSettings:
         statement_timeout_s=_seconds(resolver, keys.STATEMENT_TIMEOUT, name) or None,
         lock_timeout_s=_seconds(resolver, keys.LOCK_TIMEOUT, name),
         audit=_is_on(resolver, keys.AUDIT, name),
+        s3_staging=aws.staging(resolver, name),
+        iam_role=aws.iam_role(resolver, name),
+        static_keys=_is_on(resolver, keys.STATIC_KEYS, name),
         place=place_of(resolver.entry(url, default), url),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,22 @@ class Resolver:
             shown = masked_url(url)
             raise SettingsError(f"{at}{'' if shown == '***' else f' ({shown})'} {wrong}")
         return Secret(anchored(url, self.project))
+
+    def optional(self, path: KeyPath) -> str | None:
+        """The text at `path`, or None when nobody has given one; no origin is noted then."""
+        return self.text(path, "") if path in self.entries else None
+
+    def secret(self, path: KeyPath) -> Secret | None:
+        """The text at `path`, from a reference too, or None when nobody has given one."""
+        if path not in self.entries:
+            return None
+        entry = self.entry(path, None)
+        at = place_of(entry, path)
+        text = referred(entry.value, at=at, environ=self.environ, project=self.project)
+        text = filled(self.expand(entry, entry.value, path) if text is None else text, at)
+        if not re.fullmatch("[!-~]+", text):
+            raise SettingsError(f"{at} holds a blank, a line break or a letter that no key has. Write the key alone.")
+        return Secret(text)
 
     def entry(self, path: KeyPath, default: Any) -> Entry:
         """The raw value at `path`, or the default; its origin is noted."""

@@ -23,7 +23,13 @@ _CONTROL = r"[\x00-\x1f\x7f]"
 _HIDDEN_OPTION = "(?i)pass|pwd|secret|token|key|credential|auth|sig"
 _SQLITE = ("sqlite", "sqlite+pysqlite")
 _POSTGRES = "postgres(?=://|[+])"
-_DRIVERS = {"postgresql": "psycopg2", "postgres": "psycopg2", "mysql": "pymysql", "mariadb": "pymysql"}
+_DRIVERS = {
+    "postgresql": "psycopg2",
+    "postgres": "psycopg2",
+    "redshift": "psycopg2",
+    "mysql": "pymysql",
+    "mariadb": "pymysql",
+}
 """The one driver that loads into each: how rows are streamed and commits refused is the driver's, not SQLAlchemy's."""
 _OPTIONS = ("timeout", "uri")
 _FILE_OPTIONS = ("cache", "immutable", "mode", "nolock", "psow", "vfs")

@@ -65,7 +65,8 @@ def test_bad_toml_is_told_with_file_line_and_column(
             "[connections.warehouse]\nurl = 'sqlite:///a'\nmarker_tabel = 'm'",
             (
                 f"{F}:3: unknown key 'connections.warehouse.marker_tabel'. Did you mean 'marker_table'? "
-                "Known here: audit, connect_timeout, lock_timeout, marker_schema, marker_table, statement_timeout, url."
+                "Known here: audit, connect_timeout, iam_role, lock_timeout, marker_schema, marker_table, s3_staging, "
+                "statement_timeout, static_keys, url."
             ),
         ),
         (

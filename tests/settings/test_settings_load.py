@@ -66,6 +66,7 @@ def test_load_reads_the_example_of_the_design_with_an_origin_for_each_value(load
         "connections.warehouse.statement_timeout": "default",
         "connections.warehouse.lock_timeout": "default",
         "connections.warehouse.audit": "default",
+        "connections.warehouse.static_keys": "default",
         "params.LoadFlights": "config/etlctl.toml:10",
         "params.LoadFlights.batch": "config/etlctl.toml:11",
     }
