@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 from etlctl import settings as settings_module
 from etlctl.core import context
 from etlctl.core.context import Context
+from etlctl.core.garbage import collected_rarely
 from etlctl.core.registry import Registry
 from etlctl.core.task import Task
 from etlctl.errors import EtlctlError, ExitCode, PipelineImportError, UsageError
@@ -30,6 +31,7 @@ from etlctl.settings import Settings
 from etlctl.text import shortened
 
 if TYPE_CHECKING:
+    from etlctl.core.graph import Graph, Node
     from etlctl.core.plan import Plan
     from etlctl.core.results import Observer, RunSummary
     from etlctl.db.inventory import Adoption, Listing, Wanted
@@ -70,20 +72,17 @@ class App:
         Raises PipelineImportError for a folder that cannot be a package, SettingsError for `[params]` of no task.
         """
         self._check_not_below_a_project()
-        with context.use(self.context):
+        with context.use(self.context), collected_rarely():
             registry = Registry.load(self.settings.pipelines_path, self.settings.pipelines_modules)
         registry.check_params(self.settings.params, self.settings.place_of_param)
         return registry
 
     def plan(self, tasks: Sequence[Task], *, force: Collection[Task] = ()) -> Plan:
         """What `build` would do and why; walks the whole graph, complete tasks too, and writes nothing."""
-        from etlctl.core.graph import Graph
         from etlctl.core.plan import make_plan
 
-        with context.use(self.context):
-            graph = Graph(deep=True, forced=force)
-            roots = graph.add(_checked(tasks))
-            graph.check_settings()
+        with context.use(self.context), collected_rarely():
+            graph, roots = self._resolved(tasks, deep=True, force=force)
             return make_plan(graph, roots)
 
     def build(
@@ -100,15 +99,13 @@ class App:
         `deep` asks behind complete tasks too; `force` names tasks that run although they are complete; `stop` is
         asked before each task and ends the run gently with the exit code it returns.
         """
-        from etlctl.core.graph import Graph
         from etlctl.engine.executors.in_process import InProcessExecutor  # `list` and `show` run nothing
         from etlctl.engine.runner import Runner
 
         began = time.monotonic()
         with context.use(self.context):
-            graph = Graph(deep=deep, forced=force)
-            roots = graph.add(_checked(tasks))
-            graph.check_settings()
+            with collected_rarely():
+                graph, roots = self._resolved(tasks, deep=deep, force=force)
             runner = Runner(
                 graph,
                 InProcessExecutor(),
@@ -119,6 +116,14 @@ class App:
                 began=began,
             )
             return runner.run(roots)
+
+    def _resolved(self, tasks: Sequence[Task], *, deep: bool, force: Collection[Task]) -> tuple[Graph, list[Node]]:
+        from etlctl.core.graph import Graph
+
+        graph = Graph(deep=deep, forced=force)
+        roots = graph.add(_checked(tasks))
+        graph.check_settings()
+        return graph, roots
 
     def list_markers(self, connections: Sequence[str], wanted: Wanted) -> list[Listing | EtlctlError]:
         """What each connection's marker table holds, in their order; all of the settings when none is named.

@@ -16,6 +16,7 @@ import click
 from etlctl import __version__
 from etlctl.cli import options, streams
 from etlctl.cli.streams import Streams
+from etlctl.core.garbage import collected_rarely
 from etlctl.errors import EtlctlError, ExitCode
 from etlctl.text import printable
 
@@ -48,7 +49,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        found: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        with collected_rarely():
+            found: click.Command = import_module(COMMANDS[cmd_name][0]).command
         return found
 
     def resolve_command(

@@ -12,6 +12,7 @@ from etlctl.cli.progress import traceback_lines
 from etlctl.cli.screen import show
 from etlctl.cli.session import Session, session
 from etlctl.cli.tasks import Request, TaskCommand, make_tasks
+from etlctl.core import garbage
 from etlctl.core.plan import Decision, Plan, PlannedTask
 from etlctl.core.task import Task
 from etlctl.errors import EtlctlError, ExitCode
@@ -45,6 +46,7 @@ _COUNTED = {
 
 def _plan(ctx: click.Context, request: Request, all_: bool, force: bool, detailed_exitcode: bool) -> int:
     call = session(ctx)
+    garbage.left_at_exit()
     tasks = make_tasks(request, call)
     plan = call.app.plan(tasks, force=tasks if force else ())
     code = exit_code_of(plan.tasks) if detailed_exitcode else 0

@@ -1,0 +1,63 @@
+"""Python's search for cycles: rarer while planning and importing, as ever while a task runs, none at exit."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from etlctl.core.garbage import collected_rarely
+
+
+@pytest.fixture(autouse=True)
+def threshold() -> Iterator[tuple[int, int, int]]:
+    """The thresholds, which a test must leave as they were."""
+    before = gc.get_threshold()
+    yield before
+    gc.set_threshold(*before)
+
+
+def test_collected_rarely_ends_with_its_block(threshold: tuple[int, int, int]) -> None:
+    """Within the block cycles are sought rarely, after it as before, also when the block raises."""
+    with pytest.raises(ValueError, match="planned"), collected_rarely():
+        within = gc.get_threshold()
+        raise ValueError("planned")
+
+    assert within[0] > threshold[0]
+    assert within[1:] == threshold[1:]
+    assert gc.get_threshold() == threshold
+
+
+@pytest.mark.parametrize("own", [0, 1_000_000])
+def test_collected_rarely_never_collects_more_often(own: int) -> None:
+    """Who has switched the search off, or made it rarer still, keeps that."""
+    gc.set_threshold(own, 10, 10)
+
+    with collected_rarely():
+        within = gc.get_threshold()
+
+    assert within == (own, 10, 10)
+
+
+@pytest.mark.parametrize(("call", "said"), [("", "taken apart\n"), ("garbage.left_at_exit()", "")])
+def test_left_at_exit_leaves_cycles_to_the_system(call: str, said: str) -> None:
+    """Python's last search finds nothing to take apart; without the call it does."""
+    program = f"""
+from etlctl.core import garbage
+
+class Cycle:
+    def __init__(self):
+        self.itself = self
+        self.told = print
+    def __del__(self):
+        self.told("taken apart", flush=True)
+
+{call}
+Cycle()
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert ran.stdout == said
