@@ -9,14 +9,20 @@ from datetime import date, datetime
 from decimal import Decimal
 from itertools import chain, islice
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from etlctl.db.columns import Column, ColumnType, Kind, parse_type
 from etlctl.errors import BadDataError, LoadError
+from etlctl.loads.columntexts import ColumnTexts
 from etlctl.loads.columnvalues import ColumnValues, RefusedError, Stored
 from etlctl.suggest import did_you_mean
 from etlctl.text import shortened
 
+if TYPE_CHECKING:
+    from etlctl.db.dialects.base import FieldForm
+
+_Conversion = Callable[[Sequence[Any]], Sequence[Any]]
+"""Of some values of one column; raises RefusedError."""
 _AT_ONCE = 256
 """Rows read ahead, so that their values are converted by columns."""
 _FAST_S = 0.1
@@ -158,8 +164,8 @@ class RowReader:
     ) -> None:
         self._rows = rows
         self._columns = tuple(columns)
-        words = [null_values] if isinstance(null_values, str) else list(null_values)
-        self._values = [ColumnValues(column, stored, words, len(columns)) for column in columns]
+        self._stored = stored
+        self._null_values = [null_values] if isinstance(null_values, str) else list(null_values)
         self._at_once = 1
         names = [column.name for column in columns]
         self._pick: Callable[[Mapping[Any, Any]], tuple[Any, ...]] = (
@@ -174,9 +180,17 @@ class RowReader:
         return f"rows(): row {self.rows}" + (f", column {shortened(column)}" if column is not None else "")
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        width = len(self._columns)
+        conversions = [ColumnValues(one, self._stored, self._null_values, width).stored for one in self._columns]
         return chain.from_iterable(
-            zip(*fields, strict=True) if fields else [()] * count for fields, count in self._batches()
+            zip(*fields, strict=True) if fields else [()] * count for fields, count in self._batches(conversions)
         )
+
+    def by_columns(self, form: FieldForm) -> Iterator[Sequence[Sequence[str]]]:
+        """The same as the fields of each column, some rows at a time; see `RowsByColumns`."""
+        width = len(self._columns)
+        conversions = [ColumnTexts(one, self._stored, self._null_values, width, form).texts for one in self._columns]
+        return (fields for fields, _ in self._batches(conversions))
 
     def _check(self) -> None:
         if hasattr(self._rows, "itertuples"):
@@ -186,13 +200,8 @@ class RowReader:
                 f"rows() gave {shortened(repr(self._rows))}; it must yield rows, each a mapping or a sequence."
             )
 
-    def by_columns(self) -> Iterator[Sequence[Sequence[Any]]]:
-        """The same, some rows at a time as the values of each column, of which there is one at least; see
-        `RowsByColumns`."""
-        return (fields for fields, _ in self._batches(as_text=True))
-
-    def _batches(self, *, as_text: bool = False) -> Iterator[tuple[Sequence[Sequence[Any]], int]]:
-        """The values of each column, and of how many rows."""
+    def _batches(self, conversions: Sequence[_Conversion]) -> Iterator[tuple[Sequence[Sequence[Any]], int]]:
+        """What has become of the values of each column, and of how many rows."""
         self._check()
         left = iter(self._rows)
         failed: Exception | None = None
@@ -201,9 +210,9 @@ class RowReader:
             if not batch:
                 continue
             try:
-                fields: Sequence[Sequence[Any]] = self._converted(batch, as_text=as_text)
+                fields = _converted(batch, conversions)
             except RefusedError as refused:
-                yield from self._before(refused, batch)
+                yield from self._before(refused, batch, conversions)
                 raise refused.error from refused
             self.rows += len(batch)
             yield fields, len(batch)
@@ -235,21 +244,17 @@ class RowReader:
             self._at_once = max(at_once // 4, 1)
         return batch, None if len(batch) == at_once else StopIteration()
 
-    def _converted(self, batch: Sequence[Sequence[Any]], *, as_text: bool = False) -> Sequence[Sequence[Any]]:
-        columns = zip(*batch, strict=True)
-        return [one.stored(values, as_text=as_text) for one, values in zip(self._values, columns, strict=True)]
-
     def _before(
-        self, refused: RefusedError, batch: Sequence[Sequence[Any]]
+        self, refused: RefusedError, batch: Sequence[Sequence[Any]], conversions: Sequence[_Conversion]
     ) -> Iterator[tuple[Sequence[Sequence[Any]], int]]:
         """The rows before the first that is refused, whose error becomes that of `refused`."""
         for number, row in enumerate(batch):
             try:
-                self._converted([row])
+                _converted([row], conversions)
             except RefusedError as first:
                 refused.error = first.error
                 if number:
-                    yield self._converted(batch[:number]), number
+                    yield _converted(batch[:number], conversions), number
                 self.rows += number + 1
                 return
 
@@ -275,3 +280,8 @@ class RowReader:
             f"rows(): row {number}, column {shortened(name)}: the row has no such key; it has: "
             f"{shortened(', '.join(keys), 300)}.{did_you_mean(name, keys)}"
         )
+
+
+def _converted(batch: Sequence[Sequence[Any]], conversions: Sequence[_Conversion]) -> Sequence[Sequence[Any]]:
+    columns = zip(*batch, strict=True)
+    return [convert(values) for convert, values in zip(conversions, columns, strict=True)]

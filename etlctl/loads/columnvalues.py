@@ -24,7 +24,14 @@ _REMEMBERED_IN_ALL = 100_000
 once. A column with more of them is converted without."""
 _DIGITS = {16: 4, 32: 9, 64: 18}
 """As many as fit whatever they are."""
-_MOMENTS = (Kind.TIMESTAMP, Kind.TIMESTAMPTZ)
+MOMENTS = (Kind.TIMESTAMP, Kind.TIMESTAMPTZ)
+LONG = (Kind.JSON, Kind.BYTES)
+"""Whose values may be so large that none is kept for the next that is the same."""
+
+
+def whole_number(type_: ColumnType) -> str:
+    """A pattern for an integer as Python writes it, which fits the type whatever it is."""
+    return rf"(?:0|-?[1-9][0-9]{{0,{_DIGITS[type_.bits] - 1}}}+)"
 
 
 class RefusedError(Exception):
@@ -46,11 +53,11 @@ class ColumnValues:
         self._null_others = [word for word in null_values if not isinstance(word, str) and word is not None]
         self._known: dict[type, dict[Any, Any]] = {}
         self._most_known = min(_REMEMBERED, _REMEMBERED_IN_ALL // width)
-        whole = rf"(?:(?:0|-?[1-9][0-9]{{0,{_DIGITS[column.type.bits] - 1}}}+)\t)*+"
-        self._all_whole = re.compile(whole).fullmatch if column.type.kind is Kind.INTEGER else None
+        whole = re.compile(rf"(?:{whole_number(column.type)}\t)*+")
+        self._all_whole = whole.fullmatch if column.type.kind is Kind.INTEGER else None
 
-    def stored(self, values: Sequence[Any], *, as_text: bool = False) -> Sequence[Any]:
-        """In the form the database stores, NULL as None; integers may stay text `as_text`. Raises RefusedError."""
+    def stored(self, values: Sequence[Any]) -> Sequence[Any]:
+        """In the form the database stores, NULL as None. Raises RefusedError."""
         kinds = set(map(type, values))
         kinds.discard(_NONE)
         if self._null_others or len(kinds) != 1:
@@ -62,11 +69,9 @@ class ColumnValues:
             return values if self._are_texts(values) else self._one_by_one(values)
         if self._are_stored(kind, values):
             return values
-        if as_text and kind is str and self._all_whole is not None:
-            texts = self._whole_texts(values)
-            if texts is not None:
-                return texts
-        if kind in (str, date, bool) or (kind is datetime and self._column.type.kind in _MOMENTS):
+        column_kind = self._column.type.kind
+        is_alike = kind in (str, date, bool) or (kind is datetime and column_kind in MOMENTS)
+        if is_alike and column_kind not in LONG:
             return self._remembered(kind, values)  # of one such type only the same are equal
         return self._one_by_one(values)
 

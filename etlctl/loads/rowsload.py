@@ -17,7 +17,7 @@ from etlctl.loads.tableload import LINEAGE_COLUMN, TableLoad
 from etlctl.text import shortened
 
 if TYPE_CHECKING:
-    from etlctl.db.dialects.base import Records, Staged
+    from etlctl.db.dialects.base import FieldForm, Records, Staged
     from etlctl.db.sessions import OpenLoad, Session
 
 _Carried = Sequence[Column]
@@ -163,11 +163,11 @@ class PlacedRows:
                     due = self._clock() + _TELLING_EVERY_S
                 yield row
 
-    def by_columns(self) -> Iterator[Sequence[Sequence[Any]]]:
+    def by_columns(self, form: FieldForm) -> Iterator[Sequence[Sequence[str]]]:
         """See `RowsByColumns`."""
         with self._placing():
             due = self._clock() + _TELLING_EVERY_S
-            for columns in self._reader.by_columns():
+            for columns in self._reader.by_columns(form):
                 if self._clock() >= due:
                     tell_rows(self._reader.rows)
                     due = self._clock() + _TELLING_EVERY_S

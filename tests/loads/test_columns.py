@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from etlctl.db.columns import BadValueError, Column, ColumnType, Kind, parse_type
+from etlctl.db.dialects.base import FieldForm
 from etlctl.db.dialects.sqlite.values import stored
 from etlctl.errors import BadDataError, LoadError
 from etlctl.loads.columns import RowReader, declared
@@ -129,6 +130,9 @@ COLUMNS = declared({"id": "integer", "name": "varchar(3)", "at": "timestamp"}, w
 Row = namedtuple("Row", "id name at")
 
 
+FORM = FieldForm(null="-", text_of=lambda value: str(value).replace("|", "/"), is_plain=lambda text: "|" not in text)
+
+
 def reader(rows: Any, **options: Any) -> RowReader:
     return RowReader(rows, COLUMNS, stored=stored, **options)
 
@@ -228,14 +232,14 @@ def test_row_reader_converts_many_as_it_does_one(values: list[Any]) -> None:
     assert {type(value) for value in together} <= {int, type(None)}
 
 
-def test_row_reader_by_columns_may_leave_integers_text() -> None:
-    """Who sends text in any case is spared two conversions; what the text says is what is stored."""
-    rows = [("1", "a", None), ("-20", "", "2013-01-01"), ("", "c", None)]
+def test_row_reader_by_columns_gives_fields() -> None:
+    """Who sends text in any case gets it at once: what is stored, written in the form that was asked for."""
+    rows = [("1", "a", None), ("-20", "", "2013-01-01"), ("", "c|d", None)]
 
-    found = [list(map(list, columns)) for columns in reader(rows, clock=lambda: 0.0).by_columns()]
+    found = [list(map(list, columns)) for columns in reader(rows, clock=lambda: 0.0).by_columns(FORM)]
 
     whole = [[value for columns in found for value in columns[index]] for index in range(3)]
-    assert whole == [["1", "-20", None], ["a", None, "c"], [None, "2013-01-01 00:00:00", None]]
+    assert whole == [["1", "-20", "-"], ["a", "-", "c/d"], ["-", "2013-01-01 00:00:00", "-"]]
     assert [row[0] for row in reader(rows)] == [1, -20, None]
 
 
@@ -248,7 +252,7 @@ def test_row_reader_by_columns_converts_other_texts(text: str) -> None:
         found = reader(rows)
         if not by_columns:
             return [row[0] for row in found]
-        return [value for columns in found.by_columns() for value in columns[0]]
+        return [int(value) for columns in found.by_columns(FORM) for value in columns[0]]
 
     try:
         one_by_one = values(by_columns=False)

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any
 
 from etlctl.db.columns import BadValueError, Column, Kind
-from etlctl.db.dialects.base import BadRecordError, RowsByColumns
+from etlctl.db.dialects.base import BadRecordError, FieldForm, RowsByColumns
 from etlctl.db.dialects.postgresql.values import stored
 
 _ROWS = 256
@@ -53,8 +53,10 @@ class LineEncoder:
         required: Collection[str],
     ) -> None:
         self.rows = 0
+        self._records = tuple(columns)
+        self._required = frozenset(required)
         self._columns = [_ColumnEncoder(column, nulls, column.name in required, len(columns)) for column in columns]
-        fixed = [_NULL if value is None else text_of(value).translate(_ESCAPES) for value in constants.values()]
+        fixed = [_NULL if value is None else _field_of(value) for value in constants.values()]
         self._end = "\t".join(["", *fixed] if columns else fixed) + "\n"
 
     def blocks(self, rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:
@@ -75,18 +77,36 @@ class LineEncoder:
                 self.rows += 1
                 yield self._end
             return
-        for columns in rows.by_columns() if isinstance(rows, RowsByColumns) else _by_columns(rows):
-            fields = [self._texts(encoder, values) for encoder, values in zip(self._columns, columns, strict=True)]
+        for fields in self._fields(rows):
             lines = list(map("\t".join, zip(*fields, strict=True)))
             self.rows += len(lines)
             lines.append("")
             yield self._end.join(lines)
+
+    def _fields(self, rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Sequence[str]]]:
+        """Those of each column, some rows at a time."""
+        if isinstance(rows, RowsByColumns):
+            for fields in rows.by_columns(_FORM):
+                self._refuse_nulls(fields)
+                yield fields
+            return
+        for columns in _by_columns(rows):
+            yield [self._texts(encoder, values) for encoder, values in zip(self._columns, columns, strict=True)]
+
+    def _refuse_nulls(self, fields: Sequence[Sequence[str]]) -> None:
+        for column, texts in zip(self._records, fields, strict=True):
+            if column.name in self._required and _NULL in texts:
+                raise BadRecordError(self.rows + texts.index(_NULL), _null_in(column))
 
     def _texts(self, encoder: _ColumnEncoder, values: Sequence[Any]) -> Sequence[str]:
         try:
             return encoder.texts(values)
         except _RefusedError as refused:
             raise BadRecordError(self.rows + refused.index, refused.error) from refused
+
+
+def _null_in(column: Column) -> BadValueError:
+    return BadValueError(None, "(NULL) where the table says NOT NULL", column)
 
 
 def _by_columns(rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
@@ -121,8 +141,7 @@ class _ColumnEncoder:
         kinds = set(map(type, values))
         if _NONE in kinds:
             if self._is_required:
-                error = BadValueError(None, "(NULL) where the table says NOT NULL", self._column)
-                raise _RefusedError(list(values).index(None), error)
+                raise _RefusedError(list(values).index(None), _null_in(self._column))
             kinds.discard(_NONE)
         kind = kinds.pop() if len(kinds) == 1 else None
         known = self._known.setdefault(kind, {None: _NULL}) if kind in _REMEMBERED else None
@@ -156,7 +175,7 @@ class _ColumnEncoder:
 def _written(kind: type | None, values: Sequence[Any]) -> Sequence[str]:
     """Fields of values, which are all of one type or None, or of any."""
     if kind is None:
-        return [_NULL if value is None else text_of(value).translate(_ESCAPES) for value in values]
+        return [_NULL if value is None else _field_of(value) for value in values]
     if kind is str:
         return _escaped(values)
     render = _BY_TYPE.get(kind, text_of)
@@ -168,7 +187,7 @@ def _written(kind: type | None, values: Sequence[Any]) -> Sequence[str]:
 
 def _escaped(texts: Sequence[str | None]) -> Sequence[str]:
     joined = "".join(filter(None, texts))
-    if any(mark in joined for mark in "\\\t\n\r"):
+    if not _is_plain(joined):
         return [_NULL if text is None else text.translate(_ESCAPES) for text in texts]
     if None in texts:
         return [_NULL if text is None else text for text in texts]
@@ -206,3 +225,14 @@ _BY_TYPE: dict[type, Callable[[Any], str]] = {
     time: time.isoformat,
     bytes: _hexadecimal,
 }
+
+
+def _is_plain(text: str) -> bool:
+    return not any(mark in text for mark in "\\\t\n\r")
+
+
+def _field_of(value: Any) -> str:
+    return text_of(value).translate(_ESCAPES)
+
+
+_FORM = FieldForm(_NULL, _field_of, _is_plain)

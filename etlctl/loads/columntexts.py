@@ -1,0 +1,84 @@
+"""Values of one column as fields of the text that a database reads; what each is stored as, columnvalues.py says.
+
+What comes again and again is written once, and a column of plain texts or integers is looked at as one: some hundred
+rows at a time, outside of Python's own loops.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from etlctl.db.columns import Column, Kind
+from etlctl.loads.columnvalues import LONG, MOMENTS, ColumnValues, RefusedError, Stored, whole_number
+
+if TYPE_CHECKING:
+    from etlctl.db.dialects.base import FieldForm
+
+_NONE = type(None)
+
+
+class ColumnTexts(ColumnValues):
+    """Writes the values of one column of `width` in `form`. `null_values` as for ColumnValues."""
+
+    def __init__(
+        self, column: Column, stored: Stored, null_values: Collection[Any], width: int, form: FieldForm
+    ) -> None:
+        super().__init__(column, stored, null_values, width)
+        self._form = form
+        self._nulls = self._null_words | {None}
+        kind = column.type.kind
+        self._is_text = kind is Kind.TEXT
+        alike = (str, int, bool, date, *([datetime] if kind in MOMENTS else ())) if kind not in LONG else ()
+        self._fields: dict[type, dict[Any, str]] = {one: {None: form.null} for one in alike}
+        """Of types of which only the same values are equal."""
+        words = "".join(f"|{re.escape(word)}" for word in self._null_words if "\t" not in word)
+        whole = rf"(?:(?:{whole_number(column.type)}{words})\t)*+"
+        self._are_whole = re.compile(whole).fullmatch if kind is Kind.INTEGER else None
+
+    def texts(self, values: Sequence[Any]) -> Sequence[str]:
+        """A field for each, also for those that are NULL. Raises RefusedError."""
+        kinds = set(map(type, values))
+        has_none = _NONE in kinds
+        kinds.discard(_NONE)
+        kind = kinds.pop() if len(kinds) == 1 and not self._null_others else None
+        if kind is str and self._is_text:
+            return self._plain(values)
+        if kind is str and self._are_whole is not None and not has_none:
+            joined = "\t".join((*values, ""))
+            if joined.count("\t") == len(values) and self._are_whole(joined):
+                return self._with_nulls(values)
+        known = self._fields.get(kind) if kind is not None else None
+        return self._written(self.stored(values)) if known is None else self._remembered_fields(known, values)
+
+    def _plain(self, values: Sequence[str]) -> Sequence[str]:
+        words = self._nulls
+        present = values if words.isdisjoint(values) else [value for value in values if value not in words]
+        if self._are_texts(present) and self._form.is_plain("".join(present)):
+            return values if present is values else self._with_nulls(values)
+        return self._written(self.stored(values))
+
+    def _with_nulls(self, texts: Sequence[str]) -> Sequence[str]:
+        """The texts as they are, but for the words that mean NULL."""
+        words, null = self._nulls, self._form.null
+        return texts if words.isdisjoint(texts) else [null if text in words else text for text in texts]
+
+    def _remembered_fields(self, known: dict[Any, str], values: Sequence[Any]) -> Sequence[str]:
+        try:
+            return list(map(known.__getitem__, values))
+        except KeyError:
+            pass
+        if len(known) > self._most_known:
+            return self._written(self.stored(values))
+        new = [value for value in set(values) if value not in known]
+        try:
+            known.update(zip(new, self._written(self.stored(new)), strict=True))
+        except RefusedError:
+            return self._written(self.stored(values))  # tells which of them it was
+        return list(map(known.__getitem__, values))
+
+    def _written(self, values: Sequence[Any]) -> Sequence[str]:
+        null, text_of = self._form.null, self._form.text_of
+        return [null if value is None else text_of(value) for value in values]
