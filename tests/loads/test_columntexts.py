@@ -93,7 +93,7 @@ def test_texts_together_are_what_each_is_alone(type_: str, batches: list[list[An
             assert str(refused.value.error).endswith(str(error))
             with pytest.raises(BadValueError):
                 one(column, batch[alone], nulls)
-            assert all(one(column, value, nulls) for value in batch[:alone])
+            assert len([one(column, value, nulls) for value in batch[:alone]]) == alone  # raises nothing
         else:
             assert list(texts.texts(tuple(batch))) == expected
 
