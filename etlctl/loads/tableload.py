@@ -263,9 +263,11 @@ class TableLoad(MarkedLoad):
             rows.delete_partitions_of(connection, database, self.table, staged, list(known))
             return
         database.dialect.lock_target(connection, self.table, repr(sorted(known.items())))
-        if staged is not None:
-            hidden = {name for name in known if self._is_private(self.values.get(name, name))}
-            rows.check_partition(connection, staged, known, self.doing, hidden=hidden)
+        constant = {name.lower() for name in self.values}  # the same in every staged row: nothing to look for
+        brought = {name: value for name, value in known.items() if name.lower() not in constant}
+        if staged is not None and brought:
+            hidden = {name for name in brought if self._is_private(name)}
+            rows.check_partition(connection, staged, brought, self.doing, hidden=hidden)
         rows.delete_where(connection, database, self.table, known)
 
     def _known(self, column: Column) -> Any:

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any, ClassVar
 
 import pytest
+import sqlalchemy as sa
 
 from any_warehouse import AnyWarehouse
 from etlctl.core.context import Attempt, attempting
@@ -93,6 +94,17 @@ def test_replace_where_is_the_default_with_values(warehouse: Warehouse) -> None:
     forced(with_rows(Daily)(DAY))
 
     assert warehouse.ask("SELECT k, v, date FROM t") == [(1, "c", "2013-01-02")]
+
+
+def test_replace_where_looks_at_no_row_for_what_values_give(warehouse: Warehouse) -> None:
+    """It is the same in all of them, and the table is locked meanwhile."""
+    statements: list[str] = []
+    sa.event.listen(warehouse.database.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+
+    with_rows(Daily, (1, "a"))(DAY).run()
+
+    assert any(statement.startswith("DELETE") for statement in statements)
+    assert not any("count(*)" in statement for statement in statements)
 
 
 def test_replace_where_takes_a_parameter_of_that_name(anywhere: AnyWarehouse) -> None:
