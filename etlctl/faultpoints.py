@@ -1,8 +1,8 @@
 """Named moments of the work at which tests let a process die; in use it does nothing and reads nothing.
 
 A test replaces `point` by its own function before the work begins; so call it through the module
-(`faultpoints.point("load.begun")`), never by a name imported from it. The names in use stand in `POINTS` and
-`FILE_POINTS`.
+(`faultpoints.point("load.begun")`), never by a name imported from it. The names in use stand in `POINTS`,
+`FILE_POINTS` and `S3_POINTS`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,15 @@ FILE_POINTS = (
     "file.dirsynced",  # and after one
 )
 """Every name that the writing of a file passes, in this order."""
+
+S3_POINTS = (
+    "s3.created",  # the store knows of the upload, whose first part is full; small objects go without
+    "s3.part",  # a part is with the store, seen by nobody; passed in another thread, once for each part
+    "s3.written",  # publishing begins; the end of the content is not with the store
+    "s3.completing",  # all parts are with the store, and it has not been told that these are all
+    "s3.published",  # the object is there
+)
+"""Every name that the writing of an object passes, in about this order."""
 
 
 def point(name: str) -> None:

@@ -1,0 +1,149 @@
+"""The boto3 client for the settings in force: one for each process and `[s3]` of settings; it sends nothing itself.
+
+boto3's clients are safe to share between threads. A forked child gets its own: two processes must not talk over one
+connection. What `[s3]` leaves open is boto3's own chain: environment, ~/.aws, the role of the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from functools import partial
+from threading import Lock
+from typing import Any
+
+from etlctl.core import context
+from etlctl.s3.errors import translating
+from etlctl.settings import S3Settings
+
+CONNECTIONS = 32
+"""Of a client: more than any of our pools of threads uses at once."""
+_CHECKSUMS = "AWS_REQUEST_CHECKSUM_CALCULATION"
+_AMAZON = ("amazonaws.com", "amazonaws.com.cn")
+
+
+class _Clients:
+    """The clients of this process, by settings."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._made: dict[tuple[int, S3Settings], Any] = {}
+        weakref.finalize(self, _close_all, self._made)  # at exit finalizers run youngest first: after every upload's
+
+    def get(self, settings: S3Settings) -> Any:
+        key = (os.getpid(), settings)
+        found = self._made.get(key)
+        if found is None:
+            with self._lock:
+                found = self._made.get(key)
+                if found is None:
+                    found = self._made[key] = _make(settings)
+        return found
+
+    def close(self) -> None:
+        _close_all(self._made)
+
+
+def _close_all(made: dict[tuple[int, S3Settings], Any]) -> None:
+    for key in list(made):
+        found = made.pop(key)
+        if key[0] == os.getpid():  # those that a fork brought along are the parent's to close
+            found.close()
+
+
+_clients = _Clients()
+os.register_at_fork(after_in_child=lambda: setattr(_clients, "_lock", Lock()))  # a thread of the parent may hold it
+
+
+def client() -> Any:
+    """The client for the settings in force, made at the first call; UnavailableError where boto3 cannot make one.
+
+    It is boto3's own, for whatever is not offered here; its errors come out as botocore's.
+    """
+    return _clients.get(settings())
+
+
+def settings() -> S3Settings:
+    """`[s3]` of the settings in force; boto3's own chain where none are."""
+    given = context.current().settings
+    found: S3Settings = S3Settings() if given is None else given.s3
+    return found
+
+
+def close() -> None:
+    """Closes every client of this process; the next call makes a new one."""
+    _clients.close()
+
+
+def is_amazon(found: Any) -> bool:
+    """Whether a client talks to Amazon's own S3, which knows all of its protocol."""
+    host = found.meta.endpoint_url.split("://")[-1].split("/")[0].split(":")[0]
+    return bool(host.endswith(_AMAZON))
+
+
+def _make(given: S3Settings) -> Any:
+    import boto3  # heavy: `list` and `show` need no client
+    from botocore.config import Config
+
+    with translating("opening S3"):
+        session = boto3.session.Session(
+            profile_name=given.profile,
+            region_name=given.region,
+            aws_access_key_id=given.access_key_id.reveal() if given.access_key_id else None,
+            aws_secret_access_key=given.secret_access_key.reveal() if given.secret_access_key else None,
+            aws_session_token=given.session_token.reveal() if given.session_token else None,
+        )
+        if given.role_arn:
+            _assume(session, given)
+        config = Config(
+            retries={"mode": "standard", "total_max_attempts": given.max_attempts},
+            connect_timeout=given.connect_timeout_s,
+            read_timeout=given.read_timeout_s,
+            max_pool_connections=CONNECTIONS,
+            tcp_keepalive=True,
+            s3={"addressing_style": given.addressing_style},
+            user_agent_extra="etlctl",
+        )
+        open_client = partial(session.client, "s3", endpoint_url=given.endpoint_url)
+        made = open_client(config=config)
+        if is_amazon(made) or os.environ.get(_CHECKSUMS):
+            return made
+        made.close()
+        plain = Config(request_checksum_calculation="when_required", response_checksum_validation="when_required")
+        made = open_client(config=config.merge(plain))
+        made.meta.events.register("before-call.s3.DeleteObjects", _add_md5)
+        return made
+
+
+def _add_md5(params: dict[str, Any], **_: Any) -> None:
+    """Other stores want the Content-MD5 that DeleteObjects had before boto3 1.36 sent a CRC32 in its place."""
+    import base64
+    import hashlib
+
+    body = params["body"] if isinstance(params["body"], bytes) else str(params["body"]).encode()
+    digest = hashlib.md5(body, usedforsecurity=False).digest()
+    params["headers"].setdefault("Content-MD5", base64.b64encode(digest).decode())
+
+
+def _assume(session: Any, given: S3Settings) -> None:
+    """Lets the session act in the role, with credentials that are fetched when needed and renewed before they expire.
+
+    boto3 does so for a role in a profile; a role in the settings goes the same way (botocore.credentials).
+    """
+    from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+    from botocore.exceptions import NoCredentialsError
+
+    core = session._session  # boto3 has no public way to give a session a role
+    source = core.get_credentials()
+    if source is None:
+        raise NoCredentialsError
+    extra = {"RoleSessionName": given.role_session_name}
+    if given.external_id:
+        extra["ExternalId"] = given.external_id
+    fetcher = AssumeRoleCredentialFetcher(
+        client_creator=partial(core.create_client, region_name=session.region_name),
+        source_credentials=source,
+        role_arn=given.role_arn,
+        extra_args=extra,
+    )
+    core._credentials = DeferredRefreshableCredentials(method="assume-role", refresh_using=fetcher.fetch_credentials)
