@@ -62,7 +62,7 @@ def audit_table(database: Database, **options: Any) -> sa.Table:
 @lru_cache(maxsize=32)
 def _table_of(name: TableName, longest_id: int | None, options: tuple[tuple[str, Any], ...]) -> sa.Table:
     instant = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
-    text = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+    text = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb").with_variant(sa.String(65535), "redshift")
     return sa.Table(
         name.name,
         sa.MetaData(),

@@ -85,7 +85,14 @@ class Database:
         from etlctl.db.dialects.base import Options
 
         given = self.settings
-        return Options(given.connect_timeout_s, given.statement_timeout_s, given.lock_timeout_s)
+        return Options(
+            given.connect_timeout_s,
+            given.statement_timeout_s,
+            given.lock_timeout_s,
+            given.s3_staging,
+            given.iam_role,
+            given.static_keys,
+        )
 
     def is_same_as(self, other: Database) -> bool:
         """Whether both are one database, by whatever URL: a lock on one is a lock on the other."""
@@ -153,7 +160,7 @@ class Database:
 
         session = ambient.session_of(self)
         if session is not None and self.dialect.has_transactional_ddl:
-            with self.translating(doing), session.connection.begin_nested():
+            with self.translating(doing), session.parts.part(session.connection):
                 yield session.connection
             return
         if session is None:
@@ -162,7 +169,15 @@ class Database:
         with self.translating(doing), self.engine.connect() as connection:
             connection.execution_options(**{WRITE: True})
             with connection.begin():
+                self.lock_markers(connection)
                 yield connection
+
+    def lock_markers(self, connection: sa.Connection) -> None:
+        """See `Dialect.lock_markers`."""
+        if not self.dialect.enforces_keys:
+            from etlctl.db.markers import marker_table
+
+            self.dialect.lock_markers(connection, marker_table(self))
 
     @contextmanager
     def unguarded(self, doing: str) -> Iterator[sa.Connection]:

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from etlctl.db import ambient
-from etlctl.db.words import named_table
+from etlctl.db.words import named_table, same_text
 from etlctl.errors import EtlctlError, LoadError, TornLoadError
 from etlctl.text import shortened
 
@@ -245,7 +245,8 @@ def inputs_of(connection: sa.Connection, database: Database, key: MarkerKey) -> 
 
 
 def _is(table: sa.Table, key: MarkerKey) -> tuple[sa.ColumnElement[bool], ...]:
-    return table.c.update_id == key.update_id, table.c.target_table == key.target_table
+    same = zip((table.c.update_id, table.c.target_table), key.pair, strict=True)
+    return tuple(same_text(column, sa.literal(text)) for column, text in same)
 
 
 # -- making the table
@@ -274,6 +275,8 @@ def _is_current(connection: sa.Connection, database: Database) -> bool:
     wanted = {column.name for column in marker_table(database).columns}
     if not wanted <= _columns(connection, database):
         return False
+    if not database.dialect.enforces_keys:
+        return True
     keys = database.dialect.unique_keys(connection, database.marker_name)
     return frozenset({"update_id", "target_table"}) in keys and frozenset({"update_id"}) not in keys
 

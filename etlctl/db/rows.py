@@ -112,10 +112,14 @@ def merge(
 ) -> int:
     """Staged rows update the rows of the same `keys`, the rest is inserted; how many rows of the table are now theirs.
 
-    The database itself must keep the keys unique (LoadError), and the input must hold each once (BadDataError).
+    The database itself must keep the keys unique (LoadError), and the input must hold each once (BadDataError). Where
+    the database enforces no keys, those of the input must be unique in the table (LoadError).
     """
-    check_unique_key(connection, database, table, keys, doing)
+    if database.dialect.enforces_keys:
+        check_unique_key(connection, database, table, keys, doing)
     check_merge_input(connection, staged, keys, doing)
+    if not database.dialect.enforces_keys:
+        check_unique_rows(connection, database, table, staged, keys, doing)
     source = staged.table
     target = _target(database, table, staged.columns)
     same = sa.and_(*(target.c[name] == source.c[name] for name in keys))
@@ -159,6 +163,23 @@ def check_unique_key(
         raise LoadError(
             f"{doing}: merge_on({', '.join(keys)}) needs a unique index on these columns of {table}, and there is "
             f"none. CREATE UNIQUE INDEX … ON {table} ({', '.join(keys)}) makes one."
+        )
+
+
+def check_unique_rows(
+    connection: sa.Connection, database: Database, table: str, staged: Staged, keys: Sequence[str], doing: str
+) -> None:
+    """LoadError when a key of the staged rows stands in several rows of the table."""
+    source, target = staged.table, _target(database, table, keys)
+    same = sa.and_(*(target.c[name] == source.c[name] for name in keys))
+    columns = [target.c[name] for name in keys]
+    joined = sa.select(*columns, sa.func.count()).select_from(target.join(source, same))
+    found = connection.execute(joined.group_by(*columns).having(sa.func.count() > 1).limit(_SHOWN)).all()
+    if found:
+        shown = "; ".join(f"({', '.join(shortened(str(part), 40) for part in row[:-1])}) ×{row[-1]}" for row in found)
+        raise LoadError(
+            f"{doing}: merge_on({', '.join(keys)}) needs rows whose keys are unique, and {shortened(table)} holds "
+            f"several of a key: {shown}. This database keeps no key unique itself; take the doubles out."
         )
 
 

@@ -32,6 +32,7 @@ from etlctl.core import context
 from etlctl.db import ambient, audit, markers
 from etlctl.db.dialects.base import WRITE, Guard, Records, Staged
 from etlctl.db.markers import Marker, MarkerKey
+from etlctl.db.parts import Parts
 from etlctl.errors import (
     AlreadyLoaded,
     CommitInsideError,
@@ -96,6 +97,7 @@ class Session:
         self._begun: list[MarkerKey] = host._begun if host else []
         """Of all loads whose marker was inserted, also those that were rolled back."""
         self._staged: list[Staged] = []
+        self.parts: Parts = host.parts if host else Parts(has_savepoints=database.dialect.has_savepoints)
         self._pid = os.getpid()
 
     @property
@@ -162,15 +164,17 @@ class Session:
     def transaction(self) -> Iterator[sa.Connection]:
         """The write transaction: one's own, guarded and committed at the end, or a savepoint of the host's."""
         if self.host is not None:
-            with self.database.translating(self.doing), self.connection.begin_nested():
+            with self.database.translating(self.doing), self.parts.part(self.connection):
                 yield self.connection
             return
         self.connection.execution_options(**{WRITE: True})
         with self.database.translating(self.doing):
             transaction = self.connection.begin()
             try:
+                self.database.lock_markers(self.connection)
                 with ambient.opened(self.database, self), self._guarded():
                     yield self.connection
+                self.parts.check(self.doing)
             except BaseException as error:
                 self._roll_back(transaction)
                 if isinstance(error, CommitInsideError):
@@ -194,9 +198,10 @@ class Session:
 
     def _violated(self, guard: Guard) -> str:
         tried = guard.violation or "the end of the transaction"
+        instead = " (a part that may fail goes into connection.begin_nested())" if self.parts.has_savepoints else ""
         return (
             f"{self.doing}: {tried} was tried inside the load's transaction, which commits by itself, rows and marker "
-            "together; nothing was kept. Take it out (a part that may fail goes into connection.begin_nested())."
+            f"together; nothing was kept. Take it out{instead}."
         )
 
     def _check_torn(self) -> None:

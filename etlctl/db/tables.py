@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
-from etlctl.db.columns import Column, ColumnType, Kind
+from etlctl.db.columns import MAX_LENGTH, Column, ColumnType, Kind
 from etlctl.db.words import in_quotes, named_table, table_of
 from etlctl.errors import LoadError
 from etlctl.text import shortened
@@ -143,12 +144,17 @@ def refuse_losing(found: Sequence[TableColumn], columns: Sequence[Column], table
             )
 
 
-def refuse_narrowing(found: Sequence[TableColumn], columns: Sequence[Column], table: str, doing: str) -> None:
-    """LoadError when a declared type holds less than the table's column does: its rows would no longer fit."""
+def refuse_narrowing(
+    found: Sequence[TableColumn], columns: Sequence[Column], table: str, doing: str, *, units: int = 1
+) -> None:
+    """LoadError when a declared type holds less than the table's column does: its rows would no longer fit.
+
+    `units` are the dialect's `units_per_character`.
+    """
     types = {column.name.lower(): column for column in found}
     for column in columns:
         there = types.get(column.name.lower())
-        if there is not None and there.type is not None and is_narrower(column.type, there.type):
+        if there is not None and there.type is not None and is_narrower(_in_units(column.type, units), there.type):
             raise LoadError(
                 f"{doing}: the column {shortened(column.name)} of {shortened(table)} is {there.declared}, and columns "
                 f"declares the narrower {column.type}. evolve adds columns and narrows none; declare {there.type}, or "
@@ -176,6 +182,10 @@ def is_narrower(new: ColumnType, old: ColumnType) -> bool:
         after = new.precision - (new.scale or 0), new.scale or 0
         return after[0] < before[0] or after[1] < before[1]
     return False
+
+
+def _in_units(type_: ColumnType, units: int) -> ColumnType:
+    return type_ if type_.length is None else replace(type_, length=min(type_.length * units, MAX_LENGTH))
 
 
 def _less(new: int | None, old: int | None) -> bool:

@@ -160,7 +160,8 @@ class TableLoad(MarkedLoad):
             declared = [column for column in missing if column.name != LINEAGE_COLUMN]
             tables.refuse_missing(declared, self.table, self.doing)
         else:
-            tables.refuse_narrowing(found, wanted, self.table, self.doing)
+            units = self.database.dialect.units_per_character
+            tables.refuse_narrowing(found, wanted, self.table, self.doing, units=units)
         if missing:
             tables.refuse_change_inside(session, self.table, self.doing)
             with self.database.writing(f"{self.doing}: adding columns") as connection:

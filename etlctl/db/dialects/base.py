@@ -34,6 +34,12 @@ class Options:
     """None leaves it to the server."""
     lock_timeout_s: float = 60
     """How long a statement waits for a lock before it fails."""
+    s3_staging: str | None = None
+    """Redshift: where rows lie on their way, `s3://bucket/prefix/`."""
+    iam_role: str | None = None
+    """Redshift: the role by which it gets at S3."""
+    static_keys: bool = False
+    """Redshift: whether keys may stand in COPY and UNLOAD where there is no role."""
 
 
 class TableName(NamedTuple):
@@ -79,6 +85,8 @@ class DelimitedFile:
     has_header: bool
     names: Sequence[str]
     """Its columns in the order of the file; where it has no header, those of the Records."""
+    location: str | None = None
+    """`s3://bucket/key` of an object whose bytes, unpacked or not, these are, for a database that reads S3 itself."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +168,14 @@ class Dialect(Protocol):
     refuses_commit: bool
     """Whether the server itself refuses COMMIT while a marker says `loading`: the marker table then has the column
     `loading` (see `create_markers`), which `db/markers.py` fills when a load begins and empties when it is done."""
+    enforces_keys: bool
+    """Whether the database itself refuses a second row of the same key. Where it does not (Redshift) every write of
+    ours begins with `lock_markers`, and a merge looks for doubles in the data."""
+    has_savepoints: bool
+    """Whether a part of a transaction can be rolled back alone; where not, what fails in a joined load fails all."""
+    units_per_character: int
+    """What one character of a `varchar(n)` of ours counts in the length that `table_columns` tells: 4 on Redshift,
+    which counts bytes."""
 
     # -- opening
 
@@ -188,6 +204,14 @@ class Dialect(Protocol):
         """Makes what a first write needs (the folder of a SQLite file). Raises OSError."""
 
     # -- a load
+
+    def lock_markers(self, connection: sa.Connection, markers: sa.Table) -> None:
+        """The first statement of every write transaction of ours, before anything is read in it.
+
+        Nothing where keys are enforced. Elsewhere it makes the marker table if there is none, and waits until no other
+        transaction of ours holds it: so what is read afterwards, markers above all, is what was committed last.
+        LockTimeoutError after lock_timeout.
+        """
 
     def open_staging(self, connection: sa.Connection) -> None:
         """Called once on a fresh connection, before any transaction on it: makes room for staged rows."""
@@ -318,6 +342,17 @@ class Dialect(Protocol):
         may go well when the whole transaction is tried again: a lost connection, a deadlock, a serialization failure,
         a server that is starting or has no connection free; LockTimeoutError for a lock that was waited for too long.
         """
+
+
+class EnforcesKeys:
+    """Of a Dialect whose database keeps keys unique, and has savepoints: its marker table needs no lock."""
+
+    enforces_keys = True
+    has_savepoints = True
+    units_per_character = 1
+
+    def lock_markers(self, connection: sa.Connection, markers: sa.Table) -> None:
+        """Nothing."""
 
 
 @runtime_checkable

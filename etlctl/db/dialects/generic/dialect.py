@@ -21,7 +21,17 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema, CreateTable
 
 from etlctl.db.columns import BadValueError, Column, ColumnType
-from etlctl.db.dialects.base import AUTOCOMMIT, WRITE, BadRecordError, Options, Records, Staged, TableColumn, TableName
+from etlctl.db.dialects.base import (
+    AUTOCOMMIT,
+    WRITE,
+    BadRecordError,
+    EnforcesKeys,
+    Options,
+    Records,
+    Staged,
+    TableColumn,
+    TableName,
+)
 from etlctl.db.dialects.generic import guard as generic_guard
 from etlctl.db.dialects.generic.errors import translated
 from etlctl.db.dialects.generic.types import known_type, sqlalchemy_type, type_of_values
@@ -36,7 +46,7 @@ _READ_COMMITTED = "READ COMMITTED"
 _PLACEHOLDER = re.compile(r"%%|%\((\w+)\)s")
 
 
-class GenericDialect:
+class GenericDialect(EnforcesKeys):
     """See `Dialect`, and the module. SettingsError for a scheme that SQLAlchemy does not know."""
 
     ids_per_query = 500

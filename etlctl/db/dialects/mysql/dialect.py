@@ -25,7 +25,7 @@ from sqlalchemy.schema import CreateTable
 
 from etlctl.db.columns import Column, ColumnType, Kind
 from etlctl.db.dialects import guarding
-from etlctl.db.dialects.base import AUTOCOMMIT, Options, Records, Staged, TableColumn, TableName
+from etlctl.db.dialects.base import AUTOCOMMIT, EnforcesKeys, Options, Records, Staged, TableColumn, TableName
 from etlctl.db.dialects.mysql import values as mysql_values
 from etlctl.db.words import exact_text, named_table, same_text, table_name, table_of
 from etlctl.errors import EtlctlError, LoadError, SettingsError, UnavailableError
@@ -47,7 +47,7 @@ _DUPLICATE = 1062
 _OF_PRIMARY_KEY = re.compile(r"for key '(?:.*\.)?PRIMARY'\Z", re.DOTALL)
 
 
-class MySQLDialect:
+class MySQLDialect(EnforcesKeys):
     """See `Dialect`. SettingsError for a URL of another driver, and where PyMySQL is not installed."""
 
     name = "mysql"

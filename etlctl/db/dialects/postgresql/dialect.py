@@ -29,7 +29,7 @@ from sqlalchemy.pool import QueuePool
 
 from etlctl.db.columns import Column, ColumnType
 from etlctl.db.dialects import guarding
-from etlctl.db.dialects.base import AUTOCOMMIT, WRITE, Options, Records, Staged, TableColumn, TableName
+from etlctl.db.dialects.base import AUTOCOMMIT, WRITE, EnforcesKeys, Options, Records, Staged, TableColumn, TableName
 from etlctl.db.dialects.postgresql import catalog as postgresql_catalog
 from etlctl.db.dialects.postgresql import errors as postgresql_errors
 from etlctl.db.dialects.postgresql import guard as postgresql_guard
@@ -46,7 +46,7 @@ _IDLE_IN_TRANSACTION_MS = 3_600_000
 _SCHEMES = ("postgresql", "postgresql+psycopg2")
 
 
-class PostgreSQLDialect:
+class PostgreSQLDialect(EnforcesKeys):
     """See `Dialect`."""
 
     name = "postgresql"
@@ -66,7 +66,7 @@ class PostgreSQLDialect:
     def make_engine(self, url: str, options: Options) -> sa.Engine:
         """See `Dialect.make_engine`."""
         parsed = sa.make_url(url).set(drivername="postgresql+psycopg2")
-        given = {name: value for name, value in _client_options(options).items() if name not in parsed.query}
+        given = {name: value for name, value in client_options(options).items() if name not in parsed.query}
         engine = sa.create_engine(
             parsed,
             hide_parameters=True,
@@ -108,7 +108,7 @@ class PostgreSQLDialect:
 
     def is_same(self, url: str, other: str) -> bool:
         """Whether host, port and database are the same, whoever the user is."""
-        return _place(url) == _place(other)
+        return place_of(url) == place_of(other)
 
     def prepare_to_write(self, url: str) -> None:
         """Nothing: a database is made by those who run the server."""
@@ -272,7 +272,7 @@ class PostgreSQLDialect:
 # -- sessions
 
 
-def _client_options(options: Options) -> dict[str, Any]:
+def client_options(options: Options) -> dict[str, Any]:
     """What libpq is told of a session; the URL may say otherwise."""
     return {
         "application_name": _application_name(),
@@ -367,7 +367,7 @@ def _listen_for_options(engine: sa.Engine) -> None:
             options["isolation_level"] = "READ COMMITTED"
 
 
-def _place(url: str) -> tuple[object, ...]:
+def place_of(url: str) -> tuple[object, ...]:
     """Where a URL leads, as far as its text tells; libpq's own defaults are filled in."""
     parsed = sa.make_url(url)
     local = ("localhost", "127.0.0.1", "::1")

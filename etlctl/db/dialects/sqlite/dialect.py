@@ -29,7 +29,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 from sqlalchemy.schema import CreateTable
 
 from etlctl.db.columns import Column, ColumnType
-from etlctl.db.dialects.base import AUTOCOMMIT, WRITE, Options, Records, Staged, TableColumn, TableName
+from etlctl.db.dialects.base import AUTOCOMMIT, WRITE, EnforcesKeys, Options, Records, Staged, TableColumn, TableName
 from etlctl.db.dialects.sqlite import catalog as sqlite_catalog
 from etlctl.db.dialects.sqlite import errors as sqlite_errors
 from etlctl.db.dialects.sqlite import guard as sqlite_guard
@@ -45,7 +45,7 @@ from etlctl.settings.urls import sqlite_file
 _OLDEST = (3, 35)  # UPDATE … FROM came with 3.33, the maths of conversions with 3.35
 
 
-class SQLiteDialect:
+class SQLiteDialect(EnforcesKeys):
     """See `Dialect`."""
 
     name = "sqlite"
