@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from etlctl.db.columns import BadValueError, Column, parse_type
 from etlctl.db.dialects.base import Records
-from etlctl.db.dialects.sqlite.quick import look_for
+from etlctl.db.dialects.sqlite.quick import known_texts, look_for
 from etlctl.db.dialects.sqlite.values import TextConverter, ddl, stored
 from etlctl.db.sessions import open_session
 from warehouse import Warehouse
@@ -72,6 +72,39 @@ def test_look_lets_nothing_pass_that_would_be_kept_otherwise(
     values = kept(words, found, null_values)
     assert values == expected
     assert list(map(type, values)) == list(map(type, expected))
+
+
+@given(
+    st.sampled_from([*WORDS, "boolean", "time"]),
+    st.lists(likely, max_size=5),
+    st.sampled_from([(), ("", "NA"), ("0",)]),
+)
+def test_known_texts_are_what_stored_says(words: str, fields: list[str], null_values: tuple[str, ...]) -> None:
+    """Each time they come; a text that is refused is nothing that is known."""
+    type_ = parse_type(words)
+    look = known_texts(type_, null_values, 11)
+    assert look is not None
+    try:
+        expected = [None if field in null_values else stored(type_, field) for field in fields]
+    except BadValueError:
+        assert look(fields) is None
+        return
+
+    assert [look(fields), look(fields)] == [expected, expected]
+
+
+@pytest.mark.parametrize("fields", [[str(n) for n in range(10_001)], ["x" * 51]], ids=["many", "long"])
+def test_known_texts_are_few_and_short(fields: list[str]) -> None:
+    """Memory does not grow with the file."""
+    look = known_texts(parse_type("text"), ("",), 1)
+
+    assert look is not None and look(fields) is None
+
+
+@pytest.mark.parametrize("words", ["json", "bytes"])
+def test_documents_are_not_remembered(words: str) -> None:
+    """They hardly come again."""
+    assert known_texts(parse_type(words), ("",), 1) is None
 
 
 @pytest.mark.parametrize(

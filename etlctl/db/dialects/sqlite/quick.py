@@ -1,20 +1,28 @@
 """Columns of a file's text in the form that nearly every file uses, told by one look at many fields; runs no SQL.
 
-To convert each field by SQL functions is most of the cost of a load. Where all fields of a column, some dozens at a
-time, match one pattern, its meaning is known, and SQLite's column affinity (sqlite.org/datatype3.html) gives exactly
-what `sqlite_values.stored` would: an integer of digits alone, a decimal that a float keeps, a day that there is.
+To convert each field by SQL functions is most of the cost of a load. A text that a column has had before needs no
+conversion: `KnownTexts`. Of other columns, where all fields, some dozens at a time, match one pattern, the meaning is
+known, and SQLite's column affinity (sqlite.org/datatype3.html) gives exactly what `sqlite_values.stored` would: an
+integer of digits alone, a decimal that a float keeps, a day that there is.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from etlctl.db.columns import ColumnType, Kind
+from etlctl.db.columns import BadValueError, ColumnType, Kind
+from etlctl.db.dialects.sqlite.values import stored
 
 Look: TypeAlias = Callable[[Sequence[str]], Sequence[str] | None]
 """The fields as they may be bound, or None where one of them is not of the common form."""
+
+_REMEMBERED = 10_000
+_REMEMBERED_IN_ALL = 100_000
+"""Texts whose values are kept, of a column and of all: a code, a day or a small number comes a million times."""
+_LONGEST_REMEMBERED = 50
+"""Characters; longer texts hardly come again, and would take memory."""
 
 _END = "\0"  # after each field when they are looked at together; a field that holds it is not of the common form
 
@@ -30,6 +38,49 @@ _INTEGER_DIGITS = {16: 4, 32: 9, 64: 18}
 """As many as fit whatever they are."""
 _EXACT_DIGITS = 15
 """Decimal digits that an eight-byte float gives back."""
+
+
+class KnownTexts:
+    """The stored values of a column's fields, each text converted once; NULL for null words.
+
+    None, and no further use, where a text is refused, or too long to remember, or there are too many of them.
+    """
+
+    def __init__(self, type_: ColumnType, null_values: Sequence[str], columns: int) -> None:
+        self._values = _Values(type_, min(_REMEMBERED, _REMEMBERED_IN_ALL // columns))
+        self._values.update(dict.fromkeys(null_values))
+        self._value_of = self._values.__getitem__
+
+    def __call__(self, fields: Sequence[str]) -> Sequence[Any] | None:
+        """See the class."""
+        try:
+            return list(map(self._value_of, fields))
+        except (BadValueError, _TooManyError):
+            self._values.clear()
+            return None
+
+
+class _Values(dict[str, Any]):
+    """Values by their texts, filled as they are asked for."""
+
+    def __init__(self, type_: ColumnType, most: int) -> None:
+        self._type = type_
+        self._most = most
+
+    def __missing__(self, text: str) -> Any:
+        if len(self) >= self._most or len(text) > _LONGEST_REMEMBERED:
+            raise _TooManyError
+        value = self[text] = stored(self._type, text)
+        return value
+
+
+class _TooManyError(Exception):
+    """The texts of a column are not worth remembering."""
+
+
+def known_texts(type_: ColumnType, null_values: Sequence[str], columns: int) -> KnownTexts | None:
+    """For one of so many columns; None for a type whose texts hardly come again."""
+    return None if type_.kind in (Kind.JSON, Kind.BYTES) else KnownTexts(type_, null_values, columns)
 
 
 def look_for(type_: ColumnType, null_values: Sequence[str]) -> Look | None:

@@ -2,7 +2,7 @@
 
     insert_all()
       _full_batches()      some dozen records, turned into columns
-        _looked_at()       fields in the common form are bound as they are; sqlite/quick.py
+        _looked_at()       known texts as their values, fields in the common form as they are; sqlite/quick.py
       executemany()        one INSERT a batch; what is not in the common form is converted by SQL; sqlite/values.py
 
 The time of a load is spent here, so what is done for each field is kept small: it is bound, looked at together with
@@ -18,9 +18,9 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from etlctl.db.columns import BadValueError
+from etlctl.db.columns import BadValueError, Column
 from etlctl.db.dialects.base import BadRecordError, Records
-from etlctl.db.dialects.sqlite.quick import Look, look_for
+from etlctl.db.dialects.sqlite.quick import KnownTexts, Look, known_texts, look_for
 from etlctl.db.dialects.sqlite.values import TextConverter
 
 STAGING = "etlctl_staging"
@@ -47,12 +47,13 @@ class Inserts:
         self._raw = raw
         self._columns = list(records.columns)
         self._converter: TextConverter | None = None
+        self._null_values = records.null_values
         self._looks: list[Look | None] = [None] * len(self._columns)
-        """Of the columns whose fields were all in the common form so far."""
+        """Of the columns that are not converted by SQL, so far."""
         if records.null_values is not None:
             self._converter = TextConverter(self._columns, records.null_values)
             self._converter.register(raw)
-            self._looks = [look_for(column.type, records.null_values) for column in self._columns]
+            self._looks = [self._first_look(column) for column in self._columns]
         constants = dict(records.constants or {})
         self._constants = tuple(constants.values())
         names = ", ".join(quotes.quote_identifier(column.name) for column in (*constants, *self._columns))
@@ -65,12 +66,12 @@ class Inserts:
         self._staged = self._told = 0  # records in the table, as far as full batches go; those of the last report
         self._batch: list[Sequence[Any]] = []
         self._is_held = False
-        """`_batch` was taken and not inserted: a column in it is no longer in the common form."""
+        """`_batch` was taken and not inserted: a column in it needs another look."""
 
     def insert_all(self, rows: Iterator[Sequence[Any]]) -> int:
         """Inserts the records; how many. Raises BadRecordError.
 
-        One statement for all of them, but for one more whenever a column turns out not to be in the common form.
+        One statement for all of them, but for one more whenever a column turns out to need another look.
         """
         wrote = 0
         try:
@@ -117,7 +118,7 @@ class Inserts:
                 continue
             found = look(fields[index])
             if found is None:
-                self._looks[index], is_common = None, False
+                self._looks[index], is_common = self._next_look(index), False
             else:
                 fields[index] = found
         return fields if is_common else None
@@ -139,9 +140,18 @@ class Inserts:
     def _value(self, index: int, parameter: str, looks: Sequence[Look | None]) -> str:
         if self._converter is None:
             return parameter
-        if looks[index] is not None:
-            return self._converter.null_or_kept(parameter)
-        return self._converter.expression(index, parameter)
+        look = looks[index]
+        if look is None:
+            return self._converter.expression(index, parameter)
+        return parameter if isinstance(look, KnownTexts) else self._converter.null_or_kept(parameter)
+
+    def _first_look(self, column: Column) -> Look | None:
+        words = self._null_values or ()
+        return known_texts(column.type, words, len(self._columns)) or look_for(column.type, words)
+
+    def _next_look(self, index: int) -> Look | None:
+        is_first = isinstance(self._looks[index], KnownTexts)
+        return look_for(self._columns[index].type, self._null_values or ()) if is_first else None
 
     def _find_refused(self) -> None:
         """Inserts the records of the batch one by one, until the one that is refused: BadRecordError.
