@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections import defaultdict
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -28,6 +29,7 @@ class _Clients:
     def __init__(self) -> None:
         self._lock = Lock()
         self._made: dict[tuple[int, S3Settings], Any] = {}
+        self.buckets: dict[S3Settings, set[str]] = defaultdict(set)
         weakref.finalize(self, _close_all, self._made)  # at exit finalizers run youngest first: after every upload's
 
     def get(self, settings: S3Settings) -> Any:
@@ -41,6 +43,7 @@ class _Clients:
         return found
 
     def close(self) -> None:
+        self.buckets.clear()
         _close_all(self._made)
 
 
@@ -63,11 +66,24 @@ def client() -> Any:
     return _clients.get(settings())
 
 
+def known_buckets() -> set[str]:
+    """The buckets that the client for the settings in force has met so far; whoever meets one adds it."""
+    return _clients.buckets[settings()]
+
+
 def settings() -> S3Settings:
     """`[s3]` of the settings in force; boto3's own chain where none are."""
     given = context.current().settings
     found: S3Settings = S3Settings() if given is None else given.s3
     return found
+
+
+def credentials() -> Any:
+    """The client's keys as they are now (`access_key`, `secret_key`, `token`), or None: for a program that must be told
+    them. Never to be shown."""
+    found = client()._request_signer._credentials  # botocore has no public way to them
+    with translating("fetching the credentials of S3"):
+        return None if found is None else found.get_frozen_credentials()
 
 
 def close() -> None:
