@@ -24,6 +24,10 @@ def dialect_for(url: str, shown: str) -> Dialect:
             from etlctl.db.dialects.postgresql.dialect import PostgreSQLDialect
 
             return PostgreSQLDialect(scheme, shown)
+        case "redshift":
+            from etlctl.db.dialects.redshift.dialect import RedshiftDialect
+
+            return RedshiftDialect(scheme, shown)
         case "mysql" | "mariadb":
             from etlctl.db.dialects.mysql.dialect import MySQLDialect
 

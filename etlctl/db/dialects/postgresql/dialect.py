@@ -367,7 +367,7 @@ def _listen_for_options(engine: sa.Engine) -> None:
             options["isolation_level"] = "READ COMMITTED"
 
 
-def place_of(url: str) -> tuple[object, ...]:
+def place_of(url: str | sa.URL) -> tuple[object, ...]:
     """Where a URL leads, as far as its text tells; libpq's own defaults are filled in."""
     parsed = sa.make_url(url)
     local = ("localhost", "127.0.0.1", "::1")

@@ -1,0 +1,1 @@
+"""Amazon Redshift as a Dialect (`dialect.py`), and what it consists of."""

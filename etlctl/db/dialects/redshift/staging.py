@@ -1,0 +1,55 @@
+"""Staging tables of Redshift: temporary ones of the session, by a name that no other table has. Runs no COPY."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from etlctl.db.columns import Column
+from etlctl.db.dialects.base import Staged, TableName
+from etlctl.db.dialects.redshift import values as redshift_values
+from etlctl.db.words import in_quotes, named_table, table_name
+
+
+def create_staging(connection: sa.Connection, name: str, columns: Sequence[Column]) -> sa.TableClause:
+    """Makes the table `name` of `columns`, inside the open transaction; as a table for statements.
+
+    It is gone with the session. NOT NULL is left to the target, whose refusal names it.
+    """
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    body = ", ".join(f"{quote(column.name)} {redshift_values.ddl(column.type)}" for column in columns)
+    place = staged_name(name)
+    connection.exec_driver_sql(f"CREATE TEMP TABLE {in_quotes(place, connection)} ({body})")
+    return named_table(place, (column.name for column in columns))
+
+
+def staged_name(name: str) -> TableName:
+    """Without a schema: a temporary table is found before any other."""
+    return table_name(f"etlctl_{name}".lower())
+
+
+def stage_query(connection: sa.Connection, name: str, columns: Sequence[Column], query: str, parameters: Any) -> Staged:
+    """See `Dialect.stage_query`."""
+    staged = create_staging(connection, name, columns)
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    names = ", ".join(quote(column.name) for column in columns)
+    into = f"INSERT INTO {in_quotes(staged_name(name), connection)} ({names})\n"
+    wrote = connection.exec_driver_sql(into + query, parameters).rowcount
+    return Staged(staged, tuple(column.name for column in columns), wrote)
+
+
+def insert_staged(connection: sa.Connection, target: TableName, staged: Staged) -> int:
+    """See `Dialect.insert_staged`."""
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    names = ", ".join(quote(name) for name in staged.columns)
+    source = quote(staged.table.name)
+    statement = f"INSERT INTO {in_quotes(target, connection)} ({names}) SELECT {names} FROM {source}"  # noqa: S608  quoted
+    return connection.exec_driver_sql(statement).rowcount
+
+
+def drop_staged(connection: sa.Connection, staged: Staged) -> None:
+    """See `Dialect.drop_staged`."""
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    connection.exec_driver_sql(f"DROP TABLE {quote(staged.table.name)}")
