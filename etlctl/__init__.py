@@ -78,6 +78,8 @@ if TYPE_CHECKING:
     from etlctl.targets import formats as format  # noqa: F401  not in __all__: a builtin has the name
     from etlctl.targets.local import LocalTarget
     from etlctl.targets.mock import MockTarget
+    from etlctl.targets.s3 import S3FlagTarget, S3Target
+    from etlctl.targets.s3_client import S3Client
 
 __version__ = "0.1.0"
 
@@ -112,6 +114,8 @@ _NAMES = {
     "etlctl.loads.table": "LoadTable",
     "etlctl.targets.local": "LocalTarget",
     "etlctl.targets.mock": "MockTarget",
+    "etlctl.targets.s3": "S3FlagTarget S3Target",
+    "etlctl.targets.s3_client": "S3Client",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
@@ -163,6 +167,9 @@ __all__ = [  # spelled out for type checkers, which a computed list tells nothin
     "QueryTable",
     "RunSQL",
     "RunSummary",
+    "S3Client",
+    "S3FlagTarget",
+    "S3Target",
     "Sequence",
     "Status",
     "StrParameter",

@@ -13,7 +13,7 @@ import errno
 import io
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from etlctl.errors import TransientError
@@ -75,7 +75,7 @@ class ObjectReader(io.RawIOBase):
         answer = self._get()
         self.etag = str(answer["ETag"])
         self.size = int(answer["ContentLength"])
-        self.updated_at: datetime = answer["LastModified"]
+        self.updated_at: datetime = answer["LastModified"].astimezone(UTC)
         self._body = answer["Body"]
 
     def readable(self) -> bool:

@@ -98,10 +98,11 @@ class Upload:
     def abort(self) -> None:
         """Discards all; after publish() it does nothing. What the store will not remove is told in the summary."""
         if self.published is None:
-            is_mine = os.getpid() == self._owner  # a forked child leaves its parent's upload alone
-            multipart = self._multipart
+            multipart = self._multipart if self._forgotten is not None and self._forgotten.alive else None
             self._settle(False)
-            if multipart is not None and is_mine and not multipart.abort():
+            if multipart is None or os.getpid() != self._owner:  # a forked child leaves its parent's upload alone
+                return
+            if not multipart.abort():
                 context.attempt().notes.append(
                     f"an unfinished upload of {self.address.shown} could not be removed: `etlctl gc --s3` does that"
                 )

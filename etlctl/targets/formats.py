@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LEVEL_GZIP = 6
 """The gzip program's own default: half the time of zlib's best, for a percent of the size."""
 
+_UNPACKED_BYTES = 64 * 1024
+
 
 class Compression(Enum):
     """How the bytes are packed on the disk."""
@@ -120,17 +122,35 @@ def open_reader(source: str | IO[bytes], form: Format) -> IO[Any]:
         case Compression.GZIP:
             import gzip  # a pipeline that is merely listed opens nothing
 
-            plain = gzip.open(source, "rb")  # noqa: SIM115  as above
+            plain = _unpacked(gzip.open(source, "rb"), source)  # noqa: SIM115  as above
         case Compression.BZIP2:
             import bz2  # as above
 
-            plain = bz2.open(source, "rb")  # noqa: SIM115  as above
+            plain = _unpacked(bz2.open(source, "rb"), source)  # noqa: SIM115  as above
         case _:
             assert_never(form.compression)
     if form.encoding is None:
         content: IO[Any] = plain
         return content
     return io.TextIOWrapper(plain, encoding=form.encoding, errors=form.errors, newline=form.newline)
+
+
+class _Unpacked(io.BufferedReader):
+    """Closes the file below the unpacker too, which by itself leaves open what it was given open."""
+
+    def __init__(self, unpacker: Any, source: IO[bytes]) -> None:
+        super().__init__(unpacker, _UNPACKED_BYTES)
+        self._source = source
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self._source.close()
+
+
+def _unpacked(unpacker: Any, source: str | IO[bytes]) -> Any:
+    return unpacker if isinstance(source, str) else _Unpacked(unpacker, source)
 
 
 def packed(sink: io.BufferedWriter, compression: Compression) -> gzip.GzipFile | bz2.BZ2File | None:

@@ -84,6 +84,12 @@ class LocalTarget(Target):
     def __repr__(self) -> str:
         return f"LocalTarget({self._path!r})"
 
+    def beside(self, name: str) -> LocalTarget:
+        """`name` in the same folder, or below it, by the same rules; its format is by its own suffix."""
+        paths.check_relative(name)
+        path = os.path.join(os.path.dirname(self._path), name)
+        return LocalTarget(path, root=self._root, if_absent=self.if_absent)
+
     def exists(self) -> bool:
         """Whether a file or folder is there; a link to nothing is not. TaskError where the system will not say."""
         return _exists(self._usable_path())

@@ -22,10 +22,12 @@ class Pending(Protocol):
 
     name: str
     """The target, for messages."""
-    published: bool | None
-    """None while it is open; then whether this content is what the target now holds."""
     raw: Any
     """An unbuffered binary file that takes the bytes; `Any` since the io module has no one type for it."""
+
+    @property
+    def published(self) -> bool | None:
+        """None while it is open; then whether this content is what the target now holds."""
 
     def publish(self) -> None:
         """Makes what `raw` took the target's content; on failure raises, and the caller discards."""
