@@ -206,7 +206,7 @@ class Session:
 
     def _check_torn(self) -> None:
         """TornLoadError when a marker of this transaction was committed as `loading`: not every server prevents it."""
-        if not self._begun:
+        if not self._begun or self.is_inherited:  # the parent has not ended it: SQLite would wait for its lock
             return
         with self.database.reading(self.doing) as connection:
             found = markers.read(connection, self.database, {key.update_id for key in self._begun})

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from io import StringIO
@@ -270,59 +268,6 @@ def test_a_session_that_the_server_ends_is_a_lost_connection(house: AnyWarehouse
 
 
 # -- a forked child
-
-SCRIPT = """
-import os, sys
-from pathlib import Path
-from any_warehouse import AnyWarehouse, in_place
-from etlctl.core import context
-from etlctl.db.table_target import TableTarget
-
-way, url, project = sys.argv[1], sys.argv[2], Path(sys.argv[3])
-house = AnyWarehouse(url, project)
-with context.use(house.context):
-    with TableTarget("t", "a").transaction() as connection:
-        connection.exec_driver_sql("INSERT INTO t SELECT generate_series(1, 1000)")
-        if (pid := os.fork()) == 0:
-            if way == "exit":
-                raise SystemExit(0)
-            if way == "error":
-                raise ZeroDivisionError
-            if way == "statement":
-                connection.exec_driver_sql("INSERT INTO t VALUES (0)")
-            if way == "raw":
-                connection.connection.driver_connection.rollback()
-        else:
-            print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-            connection.exec_driver_sql("INSERT INTO t VALUES (1001)")
-"""
-
-
-@pytest.mark.parametrize(
-    ("way", "said"),
-    [
-        ("exit", ""),
-        ("error", "ZeroDivisionError"),
-        ("statement", "t on warehouse: a statement in a forked process"),
-        ("raw", "t on warehouse: "),
-        ("end of the block", "LoadError: t on warehouse: this process was forked inside the open transaction"),
-    ],
-)
-def test_a_forked_child_ends_nothing_of_its_parents_transaction(house: AnyWarehouse, way: str, said: str) -> None:
-    """However it leaves the block: neither committed nor rolled back, and the parent's session goes on."""
-    ran = subprocess.run(
-        [sys.executable, "-c", SCRIPT, way, house.url, str(house.databases._project)],
-        env={**os.environ, "PYTHONPATH": ":".join([str(Path(__file__).parents[1]), *sys.path])},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout == ("0\n" if way == "exit" else "1\n")
-    assert said in ran.stderr
-    assert house.count("t") == 1001
-    assert house.markers() == [("a", "t", "done", None)]
 
 
 def test_a_child_leaves_the_sessions_alone_that_the_parent_keeps(house: AnyWarehouse) -> None:
