@@ -1,6 +1,7 @@
-"""A database server as a child process: in a folder of its own, never as root, dead when its parent is.
+"""A server as a child process: in a folder of its own, dead when its parent is; a database's never as root.
 
-It holds what PostgreSQL and MariaDB have in common; what they are told and asked stands in their own files.
+It holds what PostgreSQL, MariaDB and the services of S3 have in common; what they are told and asked stands in their
+own files.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ MEMORY = Path("/dev/shm")
 ROOM_BYTES = 2 << 30
 FOLDER = "etlctl-"
 """What the names of the servers' folders begin with; short, since a socket's path has at most 104 bytes on macOS."""
+
+_TAKEN_OUT = ("PG", "MYSQL", "MARIADB", "AWS_", "RCLONE_", "MOTO_")
+"""Variables that would make a server another one than it is for everybody."""
 
 
 class ServerError(RuntimeError):
@@ -66,12 +70,14 @@ class ServerProcess(ABC):
     """Short, for the folder and for messages."""
     stop_signals: Mapping[str, signal.Signals]
     """Signal by mode of `stop`; `fast` is among them, which is how the server ends with its parent too."""
+    leaves_root = True
+    """Whether it runs as `nobody` where we are root; its programs must then be where that user can reach them."""
 
     def __init__(self, *, durable: bool = False, settings: Sequence[str] = ()) -> None:
         self.durable = durable
         self.settings = tuple(settings)
         self.port = 0
-        self.identity = unprivileged()
+        self.identity = unprivileged() if self.leaves_root else {}
         self._locks: dict[Path, int] = {}
         self.folder = self._new_folder(Path("/tmp"))
         self.log = self.folder / "log"
@@ -169,7 +175,7 @@ class ServerProcess(ABC):
 
     def environment(self) -> dict[str, str]:
         """That of this process, except for what would change a server's words and times."""
-        mine = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "MYSQL", "MARIADB"))}
+        mine = {name: value for name, value in os.environ.items() if not name.startswith(_TAKEN_OUT)}
         return {**mine, "LC_ALL": "C", "TZ": "UTC", "HOME": str(self.work)}
 
     def _new_folder(self, base: Path) -> Path:
