@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any, ClassVar, Self
 
 from etlctl.core import context
@@ -30,7 +31,7 @@ class Parametrized:
     _parameters: ClassVar[dict[str, Parameter[Any]]] = {}
     _positional: ClassVar[tuple[str, ...]] = ()
     _identifying: ClassVar[dict[str, Parameter[Any]]] = {}
-    """Those that identity consists of."""
+    """Those that identity consists of, by alphabet."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -91,7 +92,7 @@ class Parametrized:
         cls._positional = tuple(name for name, parameter in cls._parameters.items() if parameter.positional)
         cls._identifying = {
             name: parameter
-            for name, parameter in cls._parameters.items()
+            for name, parameter in sorted(cls._parameters.items(), key=itemgetter(0))
             if parameter.significant and parameter.visibility is ParameterVisibility.PUBLIC
         }
 
@@ -114,30 +115,34 @@ class Parametrized:
     def _gather(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         parameters = cls._parameters
         given = cls._by_name(args, kwargs) if args else kwargs
-        around = context.current()
-        section = around.params.get(cls.task_family)
+        section = context.current().params.get(cls.task_family)
         if section:
-            for name in section:
-                if name not in parameters:
-                    where = around.place_of_param(cls.task_family, name)
-                    raise UnknownParameterError(cls._unknown(name, f", named in {where}"))
+            cls._check_section(section)
         values: dict[str, Any] = {}
+        taken = 0
         for name, parameter in parameters.items():
             if name in given:
-                values[name] = cls._checked(parameter, given[name])
+                taken += 1
+                value = given[name]
+                try:
+                    values[name] = parameter.normalize(value)
+                except Exception as error:
+                    raise cls._value_error(parameter, value, error, from_python=True) from error
             elif section and name in section:
                 values[name] = cls._from_settings(parameter, section[name])
-            elif parameter.has_default:
-                values[name] = cls._default(parameter)
             else:
-                raise MissingParameterError(
-                    f"{cls.task_family} needs {name}: give --{name.replace('_', '-')} on the command line or "
-                    f"{cls.__name__}({name}=…) in Python; {parameter.accepts} is accepted."
-                )
-        if len(given) > len(parameters) or not given.keys() <= parameters.keys():
+                values[name] = cls._default(parameter)
+        if taken < len(given):
             unknown = next(name for name in given if name not in parameters)
             raise UnknownParameterError(cls._unknown(unknown))
         return values
+
+    @classmethod
+    def _check_section(cls, section: Mapping[str, Any]) -> None:
+        for name in section:
+            if name not in cls._parameters:
+                where = context.current().place_of_param(cls.task_family, name)
+                raise UnknownParameterError(cls._unknown(name, f", named in {where}"))
 
     @classmethod
     def _by_name(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -146,17 +151,12 @@ class Parametrized:
             takes = f"takes {len(positional)} by position ({', '.join(positional)})" if positional else "takes none"
             raise UnknownParameterError(f"{cls.task_family} was given {len(args)} values by position, but {takes}.")
         given = dict(zip(positional, args, strict=False))
+        if not kwargs:
+            return given
         for name in given:
             if name in kwargs:
                 raise DuplicateParameterError(f"{cls.task_family} was given {name} twice: by position and by name.")
-        return given | kwargs if kwargs else given
-
-    @classmethod
-    def _checked(cls, parameter: Parameter[Any], value: Any) -> Any:
-        try:
-            return parameter.normalize(value)
-        except Exception as error:
-            raise cls._value_error(parameter, value, error, from_python=True) from error
+        return given | kwargs
 
     @classmethod
     def _from_settings(cls, parameter: Parameter[Any], value: Any) -> Any:
@@ -168,6 +168,12 @@ class Parametrized:
 
     @classmethod
     def _default(cls, parameter: Parameter[Any]) -> Any:
+        if not parameter.has_default:
+            name = parameter.name
+            raise MissingParameterError(
+                f"{cls.task_family} needs {name}: give --{name.replace('_', '-')} on the command line or "
+                f"{cls.__name__}({name}=…) in Python; {parameter.accepts} is accepted."
+            )
         try:
             return parameter.default_value()
         except ParameterError:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from enum import Enum
+from json.encoder import encode_basestring_ascii
 from types import FunctionType
 from typing import Any, ClassVar, TypeVar
 
@@ -18,7 +19,6 @@ from etlctl.errors import BrokenTaskError, ParameterError
 from etlctl.text import printable, shortened
 
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_]")
-_as_json = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode  # json.dumps() would make one for each task
 
 T = TypeVar("T", bound="Task")
 
@@ -137,7 +137,7 @@ class Task(Parametrized, EventSource):
         """
         found: str | None = self.__dict__.get("_task_id")
         if found is None:
-            found = _task_id_of(self.task_family, self._identity_by_name(), self._identity_json())
+            found = _task_id_of(self.task_family, self._identity(), self._identity_json())
             self.__dict__["_task_id"] = found
         return found
 
@@ -146,7 +146,7 @@ class Task(Parametrized, EventSource):
         """SHA-256 (hex) of family and significant public parameters: the whole of what `task_id` keeps 40 bits of."""
         import hashlib  # 4 ms that a list of tasks need not wait for
 
-        text = f"[{_as_json(self.task_family)},{self._identity_json()}]"
+        text = f"[{_quoted(self.task_family)},{self._identity_json()}]"
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     @property
@@ -168,9 +168,10 @@ class Task(Parametrized, EventSource):
         return f"{printable(self.task_family)}({shortened(', '.join(words), 72)})"
 
     def _identity(self) -> tuple[str, ...]:
-        found: tuple[str, ...] | None = self.__dict__.get("_identity_values")
+        """The texts of the significant public parameters, by alphabet of their names."""
+        values = self.__dict__
+        found: tuple[str, ...] | None = values.get("_identity_values")
         if found is None:
-            values = self.__dict__
             found = tuple([parameter.serialize(values[name]) for name, parameter in self._identifying.items()])
             values["_identity_values"] = found
         return found
@@ -179,12 +180,8 @@ class Task(Parametrized, EventSource):
         """Both ids are made from it."""
         found: str | None = self.__dict__.get("_identity_text")
         if found is None:
-            found = self.__dict__["_identity_text"] = _as_json(self._identity_by_name())
+            found = self.__dict__["_identity_text"] = _as_json(self._identifying, self._identity())
         return found
-
-    def _identity_by_name(self) -> dict[str, str]:
-        """As `to_str_params(only_significant=True, only_public=True)`, serialised once for all that is asked."""
-        return dict(zip(self._identifying, self._identity(), strict=True))
 
     def __hash__(self) -> int:
         found: int | None = self.__dict__.get("_hash")
@@ -313,26 +310,51 @@ def externalize(task: Any) -> Any:
 
 def task_id_str(family: str, params: Mapping[str, str]) -> str:
     """Luigi's id for a family and serialised parameters; see `Task.task_id`."""
-    return _task_id_of(family, params, _as_json(params))
+    names = sorted(params)
+    texts = [params[name] for name in names]
+    return _task_id_of(family, texts, _as_json(names, texts))
 
 
-def _task_id_of(family: str, params: Mapping[str, str], text: str) -> str:
+def _task_id_of(family: str, texts: Sequence[str], as_json: str) -> str:
     import hashlib  # as above
 
-    digest = hashlib.md5(text.encode("utf-8"), usedforsecurity=False).hexdigest()
-    summary = "_".join(params[name][:16] for name in sorted(params)[:3])
+    digest = hashlib.md5(as_json.encode("utf-8"), usedforsecurity=False).hexdigest()
+    summary = "_".join([text[:16] for text in texts[:3]])
     return f"{family}_{_NOT_IN_ID.sub('_', summary)}_{digest[:10]}"
+
+
+def _as_json(names: Iterable[str], texts: Iterable[str]) -> str:
+    """`json.dumps(…, separators=(",", ":"), sort_keys=True)` of names in order, without making an encoder each time."""
+    return "{" + ",".join([f"{_quoted(name)}:{_quoted(text)}" for name, text in zip(names, texts, strict=True)]) + "}"
+
+
+def _quoted(text: str) -> str:
+    try:
+        return encode_basestring_ascii(text)
+    except TypeError:  # a kind of a user's own whose serialize() gives no text
+        return json.dumps(text, separators=(",", ":"), sort_keys=True)
 
 
 def flatten(structure: Any) -> list[Any]:
     """The leaves of nested lists, tuples, sets, generators and dict values, in order; None is no leaf."""
+    found: list[Any] = []
+    _add_leaves(structure, found)
+    return found
+
+
+def _add_leaves(structure: Any, found: list[Any]) -> None:
     if structure is None:
-        return []
+        return
+    if isinstance(structure, (Task, str, bytes, type)) or not hasattr(type(structure), "__iter__"):
+        found.append(structure)
+        return
     if isinstance(structure, Mapping):
         structure = structure.values()
-    elif isinstance(structure, (str, bytes, Task, type)) or not isinstance(structure, Iterable):
-        return [structure]
-    return [leaf for part in structure for leaf in flatten(part)]
+    for part in structure:
+        if isinstance(part, Task):
+            found.append(part)
+        else:
+            _add_leaves(part, found)
 
 
 def requirements_of(task: Task) -> list[Task]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -155,6 +157,18 @@ def test_equal_ids_keys_and_tasks_go_together(a: str, b: str, c: str, d: str) ->
     if same:
         assert hash(first) == hash(second)
         assert first.task_id == second.task_id
+
+
+@given(st.dictionaries(st.text(), st.text(st.characters(codec=None)) | st.integers(), max_size=6))
+def test_task_id_ends_in_the_hash_of_luigis_json(params: dict[str, Any]) -> None:
+    """Whatever names and texts are, what is hashed is what json.dumps() makes of them, as in Luigi; a kind of a user's
+    own may even serialise to what is no text, past the three that the id begins with."""
+    params = {"": "", "\t": "", "\n": ""} | {f"z{name}": value for name, value in params.items()}
+    text = json.dumps(params, separators=(",", ":"), sort_keys=True)
+
+    found = task_id_str("T", params)
+
+    assert found.rpartition("_")[2] == hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()[:10]
 
 
 _DATED = task_of("Dated", day=etlctl.DateParameter())
