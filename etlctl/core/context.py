@@ -72,7 +72,7 @@ def current() -> Context:
 
     Raises UsageError in a thread where two projects are open in others and it cannot tell which it belongs to.
     """
-    context = in_place()
+    context = _context.get() or in_place()  # each task that is made asks for it
     if context is not None:
         return context
     made: Context = (sys.modules.get(_DEFAULT) or import_module(_DEFAULT)).default_context()

@@ -49,7 +49,8 @@ class EventSource:
 
     def trigger_event(self, event: Event | str, *arguments: Any) -> None:
         """Calls the handlers of this class and its bases. A handler that raises is logged and changes nothing."""
-        if event not in EventSource._listened:
+        listened = EventSource._listened
+        if not listened or event not in listened:  # asked for each edge of a graph, and an Event hashes slowly
             return
         for base in type(self).__mro__:
             for callback in tuple(vars(base).get("_event_handlers", {}).get(str(event), ())):
