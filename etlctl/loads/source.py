@@ -13,29 +13,24 @@ import io
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import chain
 from operator import itemgetter, length_hint
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from etlctl.errors import BadDataError, LoadError
-from etlctl.loads.faults import Fault, QuoteRules, Reader, field_place, line_ends
+from etlctl.loads.cutting import Cutter
+from etlctl.loads.faults import Fault, QuoteRules, field_place, line_ends
 from etlctl.suggest import did_you_mean
 from etlctl.text import printable, shortened
-
-LARGEST_FIELD = 64 * 1024 * 1024
-"""Characters; a quote that is left open would otherwise read the rest of the file into memory."""
 
 PROGRESS_EVERY = 8192
 """Records between two calls of `progress`, about."""
 
 _DELIMITERS = ";\t|,:"
 """What fields end with in the wild."""
-
-_BATCH = 64
-_BLOCK = 1 << 16
 
 
 class SourceFile:
@@ -131,36 +126,28 @@ class SourceFile:
 
     def _batches(self) -> Iterator[Iterator[tuple[str, ...]]]:
         """Some records at a time, so that what is done for each of a million is done outside of Python."""
-        csv.field_size_limit(max(csv.field_size_limit(), LARGEST_FIELD))  # one for the process: only ever raised
         with self._opened() as raw:
             self._remember(raw)
-            reader: Reader | None = None
+            cutter: Cutter | None = None
             try:
-                lines = _Lines(_CheckedBytes(_unpacked(raw, self.path)))
-                reader = csv.reader(lines.all(), delimiter=self.delimiter, strict=True)
-                yield from self._picked(reader, lines)
+                cutter = Cutter(_as_text(_CheckedBytes(_unpacked(raw, self.path))), self.delimiter)
+                yield from self._picked(cutter)
             except (UnicodeDecodeError, _NulFoundError, csv.Error, EOFError, zlib.error, OSError) as error:
-                raise self._explained(error, reader.line_num if reader is not None else 0) from error
+                raise self._explained(error, cutter.line if cutter is not None else 0) from error
 
-    def _picked(self, reader: Reader, lines: _Lines) -> Iterator[Iterator[tuple[str, ...]]]:
-        first = next(reader, None) if self._has_header else list(self._wanted)
+    def _picked(self, cutter: Cutter) -> Iterator[Iterator[tuple[str, ...]]]:
+        first = cutter.first() if self._has_header else list(self._wanted)
         if first is None:
             return
         self._names = tuple(first)
         if self._has_header:
             self._check_header()
-        lines.kept.clear()
-        rules = QuoteRules(self.delimiter)
+        self._batch_line = cutter.line + 1
         width = len(self._names)
         pick = _picker([self._names.index(name) for name in self._wanted], width)
         reported = 0
-        self._batch_line = reader.line_num + 1
-        while batch := list(islice(reader, _BATCH)):
-            next_line = reader.line_num + 1
-            if lines.kept:
-                if any('"' in "".join(record) for record in batch) and not rules.hold("".join(lines.kept)):
-                    raise csv.Error("a quote in a field without quotes")
-                lines.kept.clear()
+        for batch in cutter.batches():
+            next_line = cutter.line + 1
             wrong = None
             if set(map(len, batch)) != {width}:
                 batch, wrong = _up_to_width(batch, width)
@@ -275,33 +262,11 @@ class _NulFoundError(Exception):
     """A NUL byte is in the file: csv would take it for text, and no text column of a database can hold it."""
 
 
-class _Lines:
-    """The lines of the text; from the first block with a quote in it on, `kept` has those since it was cleared."""
-
-    def __init__(self, source: _CheckedBytes) -> None:
-        self._source = source
-        self._text = _as_text(source)
-        self.kept: list[str] = []
-
-    def all(self) -> Iterator[str]:
-        return chain.from_iterable(self._blocks())
-
-    def _blocks(self) -> Iterator[Iterable[str]]:
-        while block := self._text.readlines(_BLOCK):
-            yield self._keeping(block) if self._source.has_quotes else block
-
-    def _keeping(self, block: list[str]) -> Iterator[str]:
-        for line in block:
-            self.kept.append(line)
-            yield line
-
-
 class _CheckedBytes(io.RawIOBase):
-    """Bytes on their way to the decoder; refuses NUL, and tells whether there was a quote yet."""
+    """Bytes on their way to the decoder; refuses NUL."""
 
     def __init__(self, source: BinaryIO) -> None:
         self._source = source
-        self.has_quotes = False
 
     def readable(self) -> bool:
         return True
@@ -310,7 +275,6 @@ class _CheckedBytes(io.RawIOBase):
         chunk = self._source.read(len(buffer))
         if b"\0" in chunk:
             raise _NulFoundError
-        self.has_quotes = self.has_quotes or b'"' in chunk
         buffer[: len(chunk)] = chunk
         return len(chunk)
 

@@ -357,7 +357,7 @@ def test_source_reports_progress(write: Write) -> None:
     source = SourceFile(write("a\n" + "1\n" * 20_000), wanted=["a"], progress=told.append)
     list(source)
 
-    assert told == [8192, 16384]
+    assert [rows // 8192 for rows in told] == [1, 2]
     assert source.rows == 20_000
 
 
