@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from etlctl.loads.incremental import Incremental
     from etlctl.loads.modes import append, merge_on, replace, replace_where
     from etlctl.loads.query import QueryTable, RunSQL
+    from etlctl.loads.redshift import Redshift
     from etlctl.loads.sequence import Sequence, transaction
     from etlctl.loads.table import LoadTable
     from etlctl.targets import formats as format  # noqa: F401  not in __all__: a builtin has the name
@@ -110,6 +111,7 @@ _NAMES = {
     "etlctl.loads.incremental": "Incremental",
     "etlctl.loads.modes": "append merge_on replace replace_where",
     "etlctl.loads.query": "QueryTable RunSQL",
+    "etlctl.loads.redshift": "Redshift",
     "etlctl.loads.sequence": "Sequence transaction",
     "etlctl.loads.table": "LoadTable",
     "etlctl.targets.local": "LocalTarget",
@@ -165,6 +167,7 @@ __all__ = [  # spelled out for type checkers, which a computed list tells nothin
     "ParameterVisibility",
     "PathParameter",
     "QueryTable",
+    "Redshift",
     "RunSQL",
     "RunSummary",
     "S3Client",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
@@ -26,23 +26,45 @@ def existing(connection: sa.Connection, database: Database, table: str) -> list[
 
 
 def create(
-    connection: sa.Connection, database: Database, table: str, columns: Sequence[Column], *, unique: Sequence[str] = ()
+    connection: sa.Connection,
+    database: Database,
+    table: str,
+    columns: Sequence[Column],
+    *,
+    unique: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
 ) -> None:
-    """Makes the table under the lock for DDL, unless another process has made it by then."""
+    """Makes the table under the lock for DDL, unless another process has made it by then.
+
+    `options` are of `words.table_of`.
+    """
     with database.dialect.lock_for_ddl(connection):
         if existing(connection, database, table) is None:
-            _create(connection, database, table, columns, unique)
+            _create(connection, database, table, columns, unique, options)
 
 
 def _create(
-    connection: sa.Connection, database: Database, table: str, columns: Sequence[Column], unique: Sequence[str] = ()
+    connection: sa.Connection,
+    database: Database,
+    table: str,
+    columns: Sequence[Column],
+    unique: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
 ) -> None:
     dialect = database.dialect
-    made = table_of(dialect.table_name(table), columns, dialect, unique=unique, **dialect.table_options(connection))
-    connection.execute(CreateTable(made))
+    given = {**dialect.table_options(connection), **(options or {})}
+    connection.execute(CreateTable(table_of(dialect.table_name(table), columns, dialect, unique=unique, **given)))
 
 
-def recreate(connection: sa.Connection, database: Database, table: str, columns: Sequence[Column], doing: str) -> None:
+def recreate(
+    connection: sa.Connection,
+    database: Database,
+    table: str,
+    columns: Sequence[Column],
+    doing: str,
+    *,
+    options: Mapping[str, Any] | None = None,
+) -> None:
     """Inside a load: the table is empty and has exactly these columns. Dropped, its indexes and rights go with it.
 
     One that is partitioned is refused (LoadError): its parts would go. Where DDL commits, the table is emptied only,
@@ -55,7 +77,9 @@ def recreate(connection: sa.Connection, database: Database, table: str, columns:
                 "partitioned, and its parts would go with it. Use replace, which empties it; or drop it yourself."
             )
         connection.exec_driver_sql(f"DROP TABLE {_in_quotes(connection, database, table)}")
-        _create(connection, database, table, columns)  # dropped, it is ours: the lock would keep all others waiting
+        _create(
+            connection, database, table, columns, options=options
+        )  # dropped, it is ours: the lock would keep all others waiting
         return
     found = existing(connection, database, table) or []
     if _shape_of(found, database) != _shape_of(columns, database):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -62,12 +62,20 @@ def _compiled(element: same_text, compiler: Any, **options: Any) -> str:
 
 
 def table_of(
-    name: TableName, columns: Sequence[Column], dialect: Dialect, *, unique: Sequence[str] = (), **options: Any
+    name: TableName,
+    columns: Sequence[Column],
+    dialect: Dialect,
+    *,
+    unique: Sequence[str] = (),
+    column_options: Mapping[str, Mapping[str, Any]] | None = None,
+    **options: Any,
 ) -> sa.Table:
     """A SQLAlchemy Table of `columns`, for CREATE TABLE; `unique` columns get a constraint together.
 
-    `options` go to `sa.Table`. LoadError for a column whose name the database cannot hold.
+    `options` go to `sa.Table`, `column_options`, by a column's name in lower case, to `sa.Column`. LoadError for a
+    column whose name the database cannot hold.
     """
+    further = column_options or {}
     parts: list[Any] = [
         sa.Column(
             quoted(dialect.checked_column(column.name, name.name)),
@@ -75,6 +83,7 @@ def table_of(
             nullable=column.nullable and not column.primary_key,
             primary_key=column.primary_key,
             autoincrement=False,
+            **further.get(column.name.lower(), {}),
         )
         for column in columns
     ]

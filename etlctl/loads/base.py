@@ -8,6 +8,7 @@
       session.load()              BEGIN, marker 'loading'
         load(load)                the rows
       marker 'done', COMMIT
+      after_commit()
 
 Imports SQLAlchemy inside functions only: pipelines that are merely listed must not wait for it.
 """
@@ -101,6 +102,7 @@ class MarkedLoad(Task):
                     self.load(load)
                 if load.rows is not None:
                     attempt.rows = load.rows
+            self.after_commit()
         except AlreadyLoaded as loaded:
             attempt.rows = None  # those counted so far were staged for nothing
             attempt.notes.append(str(loaded))
@@ -109,6 +111,12 @@ class MarkedLoad(Task):
         except Exception as error:
             error.add_note(f"{self.doing}: nothing was loaded, the table is as it was")
             raise
+
+    def after_commit(self) -> None:
+        """Called once the rows and the marker are there: by now nothing may fail, only be noted.
+
+        In a load that has joined an open transaction they are there for that transaction alone.
+        """
 
     @property
     def doing(self) -> str:

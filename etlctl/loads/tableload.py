@@ -13,7 +13,7 @@ from etlctl.core.parameters import ParameterVisibility
 from etlctl.db.columns import BadValueError, Column, ColumnType, Kind
 from etlctl.errors import LoadError
 from etlctl.loads import columns as columns_module
-from etlctl.loads import modes
+from etlctl.loads import modes, redshift
 from etlctl.loads.base import MarkedLoad
 from etlctl.suggest import did_you_mean
 from etlctl.text import shortened
@@ -50,6 +50,8 @@ class TableLoad(MarkedLoad):
     """Adds columns that the table lacks."""
     lineage: bool = False
     """Adds a column `etlctl_update_id` that tells which load wrote a row."""
+    redshift: Any = None
+    """`Redshift(distkey=…, sortkey=…, …)`: how Redshift keeps the table; other databases pass over it."""
 
     @property
     def load_mode(self) -> modes.Mode:
@@ -125,6 +127,13 @@ class TableLoad(MarkedLoad):
             "them. Give the class values = {…}, lineage = True or another mode; or delete the rows and their marker."
         )
 
+    def after_commit(self) -> None:
+        """VACUUM and ANALYZE where `redshift` asks for them."""
+        if self.redshift is not None and self.database.dialect.name == "redshift":
+            from etlctl.loads.upkeep import tend
+
+            tend(self.database, str(self.table), self.redshift, self.doing)
+
     # -- the target
 
     def ensure_table(self, session: Session, columns: Sequence[Column] | None) -> tuple[Column, ...]:
@@ -148,6 +157,7 @@ class TableLoad(MarkedLoad):
             ]
         wanted = self._with_lineage(columns)
         self.mode_columns(wanted)
+        redshift.check(self.redshift, wanted, where=type(self).__name__)
         if found is None:
             self._create(wanted)
             # another process may have made it, a moment before, in another shape
@@ -178,10 +188,12 @@ class TableLoad(MarkedLoad):
     def _create(self, columns: tuple[Column, ...]) -> None:
         from etlctl.db import tables
 
-        keys = self.mode_columns(columns) if isinstance(self.load_mode, modes.MergeOn) else ()
+        merges = isinstance(self.load_mode, modes.MergeOn) and self.database.dialect.enforces_keys
+        keys = self.mode_columns(columns) if merges else ()
         unique = [column.name for column in keys]
         with self.database.writing(f"{self.doing}: creating the table") as connection:
-            tables.create(connection, self.database, self.table, columns, unique=unique)
+            options = redshift.table_options(self.redshift, columns, self.database.dialect.name)
+            tables.create(connection, self.database, self.table, columns, unique=unique, options=options)
 
     def _with_lineage(self, columns: Sequence[Column]) -> tuple[Column, ...]:
         if not self.lineage or any(column.name.lower() == LINEAGE_COLUMN for column in columns):
@@ -247,7 +259,8 @@ class TableLoad(MarkedLoad):
         elif isinstance(mode, modes.Replace):
             database.dialect.lock_target(connection, self.table, None)
             if mode.recreate:
-                tables.recreate(connection, database, self.table, columns, self.doing)
+                options = redshift.table_options(self.redshift, columns, database.dialect.name)
+                tables.recreate(connection, database, self.table, columns, self.doing, options=options)
             else:
                 rows.delete_all(connection, database, self.table)
         elif load.is_forced:
