@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Hashable, Iterable, Iterator
+from operator import attrgetter
 from typing import Any
 
 from etlctl.core.events import Event
@@ -84,8 +85,8 @@ class Graph:
             if node not in reached:
                 reached.add(node)
                 if behind_complete or not node.complete:
-                    stack.extend(node.requires)
-        return iter(sorted(reached, key=lambda node: node.order))
+                    stack.extend([one for one in node.requires if one not in reached])
+        return iter(sorted(reached, key=attrgetter("order")))
 
     def check_settings(self) -> None:
         """Raises SettingsError when a task that is not complete names what the settings do not have.
@@ -133,7 +134,7 @@ class Graph:
             if failed is not None:
                 self._break(node, failed)
                 continue
-            node.missing = tuple(target for target, there in zip(group, answers, strict=True) if not there)
+            node.missing = tuple([target for target, there in zip(group, answers, strict=True) if not there])
             node.complete = bool(group) and not node.missing
         for node in level:
             self._force(node)
@@ -165,13 +166,13 @@ class Graph:
                 self._break(node, error)
                 continue
             for task in requirements:
-                known = task in self.nodes
-                requirement = self._node(task)
+                requirement = self.nodes.get(task)  # one look for each edge: a task's hash is not Python's own
+                if requirement is None:
+                    requirement = self.nodes[task] = Node(task)
+                    found.append(requirement)
                 node.requires.append(requirement)
                 requirement.dependents.append(node)
                 node.task.trigger_event(Event.DEPENDENCY_DISCOVERED, node.task, task)
-                if not known:
-                    found.append(requirement)
         return found
 
     def _break(self, node: Node, error: BaseException) -> None:
@@ -195,15 +196,16 @@ class Graph:
             path[root] = iter(root.requires)
             while path:
                 node, pending = next(reversed(path.items()))
-                requirement = next((one for one in pending if one.order < 0), None)
-                if requirement is None:
+                for requirement in pending:
+                    if requirement.order < 0:
+                        if requirement in path:
+                            nodes = list(path)
+                            raise CycleError(cycle_sentence([*nodes[nodes.index(requirement) :], requirement]))
+                        path[requirement] = iter(requirement.requires)
+                        break
+                else:
                     del path[node]
                     self._finish(node)
-                elif requirement in path:
-                    nodes = list(path)
-                    raise CycleError(cycle_sentence([*nodes[nodes.index(requirement) :], requirement]))
-                else:
-                    path[requirement] = iter(requirement.requires)
 
     def _finish(self, node: Node) -> None:
         node.order = self._ordered
@@ -213,7 +215,7 @@ class Graph:
             self._force(node)
 
     def _force(self, node: Node) -> None:
-        if node.complete and node.task in self._forced and not node.task.is_external:
+        if self._forced and node.complete and node.task in self._forced and not node.task.is_external:
             node.complete, node.forced = False, True
 
 

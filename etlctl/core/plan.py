@@ -67,7 +67,7 @@ def make_plan(graph: Graph, roots: Iterable[Node]) -> Plan:
         decided[node] = decision, cause
         if decision is not Decision.DONE and node not in needed:
             decision, reason = Decision.UNNEEDED, "nothing that is to run needs it"
-        requires = None if node.error is not None else tuple(one.task for one in node.requires)
+        requires = None if node.error is not None else tuple([one.task for one in node.requires])
         tasks.append(PlannedTask(node.task, decision, reason, requires, node.error))
     return Plan(tuple(node.task for node in roots), tuple(tasks))
 

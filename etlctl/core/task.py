@@ -184,9 +184,10 @@ class Task(Parametrized, EventSource):
         return found
 
     def __hash__(self) -> int:
-        found: int | None = self.__dict__.get("_hash")
+        values = self.__dict__
+        found: int | None = values.get("_hash")
         if found is None:
-            found = self.__dict__["_hash"] = hash((self.task_family, self._identity()))
+            found = values["_hash"] = hash((self.task_family, self._identity()))
         return found
 
     def __eq__(self, other: object) -> bool:
