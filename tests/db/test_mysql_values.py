@@ -163,7 +163,7 @@ def test_parameters_keep_their_type(house: AnyWarehouse) -> None:
     """`SELECT :date AS date` is a date on MySQL too, a Decimal no float, a truth no text."""
     values = {
         "a": date(2013, 1, 2), "b": datetime(2013, 1, 2, 3, 4, 5, 6), "c": time(3, 4), "d": Decimal("1E+3"),
-        "e": 1.5, "f": 7, "g": b"\0'",
+        "e": 1.5, "f": 7, "g": b"\0\xff'",
     }  # fmt: skip
     query = "SELECT " + ", ".join(f"%({name})s AS {name}" for name in values)
 

@@ -115,7 +115,7 @@ class LoadConnection(_Connection):
 
     def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
         """Where nothing is asked of TLS, nothing is verified either, and no certificates are read (40 ms each time)."""
-        context: ssl.SSLContext = super()._create_ssl_ctx(sslp) if sslp else unverified()  # type: ignore[misc]
+        context: ssl.SSLContext = super()._create_ssl_ctx(sslp) if sslp else unverified()  # type: ignore[misc]  # not stubbed
         return context
 
     def set_session(self) -> None:
@@ -124,6 +124,12 @@ class LoadConnection(_Connection):
         super().query(settings_of(self))
 
     # -- statements
+
+    def escape(self, obj: object, mapping: Any = None) -> str:
+        """The literal of a bound value; of bytes in hex, since PyMySQL before 1.2 made them text in UTF-8."""
+        if isinstance(obj, bytes | bytearray):
+            return f"X'{obj.hex()}'"
+        return str(super().escape(obj, mapping))
 
     def query(self, sql: str | bytes | bytearray, unbuffered: bool = False) -> int:
         """Sends a statement, unless the guard refuses it. One that a signal interrupts is stopped on the server too."""

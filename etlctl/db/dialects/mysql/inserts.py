@@ -113,7 +113,8 @@ class _Inserts:
         if self._refusals:
             for column, value in zip(self._columns, record, strict=True):
                 check(column, value, self._refusals.get(column.name))
-        known, escape = _BY_TYPE, self._raw.escape
+        known: Mapping[type, Callable[[Any], str]] = _BY_TYPE
+        escape: Callable[[Any], str] = self._raw.escape
         return ",".join([known.get(type(value), escape)(value) for value in record])
 
     def _from_text(self, null_values: Sequence[str]) -> Callable[[Sequence[str]], str]:
