@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import sys
 import sysconfig
@@ -24,6 +25,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from servers.process import LOOPBACK, ServerError, ServerProcess
 
 REGION = "eu-central-1"
+LEAST_PART_BYTES = 64 * 1024
+"""What moto asks of every part but the last, where S3 asks 5 MiB: tests need not move so much."""
 _QUIET = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 """So that nothing of this machine's own is found, or asked for in vain."""
 
@@ -139,6 +142,9 @@ class MotoServer(S3Server):
 
     name = "s3m"
 
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), "S3_UPLOAD_PART_MIN_SIZE": str(LEAST_PART_BYTES)}
+
     def command(self) -> list[str]:
         self._ready.unlink(missing_ok=True)
         program = Path(__file__).with_name("moto_process.py")
@@ -161,6 +167,10 @@ class RcloneServer(S3Server):
         key = ["--auth-key", f"{self.key_id},{self.secret}"]
         place = ["--addr", f"{LOOPBACK}:{self.port}", "--config", "", "--cache-dir", str(self.work / "cache")]
         return [str(_rclone()), "serve", "s3", *key, *place, str(self.data)]
+
+    def drop_bucket(self, name: str) -> None:
+        self.clear(name)
+        shutil.rmtree(self.data / name)  # an upload leaves the folders of its key, and DeleteBucket refuses
 
     def is_ready(self) -> bool:
         """Only this very server takes the key."""
