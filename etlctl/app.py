@@ -26,7 +26,7 @@ from etlctl.core.context import Context
 from etlctl.core.garbage import collected_rarely
 from etlctl.core.registry import Registry
 from etlctl.core.task import Task
-from etlctl.errors import EtlctlError, ExitCode, PipelineImportError, UsageError
+from etlctl.errors import EtlctlError, ExitCode, PipelineImportError, TaskError, UsageError
 from etlctl.settings import Settings
 from etlctl.text import shortened
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from etlctl.core.results import Observer, RunSummary
     from etlctl.db.inventory import Adoption, Listing, Wanted
     from etlctl.db.torn import Torn
+    from etlctl.s3.leftovers import Swept
 
 
 class App:
@@ -161,6 +162,29 @@ class App:
             if as_loaded is not None:
                 torn.resolve(found, as_loaded=as_loaded)
         return found
+
+    def sweep_uploads(self, places: Sequence[str], *, older_than: datetime, is_dry: bool) -> list[Swept]:
+        """Ends what killed uploads have left in S3, begun before `older_than`; `is_dry` changes nothing.
+
+        Looks in `places` (`s3://bucket/prefix`); where none is given, in those of the settings: `gc` of `[s3]` and the
+        connections' `s3_staging`. A place that cannot be asked has its error in it. UsageError for one that is no
+        address, and where there is none at all.
+        """
+        from etlctl.s3 import address, leftovers
+
+        known = [*self.settings.s3.gc, *(one.s3_staging for one in self.settings.connections.values())]
+        wanted = list(places) or [place for place in known if place is not None]
+        if not wanted:
+            raise UsageError(
+                "no place is known to look in: name one (s3://BUCKET/PREFIX), or set gc in [s3] of the settings, as in "
+                'gc = ["s3://BUCKET/PREFIX"].'
+            )
+        try:
+            found = [address.parse(place, needs_key=False) for place in wanted]
+        except TaskError as error:
+            raise UsageError(f"{error}.") from error
+        with context.use(self.context):
+            return leftovers.swept(found, older_than=older_than, is_dry=is_dry)
 
     def _check_not_below_a_project(self) -> None:
         path = self.settings.pipelines_path

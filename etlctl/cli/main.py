@@ -28,6 +28,7 @@ COMMANDS = {
     "show": ("etlctl.cli.show", "Everything about one task or one table."),
     "graph": ("etlctl.cli.graph", "What a task requires, as a tree, Mermaid, DOT or JSON."),
     "markers": ("etlctl.cli.markers", "List the marker tables, adopt Luigi's, resolve a torn load."),
+    "gc": ("etlctl.cli.gc", "Remove what killed processes have left in S3."),
     "completion": ("etlctl.cli.completion", "Set up completion in bash, zsh or fish."),
 }
 """Command -> its module, and the line that `etlctl --help` shows without importing it."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from etlctl.cli import documents, marker_documents
+from etlctl.cli import documents, gc_documents, marker_documents
 
-SCHEMAS: Final[dict[str, type[Any]]] = {**documents.SCHEMAS, **marker_documents.SCHEMAS}
+SCHEMAS: Final[dict[str, type[Any]]] = {
+    **documents.SCHEMAS,
+    **marker_documents.SCHEMAS,
+    **gc_documents.SCHEMAS,
+}
 """Every document there is."""

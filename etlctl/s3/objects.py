@@ -181,26 +181,33 @@ def unfinished_uploads(bucket: str, prefix: str, older_than: datetime) -> Iterat
     found = client()
     shown = S3Address(bucket, prefix).shown
     with translating(f"looking for unfinished uploads in {shown}"):
-        for page in found.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix):
-            for entry in page.get("Uploads", []):
-                if entry["Initiated"] < older_than:
-                    yield UnfinishedUpload(
-                        S3Address(bucket, entry["Key"]), entry["UploadId"], _in_utc(entry["Initiated"])
-                    )
+        try:
+            for page in found.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix):
+                for entry in page.get("Uploads", []):
+                    if entry["Initiated"] < older_than:
+                        yield UnfinishedUpload(
+                            S3Address(bucket, entry["Key"]), entry["UploadId"], _in_utc(entry["Initiated"])
+                        )
+        except found.exceptions.NoSuchUpload:  # rclone's word for a bucket without any
+            return
+
+
+def end_upload(upload: UnfinishedUpload) -> bool:
+    """Aborts it, and its parts are gone; False where somebody else ended it meanwhile."""
+    found = client()
+    with translating(f"ending an upload of {upload.address.shown}"):
+        try:
+            found.abort_multipart_upload(
+                Bucket=upload.address.bucket, Key=upload.address.key, UploadId=upload.upload_id
+            )
+        except found.exceptions.NoSuchUpload:
+            return False
+    return True
 
 
 def abort_uploads(bucket: str, prefix: str, older_than: datetime) -> list[UnfinishedUpload]:
-    """Aborts them; those that it ended. One that somebody else ended meanwhile is none of them."""
-    found = client()
-    ended = []
-    for upload in list(unfinished_uploads(bucket, prefix, older_than)):
-        with translating(f"ending an upload of {upload.address.shown}"):
-            try:
-                found.abort_multipart_upload(Bucket=bucket, Key=upload.address.key, UploadId=upload.upload_id)
-            except found.exceptions.NoSuchUpload:
-                continue
-        ended.append(upload)
-    return ended
+    """Aborts those uploads; the ones that it ended. One that somebody else ended meanwhile is none of them."""
+    return [upload for upload in list(unfinished_uploads(bucket, prefix, older_than)) if end_upload(upload)]
 
 
 def _in_utc(instant: datetime) -> datetime:
