@@ -124,6 +124,17 @@ class LocalTarget(Target):
                 return None
             raise
 
+    def size(self) -> int | None:
+        """In bytes, as it is on the disk; None where nothing is there."""
+        path = self._usable_path()
+        try:
+            with publish.naming(path, "looking for it"):
+                return os.stat(path).st_size
+        except TaskError as error:
+            if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+                return None
+            raise
+
     def open(self, mode: str = "r") -> IO[Any]:
         """A file to read or write: `r` and `w` as the format says, `rb`/`wb` for bytes, `rt`/`wt` for text.
 
