@@ -12,12 +12,10 @@ file published                   or, after an error, discarded
 
 from __future__ import annotations
 
-from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from etlctl.core import context
@@ -25,6 +23,7 @@ from etlctl.core.task import Task, flatten
 from etlctl.db import ambient
 from etlctl.db.sqltext import bind, flavour_of
 from etlctl.errors import BadDataError, LoadError, QueryError
+from etlctl.loads.dumpfiles import dump_file
 from etlctl.loads.parameters import query_values
 from etlctl.loads.parquet import ParquetWriter, check_pyarrow
 from etlctl.loads.queryfile import place_of, query_of
@@ -40,16 +39,6 @@ if TYPE_CHECKING:
 
 _BATCH = 500
 """Rows turned into text at a time: enough to do it by columns, few enough to stay in the processor's cache."""
-_SUFFIXES = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-}
-_PACKED = (".gz", ".bz2")
-
 
 CopyRows = Callable[..., int]
 """`CopiesOut.copy_rows` of one query."""
@@ -98,6 +87,10 @@ class DumpTable(Task):
     """Puts `'` before a text in CSV and TSV that a spreadsheet would run (it begins with = + - @, tab or CR). For files
     that people open, with texts that others wrote; it changes what a program reads, a text such as -5 or +49 too."""
 
+    part_bytes: int | None = None
+    """Writes CSV, TSV or JSON lines as files of this size, in bytes before packing, and output() is the manifest that
+    names them, `flights.csv.gz.manifest`: see loads/dumpparts.py. A part ends with the record that reaches the size."""
+
     def check_settings(self) -> None:
         """The connection is one of the settings', or a URL that this version can use. Opens nothing."""
         context.current().database(self.connection)
@@ -110,9 +103,10 @@ class DumpTable(Task):
 
     def run(self) -> Any:
         """Writes the file anew."""
-        target = self._target()
-        wanted = self._format_of(target)
-        make_writer = self._writer_of(wanted)
+        file = dump_file(
+            flatten(self.output()), owner=type(self).__name__, form=self.format, part_bytes=self.part_bytes
+        )
+        make_writer = self._writer_of(file.form)
         attempt, doing, database = context.attempt(), self._doing, self.database
         if ambient.session_of(database) is not None:
             raise LoadError(
@@ -120,12 +114,10 @@ class DumpTable(Task):
                 "back. Run it afterwards."
             )
         attempt.rows = 0
-        as_lines = wanted in ("csv", "tsv") and not self.escape_formulas
+        as_lines = file.form in ("csv", "tsv") and not self.escape_formulas
         with ExitStack() as until_published, self._result(as_lines=as_lines) as result:
             writer = make_writer(result.names, result.types)
-            out = until_published.enter_context(target.open("wb" if wanted == "parquet" else "w"))
-            write = _writing(out, doing)
-            write(writer.head())
+            write = until_published.enter_context(file.opened(writer.head(), doing))
             if isinstance(writer, DelimitedWriter) and result.copy_rows is not None:
                 writer.rows = self._copied(result.copy_rows, writer, write)
             for part in _parts(writer, result.batches, doing):
@@ -133,7 +125,7 @@ class DumpTable(Task):
                     write(part)
                 attempt.rows = writer.rows
         if not writer.rows:
-            attempt.notes.append(f"{shortened(str(target), 200)} {_said_of_no_rows(writer)}: 0 rows")
+            attempt.notes.append(f"{shortened(str(file.target), 200)} {_said_of_no_rows(writer)}: 0 rows")
 
     @property
     def _doing(self) -> str:
@@ -231,31 +223,7 @@ class DumpTable(Task):
             found.append(by_name.get(name) or by_name[name.lower()])
         return found
 
-    # -- where it goes
-
-    def _target(self) -> Any:
-        targets = flatten(self.output())
-        if len(targets) == 1 and callable(getattr(targets[0], "open", None)):
-            return targets[0]
-        found = ", ".join(shortened(str(target)) for target in targets) or "nothing"
-        raise LoadError(
-            f'{type(self).__name__}.output() must give one file, such as LocalTarget("reports/x.csv"), and gives: '
-            f"{found}."
-        )
-
-    def _format_of(self, target: Any) -> str:
-        """One of csv, tsv, jsonl and parquet."""
-        wanted = self.format if self.format is not None else self._format_by_suffix(target)
-        if wanted not in _SUFFIXES.values():
-            raise LoadError(
-                f"{type(self).__name__}: format is {shortened(repr(wanted))}; there are csv, tsv, jsonl and parquet."
-            )
-        if wanted == "parquet" and _path_of(target).suffix.lower() in _PACKED:
-            raise LoadError(
-                f"{type(self).__name__}: {shortened(str(target), 200)}: Parquet is packed inside, and nothing reads a "
-                "packed file of it. Name it .parquet."
-            )
-        return str(wanted)
+    # -- how it is written
 
     def _writer_of(self, wanted: str) -> Callable[[list[str], Sequence[ColumnType | None]], RowWriter]:
         if wanted == "parquet":
@@ -284,17 +252,6 @@ class DumpTable(Task):
             )
         return make
 
-    def _format_by_suffix(self, target: Any) -> str:
-        path = _path_of(target)
-        plain = PurePosixPath(path.stem) if path.suffix.lower() in _PACKED else path
-        found = _SUFFIXES.get(plain.suffix.lower())
-        if found is None:
-            raise LoadError(
-                f"{type(self).__name__}: {shortened(str(target), 200)} does not end with .csv, .tsv or .jsonl (then "
-                '.gz or .bz2, if it is to be packed), nor with .parquet. Name it so, or set format = "csv".'
-            )
-        return found
-
     def _refuse_twice(self, names: Sequence[str]) -> None:
         for name in names:
             if names.count(name) > 1:
@@ -314,10 +271,6 @@ def _names(result: sa.CursorResult[Any]) -> list[str]:
     return [column[0] for column in description]
 
 
-def _path_of(target: Any) -> PurePosixPath:
-    return PurePosixPath(str(getattr(target, "path", target)))
-
-
 def _parts(writer: RowWriter, batches: Iterable[Sequence[Sequence[Any]]], doing: str) -> Iterator[str | bytes]:
     """What the rows become, and what ends the file."""
     try:
@@ -326,24 +279,6 @@ def _parts(writer: RowWriter, batches: Iterable[Sequence[Sequence[Any]]], doing:
         yield writer.end()
     except BadDataError as error:
         raise BadDataError(f"{doing}: {error}.") from error
-
-
-def _writing(out: Any, doing: str) -> Callable[[str | bytes], object]:
-    """`out.write` for text; a target that speaks bytes gets UTF-8."""
-    if "b" in getattr(out, "mode", "w"):
-        return lambda part: out.write(part.encode() if isinstance(part, str) else part)
-    decoder = getincrementaldecoder("utf-8")()  # a block may end inside a character
-
-    def write(part: str | bytes) -> None:
-        try:
-            out.write(part if isinstance(part, str) else decoder.decode(part))
-        except UnicodeEncodeError as error:
-            raise BadDataError(
-                f"{doing}: {shortened(repr(error.object[error.start : error.end]))} cannot be written in "
-                f"{error.encoding}, the encoding that the output's format names; UTF-8 holds every character."
-            ) from error
-
-    return write
 
 
 def _said_of_no_rows(writer: RowWriter) -> str:
