@@ -19,7 +19,7 @@ import pytest
 pd = pytest.importorskip("pandas")
 
 import etlctl  # noqa: E402  what a notebook's cells import stands after the check for pandas
-from etlctl import MockTarget  # noqa: E402
+from etlctl import MockTarget  # noqa: E402  as above
 
 calls: list[str] = []
 

@@ -27,12 +27,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-import psycopg2  # noqa: E402  after the path, as the next
-from psycopg2.extras import execute_values  # noqa: E402
+import psycopg2  # noqa: E402  the path above comes first
+from psycopg2.extras import execute_values  # noqa: E402  as above
 
-import etlctl  # noqa: E402
-from etlctl.core import registry  # noqa: E402
-from servers.postgres import PostgresServer, postgres  # noqa: E402
+import etlctl  # noqa: E402  as above
+from etlctl.core import registry  # noqa: E402  as above
+from servers.postgres import PostgresServer, postgres  # noqa: E402  as above
 
 LAYERS = 10
 GOAL = 2.0

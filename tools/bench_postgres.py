@@ -34,10 +34,10 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-import etlctl  # noqa: E402  after the path, as the next
-from measured import flights  # noqa: E402
-from servers.postgres import PostgresServer, postgres  # noqa: E402
-from servers.process import MEMORY, ROOM_BYTES  # noqa: E402
+import etlctl  # noqa: E402  the path above comes first
+from measured import flights  # noqa: E402  as above
+from servers.postgres import PostgresServer, postgres  # noqa: E402  as above
+from servers.process import MEMORY, ROOM_BYTES  # noqa: E402  as above
 
 LUIGI = ("luigi==3.8.1", "psycopg2-binary==2.9.13")
 

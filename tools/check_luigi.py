@@ -24,8 +24,8 @@ sys.path.insert(0, str(REPOSITORY / "tests"))
 
 from sqlalchemy import make_url  # noqa: E402  the path above comes first
 
-from servers.mariadb import MariadbServer, mariadb  # noqa: E402
-from servers.postgres import PostgresServer, postgres  # noqa: E402
+from servers.mariadb import MariadbServer, mariadb  # noqa: E402  as above
+from servers.postgres import PostgresServer, postgres  # noqa: E402  as above
 
 ENVIRONMENT = REPOSITORY / "build" / "luigi"
 PACKAGES = ("luigi==3.8.1", "SQLAlchemy<2", "psycopg2-binary", "mysql-connector-python", "PyMySQL")

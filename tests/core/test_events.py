@@ -210,7 +210,7 @@ def test_event_broken_task_is_told_for_a_target_that_exits(heard: Any) -> None:
     class Leaving(Base):
         def output(self) -> Any:
             target = shelf.target("x")
-            target.exists = lambda: (_ for _ in ()).throw(SystemExit(0))  # type: ignore[method-assign]
+            target.exists = lambda: (_ for _ in ()).throw(SystemExit(0))  # type: ignore[method-assign]  # of one target
             return target
 
     summary = run(Leaving(), Base("sibling"))

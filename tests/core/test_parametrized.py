@@ -165,7 +165,7 @@ def test_config_is_one_object_per_process_and_mutable() -> None:
     assert Counters() is first
     assert Counters().count == 5
     with pytest.raises(ParameterValueError, match=r"Counters\.count cannot be set"):
-        first.count = "many"  # type: ignore[assignment]
+        first.count = "many"  # type: ignore[assignment]  # the mistake under test
     first.count = 1
 
 

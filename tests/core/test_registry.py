@@ -84,7 +84,7 @@ def test_registry_folder_is_the_package_of_its_own_name(folder: Write) -> None:
     assert families(registry) == ["Daily", "LoadForRegistry"]
     module = import_module(f"{root.name}.flights")
     assert registry.find("LoadForRegistry") is module.LoadForRegistry is find_class("LoadForRegistry")
-    assert registry.find("Daily").same  # type: ignore[attr-defined]
+    assert registry.find("Daily").same  # type: ignore[attr-defined]  # of the class written above
     assert registry.packages == (root.name,)
     assert Registry.load(root).find("LoadForRegistry") is module.LoadForRegistry, "again is free"
 
@@ -127,7 +127,7 @@ def test_registry_module_names_of_the_standard_library_shadow_nothing(folder: Wr
     registry = Registry.load(root)
 
     assert families(registry) == ["FromClick", "FromJson"]
-    assert registry.find("FromJson").text == "[1]"  # type: ignore[attr-defined]
+    assert registry.find("FromJson").text == "[1]"  # type: ignore[attr-defined]  # as above
     assert sys.modules["json"] is json
 
 
@@ -388,7 +388,7 @@ def test_registry_a_class_defined_twice_is_what_its_name_means_now(folder: Write
         """,
     )
     registry = Registry.load(root)
-    assert [registry.find(name).which for name in "AB"] == [2, 2]  # type: ignore[attr-defined]
+    assert [registry.find(name).which for name in "AB"] == [2, 2]  # type: ignore[attr-defined]  # as above
 
 
 def test_registry_namespaces_tell_two_of_one_name_apart(folder: Write) -> None:

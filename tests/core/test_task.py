@@ -86,8 +86,8 @@ def test_task_parameters_are_fixed_and_other_attributes_free() -> None:
         task.name = "b"
     with pytest.raises(AttributeError):
         del task.name
-    task.cache = {"rows": 3}  # type: ignore[attr-defined]
-    assert task.cache == {"rows": 3}  # type: ignore[attr-defined]
+    task.cache = {"rows": 3}  # type: ignore[attr-defined]  # declared nowhere: a task may keep what it likes
+    assert task.cache == {"rows": 3}  # type: ignore[attr-defined]  # as above
     assert task == Noted("a")
 
 
@@ -523,7 +523,7 @@ def test_requires_refuses_what_is_no_task_class() -> None:
     with pytest.raises(TypeError, match="take task classes"):
         requires()
     with pytest.raises(TypeError, match="take task classes"):
-        requires(Upper("1"))  # type: ignore[arg-type]
+        requires(Upper("1"))  # type: ignore[arg-type]  # the mistake under test
     with pytest.raises(TypeError, match="take task classes"):
         inherits(int)  # type: ignore[arg-type]  # the mistake under test
     with pytest.raises(TypeError, match="by position or by name, not both"):

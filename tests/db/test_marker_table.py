@@ -106,7 +106,7 @@ def test_a_table_of_that_name_that_is_no_marker_table_is_refused(warehouse: Ware
 
 def test_sixteen_processes_start_on_an_empty_project(warehouse: Warehouse) -> None:
     """No folder, no file, no table: each writes its marker, none fails (F29)."""
-    pids = [forked(lambda number=number: TableTarget("t", str(number)).touch()) for number in range(16)]  # type: ignore[misc]
+    pids = [forked(TableTarget("t", str(number)).touch) for number in range(16)]
 
     assert all_ended(pids) == [0] * 16
     assert len(warehouse.markers()) == 16
@@ -116,7 +116,7 @@ def test_processes_adopt_luigis_table_once(warehouse: Warehouse) -> None:
     """Several first loads at the same moment rebuild it under the lock, one after the other finding it done."""
     warehouse.write(LUIGI_DDL, "INSERT INTO table_updates VALUES ('a', 't', NULL)")
 
-    pids = [forked(lambda number=number: TableTarget("t", str(number)).touch()) for number in range(6)]  # type: ignore[misc]
+    pids = [forked(TableTarget("t", str(number)).touch) for number in range(6)]
 
     assert all_ended(pids) == [0] * 6
     assert [row[0] for row in warehouse.markers()] == ["0", "1", "2", "3", "4", "5", "a"]

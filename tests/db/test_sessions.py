@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Generator, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -97,7 +98,7 @@ def test_racing_processes_load_once(warehouse: Warehouse, processes: int) -> Non
     """All start at once; one loads, the others find its marker (F27)."""
     for number in range(3):
         key = MarkerKey(f"race {number}", "t")
-        statuses = all_ended([forked(lambda key=key: load(warehouse, key)) for _ in range(processes)])  # type: ignore[misc]
+        statuses = all_ended([forked(partial(load, warehouse, key)) for _ in range(processes)])
 
         assert sorted(statuses) == [0] + [3] * (processes - 1)
 

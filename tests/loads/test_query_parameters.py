@@ -78,7 +78,7 @@ def test_query_values_gives_parameters_and_attributes(values: Any, name: str, va
 def test_query_values_finds_what_was_set_on_the_task() -> None:
     """An attribute of the one task counts as well as one of its class."""
     task = Load(dt.date(2013, 1, 1))
-    task.limit = 5  # type: ignore[attr-defined]
+    task.limit = 5  # type: ignore[attr-defined]  # declared nowhere, on purpose
 
     assert query_values(task)["limit"] == 5
 

@@ -197,7 +197,7 @@ def test_secret_shows_itself_to_reveal_alone() -> None:
     """repr, str, f-strings and % formatting are masked; equality is by text."""
     secret = Secret("S3cr3t")
 
-    shown = f"{secret} {secret!r} {secret!s} {[secret]} {'%s' % secret} {dict(a=secret)}"  # noqa: UP031, C408
+    shown = f"{secret} {secret!r} {secret!s} {[secret]} {'%s' % secret} {dict(a=secret)}"  # noqa: UP031, C408  every way is meant
 
     assert "S3cr3t" not in shown
     assert secret.reveal() == "S3cr3t"

@@ -30,13 +30,13 @@ sys.path[0] = str(REPOSITORY / "tests")
 
 from sqlalchemy import make_url  # noqa: E402  the path above comes first
 
-from servers.mariadb import MariadbServer  # noqa: E402
-from servers.postgres import PostgresServer  # noqa: E402
-from servers.proxy import Proxy  # noqa: E402
-from torture import figures, outages, rounds  # noqa: E402
-from torture.checker import Tally  # noqa: E402
-from torture.places import MysqlPlace, Place, PostgresPlace, SqlitePlace  # noqa: E402
-from torture.rounds import Campaign  # noqa: E402
+from servers.mariadb import MariadbServer  # noqa: E402  as above
+from servers.postgres import PostgresServer  # noqa: E402  as above
+from servers.proxy import Proxy  # noqa: E402  as above
+from torture import figures, outages, rounds  # noqa: E402  as above
+from torture.checker import Tally  # noqa: E402  as above
+from torture.places import MysqlPlace, Place, PostgresPlace, SqlitePlace  # noqa: E402  as above
+from torture.rounds import Campaign  # noqa: E402  as above
 
 RESULTS = REPOSITORY / "build" / "torture.jsonl"
 PAGE = REPOSITORY / "docs" / "reliability-figures.md"

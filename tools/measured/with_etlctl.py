@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 # all that a load imports later: its memory is not the load's
-import sqlalchemy.dialects.postgresql.psycopg2  # noqa: F401
+import sqlalchemy.dialects.postgresql.psycopg2  # noqa: F401  as told
 
 import etlctl.db.dialects.postgresql.dialect
 import etlctl.db.sessions
 import etlctl.loads.source
-import etlctl.loads.writers  # noqa: F401
+import etlctl.loads.writers  # noqa: F401  as told
 from etlctl import DateParameter, DumpTable, ExternalTask, LoadTable, LocalTarget, Target, Task, build, faultpoints
 from measured import flights
 
