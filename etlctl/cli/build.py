@@ -37,10 +37,16 @@ def _build(ctx: click.Context, request: Request, deep: bool, force: bool) -> int
     call = session(ctx)
     tasks = make_tasks(request, call)
     with watched() as interrupts:
-        with _shown(call, tasks, interrupts) as progress:
-            summary = call.app.build(
-                tasks, deep=deep, force=tasks if force else (), observers=[progress], stop=interrupts
-            )
+        try:
+            with _shown(call, tasks, interrupts) as progress:
+                summary = call.app.build(
+                    tasks, deep=deep, force=tasks if force else (), observers=[progress], stop=interrupts
+                )
+        except KeyboardInterrupt:  # the second signal while no task ran: there is no summary
+            if interrupts.code is None:
+                raise
+            call.streams.story("etlctl: interrupted.")
+            return interrupts.code
         if interrupts.code is not None:
             summary = replace(summary, interrupted=interrupts.code)
     if call.asked.json:

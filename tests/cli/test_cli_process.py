@@ -113,9 +113,11 @@ def test_process_exits_with_the_code_of_what_happened(empty_project: Project, wo
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 
 
-def interrupted(project: Project, number: signal.Signals, times: int, ticks: int, name: str = "Second") -> Ran:
-    """A build of Second (or of First alone), signalled while First runs."""
-    project.pipeline(WAITS.format(ticks=ticks))
+def interrupted(
+    project: Project, number: signal.Signals, times: int, ticks: int = 0, name: str = "Second", pipeline: str = WAITS
+) -> Ran:
+    """A build of Second (or of First alone), signalled while First runs, or whatever else makes the file `started`."""
+    project.pipeline(pipeline.format(ticks=ticks))
     process = subprocess.Popen(
         [sys.executable, "-m", "etlctl", "build", name],
         cwd=project.folder,
@@ -175,6 +177,36 @@ def test_second_signal_stops_at_once(empty_project: Project, number: signal.Sign
     assert time.monotonic() - began < 20
     assert not (empty_project.folder / "first.txt").exists()
     assert "Traceback" not in ran.err
+
+
+PLANS = """
+import time
+from pathlib import Path
+from etlctl import LocalTarget, Task
+
+class Second(Task):
+    def requires(self):
+        Path("started").touch()
+        time.sleep(60)
+        return []
+
+    def output(self):
+        return LocalTarget("second.txt")
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_second_signal_stops_at_once_while_nothing_runs_yet(
+    empty_project: Project, number: signal.Signals, code: int
+) -> None:
+    """The code is that of the signal also where it ends the planning."""
+    began = time.monotonic()
+
+    ran = interrupted(empty_project, number, times=2, pipeline=PLANS)
+
+    assert ran.code == code, ran
+    assert time.monotonic() - began < 20
+    assert ran.err.endswith("etlctl: interrupted.\n") and "Traceback" not in ran.err
 
 
 def shell(project: Project, command: str) -> Ran:
