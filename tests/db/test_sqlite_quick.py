@@ -93,7 +93,7 @@ def test_known_texts_are_what_stored_says(words: str, fields: list[str], null_va
     assert [look(fields), look(fields)] == [expected, expected]
 
 
-@pytest.mark.parametrize("fields", [[str(n) for n in range(10_001)], ["x" * 51]], ids=["many", "long"])
+@pytest.mark.parametrize("fields", [[str(n) for n in range(1_001)], ["x" * 51]], ids=["many", "long"])
 def test_known_texts_are_few_and_short(fields: list[str]) -> None:
     """Memory does not grow with the file."""
     look = known_texts(parse_type("text"), ("",), 1)

@@ -18,9 +18,10 @@ from etlctl.db.dialects.sqlite.values import stored
 Look: TypeAlias = Callable[[Sequence[str]], Sequence[str] | None]
 """The fields as they may be bound, or None where one of them is not of the common form."""
 
-_REMEMBERED = 10_000
+_REMEMBERED = 1_000
 _REMEMBERED_IN_ALL = 100_000
-"""Texts whose values are kept, of a column and of all: a code, a day or a small number comes a million times."""
+"""Texts whose values are kept, of a column and of all: a code, a day or a small number comes a million times. To find
+one of more, which the processor's cache does not hold, takes longer than to look at it."""
 _LONGEST_REMEMBERED = 50
 """Characters; longer texts hardly come again, and would take memory."""
 
