@@ -8,7 +8,6 @@ import click
 
 from etlctl.cli.grouping import asked_for, groups_of
 from etlctl.cli.layout import Line, Style, line, span, table
-from etlctl.cli.progress import traceback_lines
 from etlctl.cli.screen import show
 from etlctl.cli.session import Session, session
 from etlctl.cli.tasks import Request, TaskCommand, make_tasks
@@ -52,6 +51,8 @@ def _plan(ctx: click.Context, request: Request, all_: bool, force: bool, detaile
     code = exit_code_of(plan.tasks) if detailed_exitcode else 0
     command = f"etlctl build {request.words}{' --force' if force else ''}{call.words}"
     if call.asked.debug:
+        from etlctl.cli.progress import traceback_lines  # what a build tells, which only this needs of it
+
         for one in plan.tasks:
             if one.error is not None:
                 call.streams.story(traceback_lines(one.error))
