@@ -23,8 +23,8 @@ from servers.redshift.storage import Storage, decompressed
 from servers.redshift.words import Token, identifier, quoted, relation
 
 if TYPE_CHECKING:
+    from servers.redshift.service import Service
     from servers.redshift.session import Session
-    from servers.redshift.standin import Standin
 
 _BATCH_BYTES = 1 << 16
 _WHERE = re.compile(r"^COPY .*?, line (\d+)(?:, column (.*?))?(?:: (.*))?$", re.DOTALL)
@@ -35,9 +35,9 @@ _UNSAFE = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 def copy(session: Session, words: Sequence[Token], sql: str) -> None:
     """Carries it out; raises `Refusal`, with the load error noted for the system tables."""
     command = copy_command(words)
-    storage = opened(session.standin, command)
+    storage = opened(session.service, command)
     try:
-        query = session.standin.next_query()
+        query = session.service.next_query()
         with session.block():
             table = relation(command.table)
             if session.rows(f"SELECT to_regclass({quoted(table)})") == [[None]]:
@@ -56,17 +56,17 @@ def copy(session: Session, words: Sequence[Token], sql: str) -> None:
     session.answer("COPY")
 
 
-def opened(standin: Standin, command: Command) -> Storage:
+def opened(service: Service, command: Command) -> Storage:
     """The command's S3, when its role may go there."""
-    if standin.s3 is None:
+    if service.s3 is None:
         raise internal("S3CurlException: the stand-in was started without an S3")
-    _check_role(standin, command.keys)
-    return Storage(standin.s3, command.keys, command.options.region)
+    _check_role(service, command.keys)
+    return Storage(service.s3, command.keys, command.options.region)
 
 
-def _check_role(standin: Standin, keys: Keys) -> None:
+def _check_role(service: Service, keys: Keys) -> None:
     for role in filter(None, keys.role.split(",")):
-        if role != "default" and standin.roles is not None and role not in standin.roles:
+        if role != "default" and service.roles is not None and role not in service.roles:
             user = "arn:aws:redshift:us-east-1:123456789012:dbuser:etlctl-standin/postgres"
             raise internal(f"User {user} is not authorized to assume IAM Role {role}")
 
@@ -102,7 +102,7 @@ class _Load:
             raise internal(f"COPY was not begun: {body!r}")
         try:
             for done, source in enumerate(sources):
-                self.session.standin.faults.part(self.sql, done)
+                self.session.service.faults.part(self.sql, done)
                 self._file(source, reader, paths)
             self._flush()
         except Refusal:
@@ -206,7 +206,7 @@ class _Load:
     def _failed(self, source: Place, record: Record, error: BadField) -> Refusal:
         """Notes it for the system tables; what the client is told only points there."""
         session, column = self.session, error.column
-        table = session.standin.table_id(session.database, relation(self.command.table))
+        table = session.service.table_id(session.database, relation(self.command.table))
         values: dict[str, object] = {
             "userid": 100, "slice": 0, "tbl": table, "starttime": self.started, "session": session.pid,
             "query": self.query, "xid": self.query, "filename": str(source)[:256],
@@ -215,8 +215,8 @@ class _Load:
             "position": error.position, "raw_line": _clean(record.raw), "raw_field_value": _clean(error.value),
             "err_code": error.code, "err_reason": error.reason,
         }  # fmt: skip
-        session.standin.note_load_error(session.database, values)
-        view = "sys_load_error_detail" if session.standin.is_serverless else "stl_load_errors"
+        session.service.note_load_error(session.database, values)
+        view = "sys_load_error_detail" if session.service.is_serverless else "stl_load_errors"
         text = f"Load into table '{self.command.table[-1]}' failed.  Check '{view}' system table for details."
         return Refusal(text, INTERNAL)
 

@@ -23,7 +23,7 @@ from servers.redshift.wire import Gone, Message, Wire, readable
 from servers.redshift.words import names, relation, starts, statements, tokens
 
 if TYPE_CHECKING:
-    from servers.redshift.standin import Standin
+    from servers.redshift.service import Service
 
 _OPTION = re.compile(r"(?:-c\s*|--)([\w.]+)\s*=")
 _HIDDEN = names(
@@ -41,10 +41,10 @@ ABORTED = "current transaction is aborted, commands ignored until end of transac
 class Session:
     """`pid` is that of the session behind. `table` was written or locked last: errors name it."""
 
-    def __init__(self, standin: Standin, client: socket.socket) -> None:
-        self.standin = standin
+    def __init__(self, service: Service, client: socket.socket) -> None:
+        self.service = service
         self.client = Wire(client)
-        self.server = Wire(socket.create_connection(standin.upstream))
+        self.server = Wire(socket.create_connection(service.upstream))
         self.pid = 0
         self.database = ""
         self.table = ""
@@ -63,12 +63,6 @@ class Session:
     def close(self) -> None:
         self.client.close()
         self.server.close()
-
-    def hang_up(self) -> None:
-        """Ends the session from another thread: its own one wakes up and closes it."""
-        for one in (self.client, self.server):
-            with contextlib.suppress(OSError):
-                one.sock.shutdown(socket.SHUT_RDWR)
 
     def _started(self) -> bool:
         """The beginning: refuses TLS, passes on a cancel, shows who the client thinks it talks to."""
@@ -93,7 +87,7 @@ class Session:
         except Refusal as refusal:
             self._fatal(refusal)
             return False
-        values["options"] = f"{values.get('options', '')} {self.standin.session_options}".strip()
+        values["options"] = f"{values.get('options', '')} {self.service.session_options}".strip()
         self.server.raw(wire.packet(code, wire.startup_body(values)))
         while True:
             kind, said = self.server.message()
@@ -147,7 +141,7 @@ class Session:
         self.client.put(kind, body)
 
     def _query(self, text: str) -> None:
-        self.standin.log.append((self.pid, text))
+        self.service.log.append((self.pid, text))
         pieces = statements(text)
         try:
             if not pieces:
@@ -157,7 +151,7 @@ class Session:
             if self._is_implicit:
                 self.ask("COMMIT")
             for piece in pieces:
-                self.standin.faults.after(piece)
+                self.service.faults.after(piece)
         except Refusal as refusal:
             self._refused(refusal)
         except Killed:
@@ -183,14 +177,14 @@ class Session:
         words = tokens(sql)
         if self.status == b"E" and words[0].low not in ("rollback", "abort", "commit", "end"):
             raise Refusal(ABORTED, "25P02")
-        self.standin.faults.before(sql)
+        self.service.faults.before(sql)
         wanted = step(sql)
         if is_script and self.status == b"I" and wanted.do not in ("begin", "end"):
             self.ask("BEGIN")
             self._is_implicit = True
         self._do(wanted, sql)
         if wanted.said is not None:
-            self.standin.said[(self.database, wanted.table[-1])] = wanted.said
+            self.service.said[(self.database, wanted.table[-1])] = wanted.said
 
     def _do(self, wanted: Step, sql: str) -> None:
         match wanted.do:
@@ -261,8 +255,12 @@ class Session:
             raise
 
     def lock(self, table: str) -> None:
-        """Writers of a table wait for each other in Redshift, until the transaction ends; readers do not."""
+        """Writers of a table wait for each other in Redshift, until the transaction ends; readers do not.
+
+        The statement that waits has its snapshot already (c_serial_isolation), as after an explicit LOCK it has not.
+        """
         self.table = table
+        self.ask("SELECT 1")
         self.ask(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
 
     def answer(self, tag: str) -> None:
@@ -309,7 +307,7 @@ class Session:
             raise refusal
 
     def translated(self, said: dict[str, str]) -> Refusal:
-        table = self.standin.table_id(self.database, self.table) if said.get("C") == "40001" and self.table else 0
+        table = self.service.table_id(self.database, self.table) if said.get("C") == "40001" and self.table else 0
         return translated(said, table=table, pid=self.pid)
 
     def server_message(self) -> Message:

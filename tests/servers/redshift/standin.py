@@ -4,6 +4,8 @@
         url = redshift.new_database()      # redshift+psycopg2://…?sslmode=disable
         redshift.fault("^UNLOAD", "kill", after_parts=1)
 
+It runs as a process of its own (service.py): psycopg2's cancel() holds the GIL until the server has answered.
+
 Real in it: the client's transaction (COPY and UNLOAD take part in it), S3 over HTTP, SERIALIZABLE isolation, COPY's
 formats, options, errors and their system tables, UNLOAD's files and manifests, write locks on tables, TRUNCATE's
 commit, bytes in VARCHAR(n). Refused as Redshift refuses it: savepoints, RETURNING, ON CONFLICT, FOR UPDATE, advisory
@@ -25,37 +27,36 @@ What it does not know:
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import re
-import socket
+import json
+import os
+import subprocess
+import sys
 import threading
 import uuid
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-import psycopg2
-from psycopg2.extras import execute_values
 from sqlalchemy import make_url
 
 from servers.postgres import Postgres
-from servers.process import LOOPBACK
+from servers.process import LOOPBACK, ServerError
 from servers.redshift.ddl import Said
 from servers.redshift.errors import Refusal
-from servers.redshift.faults import Fault, Faults, Kind
-from servers.redshift.session import Session
+from servers.redshift.faults import Kind
 from servers.redshift.storage import S3Access
 
 SETUP = Path(__file__).with_name("setup.sql")
+STOP_S = 20.0
 _ISOLATION = {"serializable": "serializable", "snapshot": "repeatable\\ read"}
+_OPTIONS = (
+    "-c standard_conforming_strings=off -c escape_string_warning=off -c backslash_quote=on "
+    "-c client_connection_check_interval=100"
+)
 
 
 class Standin:
-    """The proxy. `log` holds (session, text) of all that clients sent; `said` what CREATE TABLE said of a layout.
-
-    `roles` are those that COPY and UNLOAD may name, None for every role of the right form. `is_serverless`: errors
-    point to sys_load_error_detail instead of stl_load_errors.
-    """
+    """The stand-in, from the side of a test. `port` is where it listens, on loopback."""
 
     def __init__(
         self,
@@ -64,46 +65,35 @@ class Standin:
         *,
         isolation: Literal["serializable", "snapshot"] = "serializable",
     ) -> None:
-        self.s3 = s3
-        self.roles: set[str] | None = None
-        self.is_serverless = False
-        self.log: list[tuple[int, str]] = []
-        self.said: dict[tuple[str, str], Said] = {}
-        self.faults = Faults()
-        self.session_options = (
-            f"-c default_transaction_isolation={_ISOLATION[isolation]} -c standard_conforming_strings=off "
-            "-c escape_string_warning=off -c backslash_quote=on -c client_connection_check_interval=100"
-        )
         self._server = server
-        self._queries = itertools.count(1000)
-        self._sessions: dict[Session, threading.Thread] = {}
-        self._lock = threading.Lock()
+        self._start = {
+            "admin_url": server.url(),
+            "options": f"-c default_transaction_isolation={_ISOLATION[isolation]} {_OPTIONS}",
+            "s3": asdict(s3) if s3 is not None else None,
+        }
         self._template = f"etlctl_template_{uuid.uuid4().hex[:12]}"
-
-    @property
-    def upstream(self) -> tuple[str, int]:
-        """Where the server behind listens."""
-        url = make_url(self._server.url())
-        return url.host or LOOPBACK, url.port or 5432
+        self._asking = threading.Lock()
+        self.port = 0
 
     def __enter__(self) -> Self:
         self._make_template()
-        self._listener = socket.create_server((LOOPBACK, 0))
-        self.port = int(self._listener.getsockname()[1])
-        self._thread = threading.Thread(target=self._accept, name="redshift-standin", daemon=True)
-        self._thread.start()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "servers.redshift.service"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(SETUP.parents[2])},
+            start_new_session=True,  # the terminal's ^C is for pytest only
+        )
+        self.port = int(self._asked(self._start)["port"])
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(10)
-        with self._lock:
-            left = dict(self._sessions)
-        for session, thread in left.items():
-            session.hang_up()
-            thread.join(10)
+        try:
+            self._process.communicate(timeout=STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
         self._server.ask(f"DROP DATABASE IF EXISTS {self._template} WITH (FORCE)")
 
     def url(self, database: str) -> str:
@@ -146,64 +136,57 @@ class Standin:
         `kill`: the session is cut before it; `lose_reply`: it is carried out, and the session cut before the answer;
         `fail`: by `refusal`; `delay`. With `after_parts`: after so many files of an UNLOAD, or objects of a COPY.
         """
-        fault = Fault(re.compile(pattern, re.IGNORECASE), kind, times, after_parts, delay_s)
-        if refusal is not None:
-            fault.refusal = refusal
-        self.faults.add(fault)
+        said = None if refusal is None else {"message": refusal.message, "code": refusal.code, "detail": refusal.detail}
+        self._asked(
+            {"do": "fault", "pattern": pattern, "kind": kind, "times": times}
+            | {"after_parts": after_parts, "delay_s": delay_s, "refusal": said}
+        )
+
+    def accept_roles(self, *roles: str) -> None:
+        """COPY and UNLOAD are then refused to all other roles, as to those that Redshift may not assume."""
+        self._asked({"do": "roles", "roles": list(roles)})
+
+    def be_serverless(self) -> None:
+        """COPY's errors then point to sys_load_error_detail, in place of stl_load_errors."""
+        self._asked({"do": "serverless"})
 
     def forget(self) -> None:
-        """Makes the stand-in as new for the next test; databases stay."""
-        self.faults.clear()
-        self.log.clear()
-        self.said.clear()
-        self.roles, self.is_serverless = None, False
+        """Makes the stand-in as new for the next test; databases stay. Raises when it failed itself in the meantime."""
+        self._asked({"do": "forget"})
 
-    def next_query(self) -> int:
-        """The number of a COPY or an UNLOAD."""
-        return next(self._queries)
+    @property
+    def log(self) -> list[tuple[int, str]]:
+        """Session and text of all that clients have sent."""
+        return [(int(pid), str(text)) for pid, text in self._asked({"do": "log"})["log"]]
 
-    def table_id(self, database: str, table: str) -> int:
-        """The OID of a table that is committed, 0 for others."""
-        found = self._server.ask("SELECT to_regclass(%s)::oid::bigint", table, url=self._server.url(database))
-        return int(found[0][0] or 0)
+    @property
+    def said(self) -> dict[tuple[str, str], Said]:
+        """What the last CREATE TABLE of a table said of layout and keys, by database and table."""
+        found = self._asked({"do": "said"})["said"]
+        return {(database, table): _said(values) for database, table, values in found}
 
-    def note_load_error(self, database: str, values: dict[str, object]) -> None:
-        """Notes an error for the system tables, in a session of its own: it stays when the COPY is rolled back."""
-        names = ", ".join(f'"{name}"' for name in values)
-        connection = psycopg2.connect(self._server.url(database))
-        try:
-            with connection, connection.cursor() as cursor:
-                execute_values(
-                    cursor, f"INSERT INTO pg_catalog.standin_load_errors ({names}) VALUES %s", [tuple(values.values())]
-                )
-        finally:
-            connection.close()
+    @property
+    def struck(self) -> int:
+        """How many faults have struck."""
+        return int(self._asked({"do": "struck"})["struck"])
+
+    def _asked(self, question: dict[str, Any]) -> dict[str, Any]:
+        with self._asking:
+            assert self._process.stdin is not None and self._process.stdout is not None
+            self._process.stdin.write(json.dumps(question) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        answer: dict[str, Any] = json.loads(line) if line else {"failures": ["the stand-in's process has ended"]}
+        if answer.get("failures"):
+            raise ServerError("the stand-in for Redshift failed itself:\n" + "\n".join(answer["failures"]))
+        return answer
 
     def _make_template(self) -> None:
         self._server.ask(f"CREATE DATABASE {self._template} TEMPLATE template0 ENCODING 'UTF8' STRATEGY file_copy")
         self._server.ask(SETUP.read_text(), url=self._server.url(self._template))
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            try:
-                session = Session(self, client)
-            except OSError:  # the server behind takes nobody: the client sees the same
-                client.close()
-                continue
-            thread = threading.Thread(target=self._serve, args=(session,), daemon=True)
-            with self._lock:
-                self._sessions[session] = thread
-            thread.start()
 
-    def _serve(self, session: Session) -> None:
-        try:
-            session.serve()
-        finally:
-            session.close()
-            with self._lock:
-                self._sessions.pop(session, None)
+def _said(values: dict[str, Any]) -> Said:
+    """As it was before it became JSON."""
+    keys = [(str(kind), tuple(columns)) for kind, columns in values.pop("keys")]
+    return Said(keys=keys, sortkey=tuple(values.pop("sortkey")), **values)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from servers.redshift import ddl, rules
 from servers.redshift.errors import UNSUPPORTED, Refusal, syntax
-from servers.redshift.words import Token, position_of, quoted, relation, starts, table_at, tokens
+from servers.redshift.words import Token, depth_0, position_of, quoted, relation, starts, table_at, tokens
 
 _LAYOUT = ("distkey", "diststyle", "sortkey", "compound", "interleaved", "encode")
 NO_SOURCE = "LOAD source is not supported. (Hint: only S3 or DynamoDB or EMR based load is allowed)"
@@ -91,6 +91,16 @@ def _delete(sql: str, words: list[Token]) -> Step:
 
 def _merge(sql: str, words: list[Token]) -> Step:
     return _written(sql, words, 2)
+
+
+def _with(sql: str, words: list[Token]) -> Step:
+    """WITH stands before SELECT, UPDATE and DELETE, not before INSERT."""
+    for index, token in depth_0(words):
+        if token.low in ("insert", "merge"):
+            raise syntax(token.text)
+        if token.low in ("update", "delete"):
+            return _written(sql, words, index + (2 if words[index + 1].low == "from" else 1))
+    return Step("send", sql)
 
 
 def _begin(sql: str, words: list[Token]) -> Step:
@@ -208,6 +218,7 @@ _MAKERS = {
     "update": _update,
     "delete": _delete,
     "merge": _merge,
+    "with": _with,
     "begin": _begin,
     "start": _begin,
     "commit": _end,

@@ -65,10 +65,10 @@ def unload(session: Session, words: Sequence[Token], sql: str) -> None:
     inner = tokens(command.query)
     rules.check(command.query, inner)
     rules.check_unloaded(inner)
-    storage = opened(session.standin, command)
+    storage = opened(session.service, command)
     try:
         _make_room(storage, command)
-        query = session.standin.next_query()
+        query = session.service.next_query()
         with session.block():
             columns = _described(session, command.query)
             parts = _Parts(session, command, storage, columns, sql)
@@ -160,7 +160,7 @@ class _Parts:
     def __init__(
         self, session: Session, command: Command, storage: Storage, columns: Sequence[Result], sql: str
     ) -> None:
-        self._faults = session.standin.faults
+        self._faults = session.service.faults
         self._sql = sql
         self._options = command.options
         self._place = command.place
