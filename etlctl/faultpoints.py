@@ -29,7 +29,7 @@ S3_POINTS = (
     "s3.created",  # the store knows of the upload, whose first part is full; small objects go without
     "s3.part",  # a part is with the store, seen by nobody; passed in another thread, once for each part
     "s3.written",  # publishing begins; the end of the content is not with the store
-    "s3.completing",  # all parts are with the store, and it has not been told that these are all
+    "s3.completing",  # only the request is left that makes the object
     "s3.published",  # the object is there
 )
 """Every name that the writing of an object passes, in about this order."""

@@ -20,7 +20,7 @@ from etlctl.settings import S3Settings
 CONNECTIONS = 32
 """Of a client: more than any of our pools of threads uses at once."""
 _CHECKSUMS = "AWS_REQUEST_CHECKSUM_CALCULATION"
-_AMAZON = ("amazonaws.com", "amazonaws.com.cn")
+_AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
 
 
 class _Clients:
@@ -91,10 +91,10 @@ def close() -> None:
     _clients.close()
 
 
-def is_amazon(found: Any) -> bool:
-    """Whether a client talks to Amazon's own S3, which knows all of its protocol."""
-    host = found.meta.endpoint_url.split("://")[-1].split("/")[0].split(":")[0]
-    return bool(host.endswith(_AMAZON))
+def _is_amazon(endpoint_url: str) -> bool:
+    """Whether it is Amazon's own S3, which knows all of its protocol."""
+    host = endpoint_url.split("://")[-1].split("/")[0].split(":")[0]
+    return host.endswith(_AMAZON)
 
 
 def _make(given: S3Settings) -> Any:
@@ -120,14 +120,17 @@ def _make(given: S3Settings) -> Any:
             s3={"addressing_style": given.addressing_style},
             user_agent_extra="etlctl",
         )
-        open_client = partial(session.client, "s3", endpoint_url=given.endpoint_url)
-        made = open_client(config=config)
-        if is_amazon(made) or os.environ.get(_CHECKSUMS):
-            return made
-        made.close()
         plain = Config(request_checksum_calculation="when_required", response_checksum_validation="when_required")
-        made = open_client(config=config.merge(plain))
-        made.meta.events.register("before-call.s3.DeleteObjects", _add_md5)
+        open_client = partial(session.client, "s3", endpoint_url=given.endpoint_url)
+        if os.environ.get(_CHECKSUMS):
+            return open_client(config=config)
+        is_elsewhere = given.endpoint_url is not None and not _is_amazon(given.endpoint_url)
+        made = open_client(config=config.merge(plain) if is_elsewhere else config)
+        if not is_elsewhere and not _is_amazon(made.meta.endpoint_url):  # as AWS's own variables and files may say
+            made.close()
+            made = open_client(config=config.merge(plain))
+        if not _is_amazon(made.meta.endpoint_url):
+            made.meta.events.register("before-call.s3.DeleteObjects", _add_md5)
         return made
 
 

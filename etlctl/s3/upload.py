@@ -138,6 +138,7 @@ class Upload:
             return False
         condition = {"IfNoneMatch": "*"} if self._if_absent else {}
         body = {"Body": self._buffer, **body_checks(self._client, self._buffer)}
+        faultpoints.point("s3.completing")
         with translating(self._doing):
             for pause_s in (*_CONFLICT_PAUSES_S, None):
                 try:
