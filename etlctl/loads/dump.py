@@ -4,10 +4,10 @@ DumpTable.run()
   output()                       one target that can be opened for writing
   database.reading()             one read transaction: the file holds one state of the database
     statement run                an error of the query comes before anything is written
-    target.open("w")             a temporary file, or its like
+    file.opened()                a temporary file, an upload, or the first of several parts (loads/dumpfiles.py)
     rows, some at a time         attempt().rows counts them
   transaction ended
-file published                   or, after an error, discarded
+file, or manifest, published     or, after an error, discarded
 """
 
 from __future__ import annotations
@@ -86,8 +86,7 @@ class DumpTable(Task):
     escape_formulas: bool = False
     """Puts `'` before a text in CSV and TSV that a spreadsheet would run (it begins with = + - @, tab or CR). For files
     that people open, with texts that others wrote; it changes what a program reads, a text such as -5 or +49 too."""
-
-    part_bytes: int | None = None
+    part_bytes: Any = None
     """Writes CSV, TSV or JSON lines as files of this size, in bytes before packing, and output() is the manifest that
     names them, `flights.csv.gz.manifest`: see loads/dumpparts.py. A part ends with the record that reaches the size."""
 

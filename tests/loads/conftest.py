@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ import pytest
 from any_warehouse import AnyWarehouse, in_place
 from copying import Pair, new_pair
 from etlctl.core import context
+from etlctl.s3 import client as s3_client
+from etlctl.settings import load as load_settings
 from flight_loads import CSV
 from warehouse import Warehouse
 
@@ -48,5 +52,24 @@ def pair_of(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable
             pair = stack.enter_context(new_pair(tmp_path, (shop, warehouse), server))
             stack.enter_context(context.use(pair.context))
             return pair
+
+        yield make
+
+
+@pytest.fixture
+def beside_s3(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., AnyWarehouse]]:
+    """Makes an empty database of a kind, and puts its Context in place with the settings of the environment, so with
+    those of S3: ask for `bucket`, `s3_url` or the like as well."""
+    with ExitStack() as stack:
+
+        def make(kind: str) -> AnyWarehouse:
+            url = request.getfixturevalue(f"{kind.replace('postgresql', 'postgres')}_url")
+            found = AnyWarehouse(url, tmp_path)
+            stack.callback(found.databases.close)
+            stack.callback(s3_client.close)
+            settings = load_settings(None, environ=os.environ, cwd=tmp_path)
+            found.context = replace(found.context, settings=settings)
+            stack.enter_context(context.use(found.context))
+            return found
 
         yield make

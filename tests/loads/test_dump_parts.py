@@ -31,8 +31,8 @@ CONTENT = st.lists(st.sampled_from([b"\n", b'"', b"\r\n", b",", b"a", b"\xc3", b
 class DumpNumbers(DumpTable):
     """More than two parts of the least size."""
 
-    table = "numbers"
-    part_bytes = LEAST
+    table: Any = "numbers"
+    part_bytes: Any = LEAST
     name = "out/numbers.csv.manifest"
 
     def output(self) -> Any:
