@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from etlctl.errors import SettingsError
 from etlctl.settings import find, load
 from etlctl.settings.document import owner_warning
+from warehouse import ended, forked
 
 
 def _file(path: Path) -> Path:
@@ -84,13 +86,24 @@ def test_load_refuses_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
         load(find(None, {}, tmp_path), environ={}, cwd=tmp_path)
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may read every file")
-def test_load_names_a_file_it_may_not_read(tmp_path: Path) -> None:
-    """An unreadable file is a sentence with the reason."""
-    _file(tmp_path / "etlctl.toml").chmod(0)
+NOBODY = 65534
+CANNOT_BE_READ = r"etlctl.toml: the settings file cannot be read: Permission denied"
 
-    with pytest.raises(SettingsError, match=r"etlctl.toml: the settings file cannot be read: Permission denied"):
-        load(find(None, {}, tmp_path), environ={}, cwd=tmp_path)
+
+def test_load_names_a_file_it_may_not_read() -> None:
+    """An unreadable file is a sentence with the reason; root may read every file, so it looks as nobody."""
+    with TemporaryDirectory() as name:  # others may not enter pytest's own folder
+        folder = Path(name)
+        folder.chmod(0o755)
+        _file(folder / "etlctl.toml").chmod(0)
+
+        def look() -> None:
+            if os.getuid() == 0:
+                os.setuid(NOBODY)
+            with pytest.raises(SettingsError, match=CANNOT_BE_READ):
+                load(find(None, {}, folder), environ={}, cwd=folder)
+
+        assert ended(forked(look)) == 0
 
 
 @pytest.mark.parametrize(
