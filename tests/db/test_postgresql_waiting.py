@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from etlctl.db.dialects.postgresql.dialect import PostgreSQLDialect
 from etlctl.db.dialects.postgresql.guard import Connection
 from etlctl.db.dialects.postgresql.waiting import Waiter
 from servers.postgres import Postgres
+from stopping import started, stopped_twice
 
 LONG = """
 from etlctl import LoadTable, QueryTable
@@ -58,17 +58,6 @@ def connection(postgres_url: str) -> Iterator[Connection]:
     found.close()
 
 
-@contextmanager
-def started(project: Path, task: str) -> Iterator[subprocess.Popen[str]]:
-    """A build in a process of its own, which does not outlive the block."""
-    command = [sys.executable, "-m", "etlctl", "build", task]
-    with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as build:
-        try:
-            yield build
-        finally:
-            build.kill()
-
-
 def wait_for(build: subprocess.Popen[str], server: Postgres, url: str, condition: str) -> None:
     """Returns when a session of the build is as the SQL condition over pg_stat_activity says."""
     query = f"SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'etlctl:%%' AND {condition}"
@@ -79,18 +68,6 @@ def wait_for(build: subprocess.Popen[str], server: Postgres, url: str, condition
         if time.monotonic() > end:
             raise TimeoutError(condition)
         time.sleep(0.05)
-
-
-def stopped_twice(build: subprocess.Popen[str]) -> float:
-    """Sends two signals, the second when the first was heard; seconds from there to the end of the process."""
-    build.send_signal(signal.SIGTERM)
-    assert build.stderr is not None
-    heard = build.stderr.readline() + build.stderr.readline()
-    assert "stopping when the running task ends" in heard
-    began = time.monotonic()
-    build.send_signal(signal.SIGTERM)
-    build.communicate(timeout=60)
-    return time.monotonic() - began
 
 
 def test_build_stops_at_the_second_signal_while_a_query_computes(

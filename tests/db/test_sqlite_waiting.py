@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +12,7 @@ import pytest
 from etlctl.core import context
 from etlctl.core.context import Attempt
 from etlctl.db.dialects.sqlite import waiting as sqlite_waiting
+from stopping import started, stopped_twice
 
 LONG = """
 from etlctl import IntParameter, LoadTable, QueryTable
@@ -42,11 +40,6 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "pipelines" / "long.py").write_text(LONG)
     (tmp_path / ".etlctl").mkdir()
     return tmp_path
-
-
-def started(project: Path, task: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "etlctl", "build", task]
-    return subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def markers(project: Path) -> int:
@@ -78,22 +71,12 @@ def made_table(project: Path) -> bool:
 
 def test_build_stops_at_the_second_signal_while_a_query_computes(project: Path) -> None:
     """The first is heard at once and lets it go on; the second aborts the statement, and nothing is kept."""
-    build = started(project, "Long")
-    try:
+    with started(project, "Long") as build:
         wait_for_rows_lock(project)
-        build.send_signal(signal.SIGTERM)
-        assert build.stderr is not None
-        heard = build.stderr.readline() + build.stderr.readline()
-        began = time.monotonic()
-        build.send_signal(signal.SIGTERM)
-        output, _ = build.communicate(timeout=60)
-    finally:
-        build.kill()
-        build.wait()
+        took_s = stopped_twice(build)
 
-    assert "stopping when the running task ends" in heard
-    assert time.monotonic() - began < SOON_S
-    assert build.returncode == 143, output
+    assert took_s < SOON_S
+    assert build.returncode == 143
     assert markers(project) == 0
 
 
@@ -102,24 +85,13 @@ def test_build_stops_at_the_second_signal_while_it_waits_for_a_lock(project: Pat
     with closing(sqlite3.connect(project / ".etlctl" / "warehouse.db", isolation_level=None)) as other:
         other.execute("CREATE TABLE theirs (n)")
         other.execute("BEGIN IMMEDIATE")
-        build = started(project, "Short")
-        try:
+        with started(project, "Short") as build:
             time.sleep(1.5)
-            build.send_signal(signal.SIGTERM)
-            assert build.stderr is not None
-            heard = build.stderr.readline() + build.stderr.readline()
-            began = time.monotonic()
-            build.send_signal(signal.SIGTERM)
-            output, _ = build.communicate(timeout=60)
-        finally:
-            build.kill()
-            build.wait()
-        took_s = time.monotonic() - began
+            took_s = stopped_twice(build)
         other.execute("ROLLBACK")
 
-    assert "stopping when the running task ends" in heard
     assert took_s < SOON_S
-    assert build.returncode == 143, output
+    assert build.returncode == 143
     assert markers(project) == 0
 
 

@@ -1,0 +1,34 @@
+"""A build in a process of its own, and the two signals that stop it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def started(project: Path, task: str) -> Iterator[subprocess.Popen[str]]:
+    """A build in a process of its own, which does not outlive the block."""
+    command = [sys.executable, "-m", "etlctl", "build", task]
+    with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as build:
+        try:
+            yield build
+        finally:
+            build.kill()
+
+
+def stopped_twice(build: subprocess.Popen[str]) -> float:
+    """Sends two signals, the second when the first was heard; seconds from there to the end of the process."""
+    build.send_signal(signal.SIGTERM)
+    assert build.stderr is not None
+    heard = build.stderr.readline() + build.stderr.readline()
+    assert "stopping when the running task ends" in heard
+    began = time.monotonic()
+    build.send_signal(signal.SIGTERM)
+    build.communicate(timeout=60)
+    return time.monotonic() - began
