@@ -38,19 +38,7 @@ CASES = (
     ("sqla", "mysql"),
 )
 DAYS = ("2013-01-01", "2013-01-02", "2013-01-03", "2013-01-04")
-FLOWS = """
-from etlctl import DateParameter, LoadTable
-
-
-class LoadFlights(LoadTable):
-    date = DateParameter()
-    table = "flights"
-    columns = {"date": "date", "carrier": "varchar(2)", "flight": "integer", "delay": "numeric(6,1)"}
-    values = {"date": "date"}
-
-    def rows(self):
-        return [("UA", 1545, 2.5), ("AA", 1141, -3)]
-"""
+FLOWS = RECORDS / "load_flights.py"
 
 
 def main() -> int:
@@ -77,7 +65,7 @@ class _Case:
         self.database = database
         self.folder = folder
         (folder / "pipelines").mkdir(parents=True)
-        (folder / "pipelines" / "flights.py").write_text(FLOWS)
+        (folder / "pipelines" / "flights.py").write_text(FLOWS.read_text())
         servers: dict[str, PostgresServer | MariadbServer] = {"postgresql": pg, "mysql": my}
         self.server = servers.get(database)
         self.url = self.server.new_database() if self.server else f"sqlite:///{folder / 'warehouse.db'}"

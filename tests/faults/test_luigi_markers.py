@@ -33,18 +33,7 @@ IDS = {
     "2013-01-04": "LoadFlights_2013_01_04_986b45e151",
 }
 """The task_ids that Luigi made of these days."""
-FLOWS = """
-    from etlctl import DateParameter, LoadTable
-
-    class LoadFlights(LoadTable):
-        date = DateParameter()
-        table = "flights"
-        columns = {"date": "date", "carrier": "varchar(2)", "flight": "integer", "delay": "numeric(6,1)"}
-        values = {"date": "date"}
-
-        def rows(self):
-            return [("UA", 1545, 2.5), ("AA", 1141, -3)]
-"""
+FLOWS = (RECORDS / "load_flights.py").read_text()
 
 
 @pytest.fixture(params=sorted(path.stem for path in RECORDS.glob("*.sql")))
