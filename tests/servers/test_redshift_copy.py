@@ -1,0 +1,417 @@
+"""COPY of the tests' Redshift: what it reads, how fields become values, and what it says of those that do not."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import psycopg2
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from psycopg2 import errors
+
+from servers.redshift.fixtures import STANDIN_ROLE
+from servers.redshift.standin import Standin
+from servers.redshift.storage import compressed
+from servers.s3 import S3Service, split_url
+
+BAD_UTF8 = "String contains invalid or unsupported UTF8 codepoints. Bad UTF8 hex sequence: ff (error 1)"
+Put = Callable[[str, bytes], None]
+ROLE = f"IAM_ROLE '{STANDIN_ROLE}'"
+SAID = "SELECT trim(file_name), line_number, trim(column_name), trim(error_message) FROM sys_load_error_detail"
+
+
+@pytest.fixture
+def connection(redshift: Standin, redshift_url: str) -> Iterator[Any]:
+    with closing(psycopg2.connect(redshift.dsn(redshift_url))) as opened:
+        ask(opened, "CREATE TABLE t (a int, b varchar(8), c decimal(8, 2), d date, e timestamp)")
+        opened.commit()
+        yield opened
+
+
+@pytest.fixture
+def put(redshift_staging: str, s3_server: S3Service) -> Put:
+    """Makes an object below the test's folder."""
+    bucket, prefix = split_url(redshift_staging)
+
+    def put_one(name: str, content: bytes) -> None:
+        s3_server.put(bucket, prefix + name, content)
+
+    return put_one
+
+
+@pytest.fixture
+def copy(connection: Any, redshift_staging: str) -> Callable[..., list[tuple[Any, ...]]]:
+    """COPY of table t from what begins so, and what is in t then."""
+
+    def copy_from(name: str, options: str = "", *, table: str = "t", columns: str = "") -> list[tuple[Any, ...]]:
+        ask(connection, f"COPY {table} {columns} FROM '{redshift_staging}{name}' {ROLE} {options}")
+        return ask(connection, f"SELECT * FROM {table} ORDER BY 1, 2")
+
+    return copy_from
+
+
+Copy = Callable[..., list[tuple[Any, ...]]]
+
+
+def ask(connection: Any, sql: str) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return list(cursor.fetchall()) if cursor.description else []
+
+
+def short(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return [row[:2] for row in rows]
+
+
+def test_copy_takes_all_that_begins_so_and_counts(put: Put, copy: Copy, connection: Any) -> None:
+    put("in/1", b"1|a|1.5|2020-01-31|2020-01-31 10:11:12.5\n")
+    put("in/2", b"2|b|||\n")
+    put("in2", b"3|c|||\n")
+
+    rows = copy("in")
+
+    assert short(rows) == [(1, "a"), (2, "b"), (3, "c")]
+    assert [str(value) for value in rows[0][2:]] == ["1.50", "2020-01-31", "2020-01-31 10:11:12.500000"]
+    assert ask(connection, "SELECT pg_last_copy_count(), pg_last_copy_id() > 0") == [(3, True)]
+    assert "Load into table 't' completed, 3 record(s) loaded successfully." in connection.notices[-1]
+
+
+def test_copy_is_rolled_back_with_its_transaction(put: Put, copy: Copy, connection: Any) -> None:
+    put("in", b"1|a|||\n")
+    assert len(copy("in")) == 1
+
+    connection.rollback()
+
+    assert ask(connection, "SELECT count(*) FROM t") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("options", "content"),
+    [
+        ("GZIP", gzip.compress(b"1|a|||\n")),
+        ("BZIP2", bz2.compress(b"1|a|||\n")),
+        ("ZSTD", compressed(b"1|a|||\n", "zstd")),
+        ("CSV", b'1,"a",,,\r\n'),
+        ("FORMAT AS CSV QUOTE AS '%'", b"1,%a%,,,\n"),
+        ("CSV DELIMITER AS ';'", b"1;a;;;\n"),
+        ("DELIMITER '\\t'", b"1\ta\t\t\t\n"),
+        ("CSV IGNOREHEADER 1", b"a,b,c,d,e\n1,a,,,\n"),
+        ("CSV IGNOREHEADER AS 2", b"x\nx\n1,a,,,\n"),
+        ("CSV IGNOREBLANKLINES", b"\n1,a,,,\n\n"),
+        ("ESCAPE", b"1|\\a|||\n"),
+        ("REMOVEQUOTES", b'1|"a"|||\n'),
+        ("FILLRECORD", b"1|a\n"),
+        ("TRUNCATECOLUMNS TRIMBLANKS", b"1|a           |||\n"),
+        ("COMPUPDATE OFF STATUPDATE ON COMPROWS 5 REGION 'eu-central-1' MAXERROR 0", b"1|a|||"),
+        ("ENCODING UTF8", b"\xef\xbb\xbf1|a|||\n"),
+        ("ENCODING AS UTF16", "1|a|||\n".encode("utf-16")),
+        ("JSON 'auto'", b'{"a": 1, "b": "a"}'),
+        ("JSON AS 'auto ignorecase'", b'{"A": 1, "B": "a"}'),
+    ],
+)
+def test_copy_understands_its_options(put: Put, copy: Copy, options: str, content: bytes) -> None:
+    put("in", content)
+
+    assert copy("in", options) == [(1, "a", None, None, None)]
+
+
+def test_csv_keeps_what_is_between_its_quotes(put: Put, copy: Copy) -> None:
+    put("in", b'1,"a,""\n\r\\\xc3\xa9",,,\n')
+
+    assert short(copy("in", "CSV")) == [(1, 'a,"\n\r\\é')]
+
+
+def test_escape_keeps_what_is_behind_its_backslashes(put: Put, copy: Copy) -> None:
+    put("in", b"1|a\\|\\\n\\\\n|||\n2|\\N|||\n")
+
+    assert short(copy("in", "ESCAPE")) == [(1, "a|\n\\n"), (2, None)]
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "value"),
+    [
+        ("", b"\\N", None),
+        ("", b"", ""),
+        ("EMPTYASNULL", b"", None),
+        ("", b"  ", "  "),
+        ("BLANKSASNULL", b"  ", None),
+        ("NULL AS 'none'", b"none", None),
+        ("NULL AS 'none'", b'"none"', None),
+        ("NULL AS 'none'", b"\\N", "\\N"),
+        ("ACCEPTINVCHARS", b"x\xff", "x?"),
+        ("ACCEPTINVCHARS AS '^'", b"x\xff", "x^"),
+        ("TRUNCATECOLUMNS", "ééééé".encode(), "éééé"),
+    ],
+)
+def test_a_text_is_null_or_not_as_the_options_say(
+    put: Put, copy: Copy, options: str, field: bytes, value: str | None
+) -> None:
+    put("in", b"1," + field + b",,,\n")
+
+    assert copy("in", f"CSV {options}")[0][1] == value
+
+
+def test_copy_cuts_decimals_unless_told_to_round(put: Put, copy: Copy) -> None:
+    put("in", b"1||1.239||\n")
+    put("more", b"2||1.239||\n")
+    copy("in")
+
+    assert [str(row[2]) for row in copy("more", "ROUNDEC")] == ["1.23", "1.24"]
+
+
+@pytest.mark.parametrize(
+    ("options", "day", "moment"),
+    [
+        ("DATEFORMAT 'auto' TIMEFORMAT 'auto'", "2020-01-31", "2020-01-31T10:11:12"),
+        ("DATEFORMAT 'DD.MM.YYYY' TIMEFORMAT 'YYYYMMDD HH24MISS'", "31.01.2020", "20200131 101112"),
+        ("TIMEFORMAT 'epochsecs'", "2020-01-31", "1580465472"),
+        ("TIMEFORMAT 'epochmillisecs'", "2020-01-31", "1580465472000"),
+    ],
+)
+def test_dates_are_read_by_their_formats(put: Put, copy: Copy, options: str, day: str, moment: str) -> None:
+    put("in", f"1|||{day}|{moment}\n".encode())
+
+    assert [str(value) for value in copy("in", options)[0][3:]] == ["2020-01-31", "2020-01-31 10:11:12"]
+
+
+def test_jsonpaths_pick_values(put: Put, copy: Copy, redshift_staging: str) -> None:
+    put("paths.json", json.dumps({"jsonpaths": ["$.id", "$['of']['list'][1]", "$.n", "$.none", "$.none"]}).encode())
+    put("in/1", b'{"id": 1, "of": {"list": ["x", "y"]}, "n": 1.50}\n{"id": 2}\n')
+
+    rows = copy("in/", f"JSON '{redshift_staging}paths.json'")
+
+    assert [(*row[:2], str(row[2])) for row in rows] == [(1, "y", "1.50"), (2, None, "None")]
+
+
+def test_parquet_is_read_by_position(put: Put, copy: Copy) -> None:
+    sink = io.BytesIO()
+    table = pa.table({"x": [1, 2], "y": ["a", None], "z": [None, None], "d": [None, None], "e": [None, None]})
+    pyarrow.parquet.write_table(table, sink)
+    put("in", sink.getvalue())
+
+    assert short(copy("in", "FORMAT AS PARQUET")) == [(1, "a"), (2, None)]
+
+
+def test_a_column_list_leaves_the_others_to_their_defaults(put: Put, copy: Copy, connection: Any) -> None:
+    ask(connection, "CREATE TABLE u (a int DEFAULT 7, b varchar(8), id int IDENTITY(1, 1))")
+    put("in", b"x\n")
+
+    assert copy("in", table="u", columns="(b)") == [(7, "x", 1)]
+    put("more", b"8|y\n")
+    assert copy("more", table="u")[1] == (8, "y", 2)  # an identity counts for itself, without a list too
+
+
+def test_a_manifest_names_what_is_read(put: Put, copy: Copy, redshift_staging: str) -> None:
+    entries = [{"url": f"{redshift_staging}in/{name}", "mandatory": name == "1"} for name in ("1", "gone")]
+    put("manifest", json.dumps({"entries": entries}).encode())
+    put("in/1", b"1|a|||\n")
+    put("in/2", b"2|b|||\n")
+
+    assert short(copy("manifest", "MANIFEST")) == [(1, "a")]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"entries": [{"url": "s3://BUCKET/gone", "mandatory": true}]}', "does not exist, and the manifest says"),
+        (b'{"entries": [{"url": "s3://BUCKET/gone"}]}', "None of the files"),
+        (b'{"entries": [{"url": "nowhere"}]}', "names no S3 object"),
+        (b"not JSON", "not valid JSON"),
+    ],
+)
+def test_a_bad_manifest_is_refused(put: Put, copy: Copy, redshift_staging: str, content: bytes, message: str) -> None:
+    put("manifest", content.replace(b"BUCKET", split_url(redshift_staging)[0].encode()))
+
+    with pytest.raises(errors.InternalError_, match=message):
+        copy("manifest", "MANIFEST")
+
+
+@pytest.mark.parametrize(
+    ("options", "line", "said"),
+    [
+        ("", b"x2|a|||", (2, "a", "Invalid digit, Value 'x', Pos 0, Type: Integer")),
+        ("", b"99999999999|a|||", (2, "a", "Overflow, value \"99999999999\" is out of range for type integer")),
+        ("", b"2|123456789|||", (2, "b", "String length exceeds DDL length")),
+        ("", "2|ééééé|||".encode(), (2, "b", "String length exceeds DDL length")),
+        ("", b"2|\xff|||", (2, "b", BAD_UTF8)),
+        ("", b"2|a|1,5||", (2, "c", "Invalid digit, Value ',', Pos 1, Type: Decimal")),
+        ("", b"2|a||31.1.2020|", (2, "d", "Invalid Date Format - length must be 10 or more")),
+        ("", b"2|a|||2020-01-31T10:11:12", (2, "e", "Invalid timestamp format or value [YYYY-MM-DD HH24:MI:SS]")),
+        ("DATEFORMAT 'auto'", b"2|a||never|", (2, "d", "Invalid Date Format - length must be 10 or more")),
+        ("", b"2|a", (2, "c", "Delimiter not found")),
+        ("", b"2|a||||6", (2, "", "Extra column(s) found")),
+        ("CSV DELIMITER '|'", b'2|"a||||', (2, "", "Invalid quote formatting for CSV. Unterminated quote")),
+        ("CSV DELIMITER '|'", b'2|"a"b|||', (2, "", "Invalid quote formatting for CSV")),
+    ],
+)  # fmt: skip
+def test_a_bad_row_is_told_by_file_line_and_column(
+    put: Put, copy: Copy, connection: Any, redshift_staging: str, options: str, line: bytes, said: tuple[Any, ...]
+) -> None:
+    for number in range(1, 6):
+        put(f"in/{number}", b"1|a|||\n" + (line if number == 3 else b"2|b|||") + b"\n")
+    ask(connection, "DELETE FROM t")
+
+    with pytest.raises(errors.InternalError_) as caught:
+        copy("in/", options)
+
+    assert caught.value.pgcode == "XX000"
+    text = "Load into table 't' failed.  Check 'stl_load_errors' system table for details."
+    assert caught.value.diag.message_primary == text
+    connection.rollback()
+    assert ask(connection, f"{SAID} ORDER BY start_time DESC") == [(f"{redshift_staging}in/3", *said)]
+    assert ask(connection, "SELECT count(*) FROM t") == [(0,)]
+
+
+def test_the_old_system_table_holds_the_raw_line(put: Put, copy: Copy, connection: Any) -> None:
+    put("in", b"1|a|||\n2|123456789|||\n")
+    with pytest.raises(errors.InternalError_):
+        copy("in")
+    connection.rollback()
+
+    said = ask(
+        connection,
+        "SELECT line_number, trim(colname), trim(type), trim(col_length), trim(raw_line), trim(raw_field_value), "
+        "err_code, session = pg_backend_pid(), length(filename) >= length(trim(filename)) FROM stl_load_errors",
+    )
+
+    assert said == [(2, "b", "varchar", "8", "2|123456789|||", "123456789", 1204, True, True)]
+
+
+def test_the_line_of_a_csv_row_counts_the_lines_inside_of_quotes(put: Put, copy: Copy, connection: Any) -> None:
+    put("in", b'1,"a\nb\nc",,,\nx,a,,,\n')
+    with pytest.raises(errors.InternalError_):
+        copy("in", "CSV")
+    connection.rollback()
+
+    assert ask(connection, SAID)[0][1] == 4
+
+
+def test_a_missing_value_of_a_required_column_is_a_load_error(put: Put, copy: Copy, connection: Any) -> None:
+    ask(connection, "CREATE TABLE u (a int PRIMARY KEY, b int)")
+    connection.commit()
+    put("in", b"1|1\n|2\n")
+
+    with pytest.raises(errors.InternalError_, match="Load into table 'u' failed"):
+        copy("in", table="u")
+
+    connection.rollback()
+    assert ask(connection, SAID)[0][2:] == ("a", "Missing data for not-null field")
+
+
+def test_a_serverless_one_points_to_its_own_view(put: Put, copy: Copy, redshift: Standin) -> None:
+    redshift.be_serverless()
+    put("in", b"x\n")
+
+    with pytest.raises(errors.InternalError_, match="Check 'sys_load_error_detail' system table"):
+        copy("in")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        ("FROMAT AS CSV", "42601", 'syntax error at or near "FROMAT"'),
+        ("CSV HEADER", "42601", 'syntax error at or near "HEADER"'),
+        ("GZIP BZIP2", "42601", "syntax error"),
+        ("MAXERROR 5", "0A000", "stand-in"),
+        ("FIXEDWIDTH 'a:1'", "0A000", "stand-in"),
+        ("LZOP", "0A000", "stand-in"),
+        ("CSV ESCAPE", "0A000", "CSV is not supported with ESCAPE"),
+        ("PARQUET GZIP", "0A000", "GZIP argument is not supported for PARQUET based COPY"),
+        ("GZIP", "XX000", "gzip file is damaged"),
+        ("ZSTD", "XX000", "zstd file is damaged"),
+        ("DELIMITER '||'", "XX000", "single character"),
+        ("JSON 's3://BUCKET/gone'", "XX000", "S3ServiceException:.*,Status 404,Error NoSuchKey"),
+    ],
+)
+def test_copy_refuses_options(
+    put: Put, copy: Copy, redshift_staging: str, options: str, code: str, message: str
+) -> None:
+    put("in", b"1|a|||\n")
+
+    with pytest.raises(psycopg2.Error, match=message) as caught:
+        copy("in", options.replace("BUCKET", split_url(redshift_staging)[0]))
+
+    assert caught.value.pgcode == code
+
+
+def test_an_empty_prefix_is_an_error(copy: Copy, redshift_staging: str) -> None:
+    with pytest.raises(errors.InternalError_) as caught:
+        copy("nothing/")
+
+    prefix = split_url(redshift_staging)[1]
+    assert caught.value.diag.message_primary == f"The specified S3 prefix '{prefix}nothing/' does not exist"
+    assert "code:      8001" in str(caught.value.diag.message_detail)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("'s3://no-such-bucket-here/x' IAM_ROLE default", "Error NoSuchBucket"),
+        ("'s3://bucket/x' IAM_ROLE 'me'", "Invalid IAM_ROLE"),
+        ("'s3://bucket/x' IAM_ROLE 'arn:aws:iam::1:role/x'", "Invalid IAM_ROLE"),
+        ("'s3://bucket/x'", "Authorization is missing"),
+        ("'dynamodb://x' IAM_ROLE default", "LOAD source is not supported"),
+        ("STDIN", "LOAD source is not supported"),
+    ],
+)
+def test_copy_refuses_sources_and_roles(connection: Any, source: str, message: str) -> None:
+    with pytest.raises(psycopg2.Error, match=message):
+        ask(connection, f"COPY t FROM {source}")
+
+
+def test_a_role_that_may_not_be_assumed_is_refused(put: Put, copy: Copy, redshift: Standin) -> None:
+    put("in", b"1|a|||\n")
+    redshift.accept_roles("arn:aws:iam::123456789012:role/another")
+
+    with pytest.raises(errors.InternalError_, match=f"is not authorized to assume IAM Role {STANDIN_ROLE}"):
+        copy("in")
+
+
+def test_static_keys_are_those_that_s3_sees(
+    put: Put, connection: Any, redshift_staging: str, s3_server: S3Service
+) -> None:
+    put("in", b"1|a|||\n")
+
+    for keys in (
+        f"ACCESS_KEY_ID '{s3_server.key_id}' SECRET_ACCESS_KEY '{s3_server.secret}'",
+        f"WITH CREDENTIALS AS 'aws_access_key_id={s3_server.key_id};aws_secret_access_key={s3_server.secret}'",
+    ):
+        ask(connection, f"COPY t FROM '{redshift_staging}in' {keys}")
+
+    assert ask(connection, "SELECT count(*) FROM t") == [(2,)]
+
+
+def test_a_table_or_column_that_is_not_there_is_named(put: Put, copy: Copy) -> None:
+    put("in", b"1|a|||\n")
+
+    with pytest.raises(errors.UndefinedTable, match="Cannot COPY into nonexistent table gone"):
+        copy("in", table="gone")
+
+
+def test_keys_with_odd_letters_are_taken_letter_by_letter(put: Put, connection: Any, redshift_staging: str) -> None:
+    put("a b%20'\\#?é/x", b"1|a|||\n")
+    name = "a b%20'\\#?é/".replace("\\", "\\\\").replace("'", "''")
+
+    ask(connection, f"COPY t FROM '{redshift_staging}{name}' {ROLE}")
+
+    assert ask(connection, "SELECT a FROM t") == [(1,)]
+
+
+def test_a_copy_can_be_made_to_fail_between_its_objects(
+    put: Put, copy: Copy, connection: Any, redshift: Standin
+) -> None:
+    put("in/1", b"1|a|||\n")
+    put("in/2", b"2|a|||\n")
+    redshift.fault("^COPY", "kill", after_parts=1)
+
+    with pytest.raises((psycopg2.OperationalError, psycopg2.InterfaceError)):
+        copy("in/")
+
+    assert redshift.struck
