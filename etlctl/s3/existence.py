@@ -83,12 +83,12 @@ class _Bucket:
         try:
             for number, page in enumerate(pages(S3Address(self._bucket, _common(group))), start=1):
                 known_buckets().add(self._bucket)
-                seen = wanted.intersection(entry["Key"] for entry in page)
+                seen = wanted.intersection(entry["Key"] for entry in page.entries)
                 self._answers.update(dict.fromkeys(seen, True))
                 wanted -= seen
                 if not wanted:
                     return []
-                if number == most:
+                if number == most and not page.is_last:
                     self._pages_left -= number
                     return sorted(wanted)
         except EtlctlError as error:

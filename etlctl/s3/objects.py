@@ -20,6 +20,10 @@ from etlctl.text import shortened
 _BATCH = 1000
 """Keys of one DeleteObjects; S3's limit."""
 
+COPY_AT_ONCE_BYTES = 1024**3
+"""Up to this a copy is one request, which every store has; S3 takes 5 GiB, and is quicker in parts."""
+COPY_PART_BYTES = 256 * 1024**2
+
 
 class ObjectInfo(NamedTuple):
     """An object, as the store tells of it without its content."""
@@ -40,6 +44,14 @@ class UnfinishedUpload(NamedTuple):
     upload_id: str
     begun_at: datetime
     """Aware UTC."""
+
+
+class Page(NamedTuple):
+    """A part of a listing."""
+
+    entries: list[dict[str, Any]]
+    """As boto3 gives them: Key, Size, ETag, LastModified."""
+    is_last: bool
 
 
 def head(address: S3Address) -> ObjectInfo | None:
@@ -101,22 +113,23 @@ def listed(
         if instant is not None and instant.tzinfo is None:
             raise TaskError(f"listing {prefix.shown}: {instant} has no time zone: give an aware datetime")
     for page in pages(prefix):
-        for entry in page:
+        for entry in page.entries:
             written_at = _in_utc(entry["LastModified"])
             if (newer_than is None or newer_than <= written_at) and (older_than is None or written_at < older_than):
                 yield ObjectInfo(S3Address(prefix.bucket, entry["Key"]), entry["Size"], entry["ETag"], written_at)
 
 
-def pages(prefix: S3Address) -> Iterator[list[dict[str, Any]]]:
-    """The entries of each page of a listing, to its end; TransientError where the store loses its thread."""
+def pages(prefix: S3Address) -> Iterator[Page]:
+    """A listing, page by page, to its end; TransientError where the store loses its thread."""
     found = client()
     doing = f"listing {prefix.shown}"
     more: dict[str, str] = {}
     while True:
         with translating(doing):
             page = found.list_objects_v2(Bucket=prefix.bucket, Prefix=prefix.key, **more)
-        yield page.get("Contents", [])
-        if not page.get("IsTruncated"):
+        is_last = not page.get("IsTruncated")
+        yield Page(page.get("Contents", []), is_last)
+        if is_last:
             return
         token = page.get("NextContinuationToken")
         if not token or token == more.get("ContinuationToken"):
@@ -139,8 +152,15 @@ def copy(source: S3Address, target: S3Address, *, options: Mapping[str, Any] | N
         given["MetadataDirective"] = "REPLACE"
     if head(source) is None:
         raise FileNotFoundError(errno.ENOENT, "there is no such object", source.shown)
+    from boto3.s3.transfer import TransferConfig
+
     with translating(doing):
-        client().copy({"Bucket": source.bucket, "Key": source.key}, *target, ExtraArgs=given)
+        client().copy(
+            {"Bucket": source.bucket, "Key": source.key},
+            *target,
+            ExtraArgs=given,
+            Config=TransferConfig(multipart_threshold=COPY_AT_ONCE_BYTES, multipart_chunksize=COPY_PART_BYTES),
+        )
 
 
 def move(source: S3Address, target: S3Address) -> None:
@@ -167,10 +187,10 @@ def remove_prefix(prefix: S3Address, *, at_most: int | None = None) -> int:
     if not prefix.key.endswith("/"):
         raise TaskError(f"{doing}: end the folder with a '/', since {prefix.shown} may begin other keys too")
     if at_most is None:
-        return sum(_remove(prefix, [entry["Key"] for entry in page], doing) for page in pages(prefix))
+        return sum(_remove(prefix, [entry["Key"] for entry in page.entries], doing) for page in pages(prefix))
     keys: list[str] = []
     for page in pages(prefix):
-        keys.extend(entry["Key"] for entry in page)
+        keys.extend(entry["Key"] for entry in page.entries)
         if len(keys) > at_most:
             raise TaskError(f"{doing}: there are more than {at_most:,} objects, so nothing is removed")
     return _remove(prefix, keys, doing)
