@@ -51,6 +51,7 @@ torture: setup
 bench: setup
 	"$(B)/python" tools/bench_graph.py
 	"$(B)/python" tools/bench_start.py
+	"$(B)/python" tools/bench_load.py
 	"$(B)/python" tools/bench_markers.py
 	"$(B)/python" tools/bench_postgres.py
 
