@@ -1,0 +1,175 @@
+"""What the store and boto3 say, in our words: a sentence with the mend, the right exit code, and no secret."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from etlctl.errors import EtlctlError, ExitCode, TaskError, TransientError, UnavailableError
+from etlctl.s3.address import S3Address
+from etlctl.s3.errors import translating
+from etlctl.s3.existence import exist
+from etlctl.s3.objects import head, listed
+from etlctl.s3.reader import open_object
+from etlctl.s3.writer import ObjectWriter
+from servers.process import free_port
+from servers.s3 import RcloneServer, S3Service, bucket_in
+from servers.s3_fixtures import lead
+from servers.s3_proxy import S3Proxy
+
+At = Callable[[str], S3Address]
+CANARY = "S3cr3t-c4n4ry-0f-th3-s3-t3sts"
+
+pytestmark = pytest.mark.usefixtures("impatient")
+
+
+def put(address: S3Address) -> None:
+    with ObjectWriter(address) as file:
+        file.write(b"x")
+
+
+def every_error(address: S3Address) -> list[EtlctlError]:
+    """What each way of asking says."""
+    found = []
+    asked: list[Callable[[], object]] = [
+        lambda: head(address),
+        lambda: open_object(address),
+        lambda: put(address),
+        lambda: list(listed(address)),
+    ]
+    for ask in asked:
+        with pytest.raises(EtlctlError) as failed:
+            ask()
+        found.append(failed.value)
+    found.extend(answer for answer in exist([address]) if isinstance(answer, EtlctlError))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "words"),
+    [
+        (403, "AccessDenied", UnavailableError, "this user may not do that"),
+        (403, "AllAccessDisabled", UnavailableError, "this user may not do that"),
+        (403, "InvalidAccessKeyId", UnavailableError, "does not know these credentials"),
+        (403, "SignatureDoesNotMatch", UnavailableError, "does not know these credentials"),
+        (403, "RequestTimeTooSkewed", UnavailableError, "clock is wrong"),
+        (400, "ExpiredToken", UnavailableError, "have expired"),
+        (400, "AuthorizationHeaderMalformed", UnavailableError, "in another region"),
+        (301, "PermanentRedirect", UnavailableError, "in another region"),
+        (404, "NoSuchBucket", UnavailableError, "there is no such bucket"),
+        (503, "SlowDown", TransientError, "too busy"),
+        (500, "InternalError", TransientError, "too busy"),
+        (429, "TooManyRequests", TransientError, "too busy"),
+        (400, "BadDigest", TransientError, "damaged on their way"),
+        (400, "InvalidStorageClass", TaskError, "does not have this StorageClass"),
+        (501, "NotImplemented", TaskError, "does not do what was asked for"),
+        (400, "SomethingNew", TaskError, r"refuses PutObject: We encountered an internal error.*\(SomethingNew\)"),
+    ],
+)
+def test_errors_of_the_store_come_out_in_our_words(
+    at: At, s3_proxy: S3Proxy, status: int, code: str, kind: type[EtlctlError], words: str
+) -> None:
+    """F53: each with the address and what to do."""
+    s3_proxy.answer("PutObject", status, code, times=100)
+
+    with pytest.raises(kind, match=f"^writing {at('one')}: .*{words}") as failed:
+        put(at("one"))
+
+    assert failed.value.exit_code is (ExitCode.FAILED if kind is TaskError else ExitCode.UNAVAILABLE)
+    assert "An error occurred" not in str(failed.value)
+
+
+def test_errors_of_a_head_have_no_body_and_are_told_all_the_same(at: At, s3_proxy: S3Proxy) -> None:
+    """F53: 403, and the 400 of expired credentials."""
+    s3_proxy.answer("HeadObject", 403)
+    s3_proxy.answer("HeadObject", 400, times=3)
+
+    with pytest.raises(UnavailableError, match=r"may not do that .*Grant s3:GetObject, and s3:ListBucket"):
+        head(at("one"))
+    with pytest.raises(UnavailableError, match="expired credentials or a wrong region"):
+        head(at("one"))
+
+
+def test_errors_of_wrong_keys_are_exit_4(rclone_server: RcloneServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """F53, on a service that looks at signatures; the secret is in no sentence and no chain of errors."""
+    with bucket_in(rclone_server) as bucket:
+        lead(monkeypatch, rclone_server)
+        monkeypatch.setenv("ETLCTL_S3_SECRET_ACCESS_KEY", CANARY)
+
+        errors = every_error(S3Address(bucket, "one"))
+
+    assert [type(error) for error in errors] == [UnavailableError] * 5
+    assert "does not know these credentials" in str(errors[1])
+    assert CANARY not in "".join("".join(traceback.format_exception(error)) for error in errors)
+
+
+def test_errors_without_credentials_are_exit_4(at: At, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """F53: neither in the settings, nor in the environment, nor in a file, nor from the machine."""
+    address = at("one")
+    for name in ("ETLCTL_S3_ACCESS_KEY_ID", "ETLCTL_S3_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    errors = every_error(address)
+
+    assert [type(error) for error in errors] == [UnavailableError] * 5
+    assert all("there are no credentials: set AWS_PROFILE" in str(error) for error in errors)
+
+
+def test_errors_of_a_profile_that_is_not_there_are_exit_4(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found when the client is made."""
+    address = at("one")
+    for name in ("ETLCTL_S3_ACCESS_KEY_ID", "ETLCTL_S3_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("ETLCTL_S3_PROFILE", "nobody")
+
+    with pytest.raises(UnavailableError, match="there is no such profile"):
+        head(address)
+
+
+def test_errors_of_a_store_that_is_not_there_are_transient(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing listens: exit code 4, and the attempt may be repeated."""
+    address = at("one")
+    monkeypatch.setenv("ETLCTL_S3_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+
+    errors = every_error(address)
+
+    assert [type(error) for error in errors] == [TransientError] * 5
+    assert all("cannot be reached" in str(error) for error in errors)
+
+
+def test_errors_of_others_pass_unchanged() -> None:
+    """User code's own errors, and ours, are not the store's."""
+    for error in (ZeroDivisionError("x"), TaskError("ours"), FileNotFoundError("there is no such file")):
+        with pytest.raises(type(error)) as passed, translating("writing"):
+            raise error
+        assert passed.value is error
+
+
+def test_errors_hold_no_control_characters(at: At, s3_proxy: S3Proxy) -> None:
+    """A key may hold what a terminal would obey."""
+    s3_proxy.answer("GetObject", 403)
+
+    with pytest.raises(UnavailableError) as failed:
+        open_object(at("a\x1b[31m"))
+
+    assert str(failed.value).isprintable()
+
+
+def test_errors_canary_is_in_no_output(
+    at: At, s3_proxy: S3Proxy, s3_server: S3Service, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """S4: secret key and session token, through every way that fails."""
+    monkeypatch.setenv("ETLCTL_S3_SECRET_ACCESS_KEY", CANARY)
+    monkeypatch.setenv("ETLCTL_S3_SESSION_TOKEN", CANARY + "-token")
+    s3_proxy.answer("*", 403, "InvalidAccessKeyId", times=1000)
+
+    told = "".join("".join(traceback.format_exception(error)) for error in every_error(at("one")))
+
+    assert CANARY not in told + "".join(capfd.readouterr())
+    assert os.environ["ETLCTL_S3_SECRET_ACCESS_KEY"] == CANARY
+    s3_proxy.forget()
