@@ -1,4 +1,4 @@
-"""A CSV or TSV file as a stream of records, read strictly; converts no value and knows no database.
+"""A CSV or TSV file as a stream of records, read strictly; converts no value, knows no database and no place.
 
 What is not certain is refused, naming file, line and column: a file is loaded whole and as it was meant, or not at all.
 The format is RFC 4180 with any line end, in UTF-8. The place of a fault is found by loads/faults.py.
@@ -17,14 +17,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from operator import itemgetter, length_hint
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from etlctl.errors import BadDataError, LoadError
 from etlctl.loads.cutting import Cutter
 from etlctl.loads.faults import Fault, QuoteRules, field_place, line_ends
+from etlctl.loads.places import PACKED, LocalPlace, Place
 from etlctl.suggest import did_you_mean
-from etlctl.text import printable, shortened
+from etlctl.text import shortened
 
 PROGRESS_EVERY = 8192
 """Records between two calls of `progress`, about."""
@@ -39,13 +40,13 @@ class SourceFile:
     One pass, memory of a few records. By their suffixes, `.gz` and `.bz2` are unpacked, `.tsv`
     and `.tab` are cut at tabs.
     With `header`, the first record names the file's columns: those not wanted are passed over. Without, the wanted ones
-    are the file's columns in order. `shown` is the name for messages (default: the path). BadDataError for whatever is
-    wrong with the file, with its line and column.
+    are the file's columns in order. `shown` is the name for messages of a path (default: the path itself).
+    BadDataError for whatever is wrong with the file, with its line and column; a place raises errors of its own.
     """
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | Place,
         *,
         wanted: Sequence[str],
         header: bool = True,
@@ -53,13 +54,13 @@ class SourceFile:
         shown: str | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> None:
-        self.path = Path(path)
-        self.shown = printable(shown if shown is not None else str(path))
+        self._at = LocalPlace(path, shown) if isinstance(path, str | os.PathLike) else path
+        self.shown = self._at.shown
         self.rows = 0
         """Records handed out: exact when the file has been read, in steps of some records until then."""
         self._wanted = tuple(wanted)
         self._has_header = header
-        self.delimiter = _delimiter_of(self.path) if delimiter is None else delimiter
+        self.delimiter = _delimiter_of(self._at.name) if delimiter is None else delimiter
         if len(self.delimiter) != 1 or self.delimiter in '"\r\n\0':
             raise LoadError(f"{self.shown}: the delimiter {delimiter!r} must be one character, no quote, no line end")
         self._progress = progress
@@ -67,7 +68,6 @@ class SourceFile:
         self._batch: list[list[str]] = []
         self._left: Iterator[list[str]] = iter(())
         self._batch_line = 0
-        self._identity: tuple[int, ...] | None = None
 
     @property
     def line(self) -> int:
@@ -102,24 +102,11 @@ class SourceFile:
         BadDataError for a file that cannot be opened; what is wrong inside comes as the unpacker's own error.
         """
         with self._opened() as raw:
-            self._remember(raw)
-            yield _unpacked(raw, self.path)
-
-    def _remember(self, raw: BinaryIO) -> None:
-        """What is read from now on must be the same file each time it is opened."""
-        self._identity = self._identity or _identity(os.fstat(raw.fileno()))
-        self.check_unchanged()
+            yield _unpacked(raw, self._at.name)
 
     def check_unchanged(self) -> None:
         """BadDataError when the file is no longer the one that was read: replaced, or of another size or time."""
-        if self._identity is None:
-            return
-        try:
-            now = _identity(os.stat(self.path))
-        except OSError as error:
-            raise BadDataError(f"{self.shown}: was removed while it was being loaded") from error
-        if now != self._identity:
-            raise BadDataError(f"{self.shown}: changed while it was being loaded; load it again when it is complete")
+        self._at.check_unchanged()
 
     def __iter__(self) -> Iterator[tuple[str, ...]]:
         return chain.from_iterable(self._batches())
@@ -127,10 +114,9 @@ class SourceFile:
     def _batches(self) -> Iterator[Iterator[tuple[str, ...]]]:
         """Some records at a time, so that what is done for each of a million is done outside of Python."""
         with self._opened() as raw:
-            self._remember(raw)
             cutter: Cutter | None = None
             try:
-                cutter = Cutter(_as_text(_CheckedBytes(_unpacked(raw, self.path))), self.delimiter)
+                cutter = Cutter(_as_text(_CheckedBytes(_unpacked(raw, self._at.name))), self.delimiter)
                 yield from self._picked(cutter)
             except (UnicodeDecodeError, _NulFoundError, csv.Error, EOFError, zlib.error, OSError) as error:
                 raise self._explained(error, cutter.line if cutter is not None else 0) from error
@@ -216,7 +202,7 @@ class SourceFile:
             return BadDataError(f"{self._place_of(lambda field: _NUL.search(field))}: holds a NUL character")
         if isinstance(error, csv.Error):
             with self._opened() as raw:
-                lines = iter(_as_text(_unpacked(raw, self.path), errors="surrogateescape"))
+                lines = iter(_as_text(_unpacked(raw, self._at.name), errors="surrogateescape"))
                 fault = QuoteRules(self.delimiter).first_fault(lines)
             if fault is not None:
                 return BadDataError(f"{self._fault_place(fault)}: {fault.what}")
@@ -226,7 +212,7 @@ class SourceFile:
 
     def _place_of(self, find: Callable[[str], re.Match[str] | None]) -> str:
         with self._opened() as raw:
-            text = _as_text(_unpacked(raw, self.path), errors="surrogateescape")
+            text = _as_text(_unpacked(raw, self._at.name), errors="surrogateescape")
             reader = csv.reader(text, delimiter=self.delimiter)
             found = field_place(reader, find)
         return self.shown if found is None else self._fault_place(found)
@@ -237,7 +223,7 @@ class SourceFile:
         if self._has_header:
             with self._opened() as raw:
                 reader = csv.reader(
-                    _as_text(_unpacked(raw, self.path), errors="surrogateescape"), delimiter=self.delimiter
+                    _as_text(_unpacked(raw, self._at.name), errors="surrogateescape"), delimiter=self.delimiter
                 )
                 names = next(reader, [])
                 names = names if reader.line_num < fault.line else []
@@ -246,11 +232,7 @@ class SourceFile:
 
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
-        try:
-            raw = open(self.path, "rb")  # noqa: SIM115  closed below, whatever happens while it is read
-        except OSError as error:
-            raise BadDataError(f"{self.shown}: cannot be read: {error.strerror}") from error
-        with raw:
+        with self._at.open() as raw:
             yield raw
 
 
@@ -279,11 +261,11 @@ class _CheckedBytes(io.RawIOBase):
         return len(chunk)
 
 
-def _unpacked(raw: BinaryIO, path: Path) -> BinaryIO:
-    suffix = path.suffix.lower()
-    if suffix not in (".gz", ".bz2"):
+def _unpacked(raw: BinaryIO, name: str) -> BinaryIO:
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix not in PACKED:
         return raw
-    if os.fstat(raw.fileno()).st_size == 0:
+    if not cast(io.BufferedReader, raw).peek(1):
         raise EOFError(f"0 bytes are no {suffix[1:]} file")  # GzipFile takes it for an empty one, bz2 as well
     return cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb") if suffix == ".gz" else bz2.BZ2File(raw))
 
@@ -321,10 +303,6 @@ def _place(shown: str, line: int, column: str | None = None) -> str:
     return f"{shown}: line {line}" + (f", column {shortened(column)}" if column is not None else "")
 
 
-def _identity(stat: os.stat_result) -> tuple[int, ...]:
-    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
-
-
-def _delimiter_of(path: Path) -> str:
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".bz2")]
+def _delimiter_of(name: str) -> str:
+    suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes if suffix.lower() not in PACKED]
     return "\t" if suffixes[-1:] in ([".tsv"], [".tab"]) else ","

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Mapping, Sequence, Sized
-from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from etlctl.core.task import flatten
 from etlctl.db.columns import Column, ColumnType, Kind
-from etlctl.errors import BadDataError, LoadError
+from etlctl.errors import LoadError
 from etlctl.loads.columns import RowReader
 from etlctl.loads.rowsload import Input, PlacedRows, RowsLoad, tell_rows
 from etlctl.text import shortened
 
 if TYPE_CHECKING:
     from etlctl.db.sessions import Session
+    from etlctl.loads.places import Origin
+    from etlctl.loads.source import SourceFile
+    from etlctl.loads.sourcefiles import SourceFiles
 
 
 class LoadTable(RowsLoad):
     """Loads rows into `table`, once: rows and marker are committed together.
 
-    Give `rows()`; or a requirement that makes one file (CSV, TSV, `.gz`, `.bz2`), which is then loaded as it is. A
-    file's columns are found by the names in its header. Raises BadDataError for a row, a value or a file that cannot
-    be loaded, with file, line and column; the table is then as it was.
+    Give `rows()`; or a requirement that makes one file (CSV, TSV, `.gz`, `.bz2`), on this machine or in S3, which is
+    then loaded as it is; or several that are one together: a `.manifest` that names them, or an S3FlagTarget's folder.
+    A file's columns are found by the names in its header. Raises BadDataError for a row, a value or a file that cannot
+    be loaded, with file, line and column, and UnavailableError for a store that cannot be asked; the table is then as
+    it was.
     """
 
     header: bool = True
@@ -41,17 +43,20 @@ class LoadTable(RowsLoad):
 
     def prepare(self, session: Session) -> Any:
         """See RowsLoad; the file is found, and opened once, before the transaction."""
-        rows = self.rows()
+        rows: Any = self.rows()
         if rows is None and type(self).rows is not LoadTable.rows:
             raise LoadError(f"{type(self).__name__}.rows() returned None. Yield rows, or return a list of them.")
         declared = self.declared_columns()
+        origin = self._origin() if rows is None else None
         if declared is None:
-            declared, rows = self._columns_of_table(session, rows)
-        if rows is None:
-            return self.prepare_rows(session, declared, self._from_file)
+            declared, rows = self._columns_of_table(session, rows, origin)
+        if origin is not None:
+            return self.prepare_rows(session, declared, partial(self._from_file, origin))
         return self.prepare_rows(session, declared, partial(self._from_rows, rows))
 
-    def _columns_of_table(self, session: Session, rows: Any) -> tuple[tuple[Column, ...] | None, Any]:
+    def _columns_of_table(
+        self, session: Session, rows: Any, origin: Origin | None
+    ) -> tuple[tuple[Column, ...] | None, Any]:
         """Those of the table that the rows bring, which need not bring what gets a value by itself; and the rows.
 
         None where there is no table.
@@ -62,7 +67,8 @@ class LoadTable(RowsLoad):
         writable = [column for column in found if not column.is_generated]
         given = {name.lower() for name in self.values}
         free = {one.name for one in writable if one.has_default and one.name.lower() not in given}
-        brought, rows = self._brought(rows, len([one for one in writable if one.name.lower() not in given]), free)
+        most = len([one for one in writable if one.name.lower() not in given])
+        brought, rows = self._brought(rows, origin, most, free)
         text = ColumnType(Kind.TEXT)
         return tuple(
             Column(one.name, one.type or text, one.nullable)
@@ -70,15 +76,12 @@ class LoadTable(RowsLoad):
             if one.name not in free or brought is None or one.name in brought
         ), rows
 
-    def _brought(self, rows: Any, most: int, free: Collection[str]) -> tuple[Collection[str] | None, Any]:
+    def _brought(
+        self, rows: Any, origin: Origin | None, most: int, free: Collection[str]
+    ) -> tuple[Collection[str] | None, Any]:
         """The names of the columns that the rows bring, as the first of them tells; None where it tells none."""
-        if rows is None:
-            if not self.header:
-                return None, rows
-            from etlctl.loads.source import SourceFile
-
-            path, shown = self._file()
-            return SourceFile(path, wanted=(), delimiter=self.delimiter, shown=shown).header_names(), rows
+        if origin is not None:
+            return (self._opened(origin, ()).header_names() if self.header else None), rows
         if isinstance(rows, (str, bytes, Mapping)) or hasattr(rows, "itertuples") or not isinstance(rows, Iterable):
             return None, rows  # what is wrong with them is told by who reads them
         left = iter(rows)
@@ -96,49 +99,56 @@ class LoadTable(RowsLoad):
         placed = PlacedRows(reader, "rows()")
         return Input(Records(carried, placed, None, constants, tell_rows), placed.place)
 
-    def _from_file(self, carried: Sequence[Column], constants: Mapping[Column, Any]) -> Input:
+    def _from_file(self, origin: Origin, carried: Sequence[Column], constants: Mapping[Column, Any]) -> Input:
         from etlctl.db.dialects.base import DelimitedFile, Records
-        from etlctl.loads.source import SourceFile
 
-        path, shown = self._file()
         names = [column.name for column in carried]
 
-        def opened() -> SourceFile:
-            return SourceFile(path, wanted=names, header=self.header, delimiter=self.delimiter, shown=shown)
-
         def place(number: int, column: str | None) -> str:
-            again = opened()  # only a record that is refused is worth knowing the line of
+            again = self._opened(origin, names)  # only a record that is refused is worth knowing the line of
             for _ in islice(again, number + 1):
                 pass
             return again.place(column)
 
-        source = opened()
-        file = DelimitedFile(source.opened_bytes, source.delimiter, self.header, source.header_names())
+        def note(rows: int) -> str | None:
+            missing = (
+                f"not there, and not missed: {shortened(', '.join(origin.missing), 300)}" if origin.missing else ""
+            )
+            return "; ".join(filter(None, (source.note(rows), missing))) or None
+
+        source = self._opened(origin, names)
+        file = DelimitedFile(
+            source.opened_bytes, source.delimiter, self.header, source.header_names(), location=origin.location
+        )
         records = Records(carried, source, self._null_words(), constants, tell_rows, file)
-        described = _described(path, shown)
-        return Input(records, place, source.check_unchanged, lambda: described, source.note)
+        if len(origin.places) == 1:
+            origin.described()  # what is not there is told before the transaction
+        return Input(records, place, origin.check_unchanged, origin.described, note)
+
+    def _opened(self, origin: Origin, wanted: Sequence[str]) -> SourceFile | SourceFiles:
+        """What reads the columns `wanted` of the file, or of all of them."""
+        if origin.is_single:
+            from etlctl.loads.source import SourceFile
+
+            return SourceFile(origin.places[0], wanted=wanted, header=self.header, delimiter=self.delimiter)
+        from etlctl.loads.sourcefiles import SourceFiles
+
+        return SourceFiles(origin.places, origin.shown, wanted=wanted, header=self.header, delimiter=self.delimiter)
 
     def _null_words(self) -> tuple[str, ...]:
         words = self.null_values
         return (words,) if isinstance(words, str) else tuple(word for word in words if word is not None)
 
-    def _file(self) -> tuple[Path, str]:
-        """The one local file that the requirements make, and its name for messages."""
+    def _origin(self) -> Origin:
+        """The one file that the requirements make, or the files that are one together."""
+        from etlctl.loads.places import found_at
+
         targets = flatten(self.input())
-        paths = [getattr(target, "path", None) for target in targets]
-        if len(targets) == 1 and isinstance(paths[0], str | os.PathLike):
-            return Path(paths[0]), shortened(str(targets[0]), 200)
+        origin = found_at(targets[0], shortened(str(targets[0]), 200)) if len(targets) == 1 else None
+        if origin is not None:
+            return origin
         found = ", ".join(shortened(str(target)) for target in targets) or "nothing"
         raise LoadError(
-            f"{type(self).__name__} has no rows(), so it loads the file of its requirement; that must be one local "
-            f"file, and it is: {found}. Give it rows() to read anything else."
+            f"{type(self).__name__} has no rows(), so it loads the file of its requirement; that must be one file, on "
+            f"this machine or in S3, and it is: {found}. Give it rows() to read anything else."
         )
-
-
-def _described(path: Path, shown: str) -> dict[str, Any]:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise BadDataError(f"{shown}: cannot be read: {error.strerror}") from error
-    modified = datetime.fromtimestamp(status.st_mtime, UTC)
-    return {"path": str(path), "size": status.st_size, "mtime": modified.isoformat()}
