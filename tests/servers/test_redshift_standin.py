@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import psycopg2
@@ -331,8 +332,19 @@ def test_a_cancel_reaches_the_session_behind(connect: Connect) -> None:
     ask(one, "LOCK t")
     threading.Timer(0.3, two.cancel).start()
 
-    with pytest.raises(QueryCanceledError):
+    with pytest.raises(QueryCanceledError, match=r"Query \(\d+\) cancelled on user's request"):
         ask(two, "SELECT * FROM t")
+
+
+def test_a_wait_for_a_lock_ends_by_statement_timeout(connect: Connect) -> None:
+    one, two = connect(), connect()
+    ask(one, "CREATE TABLE t (a int)")
+    one.commit()
+    ask(one, "LOCK t")
+    ask(two, "SET statement_timeout TO 200")
+
+    with pytest.raises(QueryCanceledError, match="cancelled on user's request"):
+        ask(two, "LOCK t")
 
 
 def test_a_killed_client_leaves_no_session_and_no_rows(
@@ -425,11 +437,16 @@ def test_a_statement_can_be_made_to_fail_and_to_be_slow(connect: Connect, redshi
 def test_snapshot_isolation_is_there_too(postgres_server: Postgres) -> None:
     with Standin(postgres_server, isolation="snapshot") as standin:
         url = standin.new_database()
-        connection = psycopg2.connect(standin.dsn(url))
+        with closing(psycopg2.connect(standin.dsn(url))) as one, closing(psycopg2.connect(standin.dsn(url))) as two:
+            ask(one, "CREATE TABLE t (a int); INSERT INTO t VALUES (1)")
+            one.commit()
+            ask(one, "SELECT * FROM t")
+            ask(two, "UPDATE t SET a = 2")
+            two.commit()
 
-        assert ask(connection, "SHOW transaction_isolation") == [("repeatable read",)]
+            with pytest.raises(errors.InternalError_, match="conflict with concurrent transaction"):
+                ask(one, "UPDATE t SET a = 3")
 
-        connection.close()
         standin.drop_database(url)
 
 

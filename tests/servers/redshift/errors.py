@@ -16,6 +16,7 @@ UNDEFINED_SETTING = "42704"
 UNDEFINED_FUNCTION = "42883"
 IN_TRANSACTION = "25001"
 SERIALIZATION = "40001"
+CANCELED = "57014"
 TOO_LONG = "22001"
 CHECK_VIOLATED = "23514"
 BYTES_CHECK = "standin_bytes_"
@@ -81,11 +82,15 @@ def too_long(said: Mapping[str, str], pid: int) -> Refusal:
     return internal(text, context=context, pid=pid)
 
 
-def translated(said: Mapping[str, str], *, table: int, pid: int) -> Refusal:
+def translated(said: Mapping[str, str], *, table: int, pid: int, is_snapshot: bool) -> Refusal:
     """The server's error as Redshift puts it; the others keep their text and SQLSTATE."""
     code = said.get("C", INTERNAL)
+    if code == SERIALIZATION and is_snapshot:  # aws/amazon-redshift-jdbc-driver#147
+        return Refusal("could not complete because of conflict with concurrent transaction", INTERNAL)
     if code == SERIALIZATION:
         return serialization(table, (pid, pid + 1), pid)
+    if code == CANCELED:  # a cancel and statement_timeout alike: awslabs/amazon-redshift-utils#174
+        return Refusal(f"Query ({pid}) cancelled on user's request", CANCELED)
     if code == TOO_LONG or (code == CHECK_VIOLATED and said.get("n", "").startswith(BYTES_CHECK)):
         return too_long(said, pid)
     kept = {key: said[key] for key in "HWP" if key in said}

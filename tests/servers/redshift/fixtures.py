@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 
 import psycopg2
 import pytest
@@ -17,7 +18,7 @@ from sqlalchemy import make_url
 from servers.postgres import Postgres
 from servers.redshift.standin import Standin
 from servers.redshift.storage import S3Access
-from servers.s3 import S3Service, folder_in
+from servers.s3 import S3Service, folder_in, named
 
 REDSHIFT_URL = "ETLCTL_TEST_REDSHIFT_URL"
 REDSHIFT_ROLE = "ETLCTL_TEST_REDSHIFT_ROLE"
@@ -61,10 +62,11 @@ def redshift_role() -> str:
 
 
 @pytest.fixture
-def redshift_staging(request: pytest.FixtureRequest, s3_server: S3Service) -> Iterator[str]:
+def redshift_staging(request: pytest.FixtureRequest) -> Iterator[str]:
     """`s3://bucket/prefix/` of a new, empty folder that Redshift reads and writes; etlctl's settings lead there too."""
     if url := os.environ.get(REDSHIFT_STAGING):
-        with folder_in(s3_server, url) as folder:
+        service = named(os.environ)
+        with closing(service), folder_in(service, url) as folder:
             yield folder
         return
     yield str(request.getfixturevalue("s3_url"))

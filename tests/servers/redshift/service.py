@@ -32,9 +32,10 @@ from servers.redshift.storage import S3Access
 class Service:
     """What sessions share. `roles` are those that may be named, None for all of the right form."""
 
-    def __init__(self, admin_url: str, options: str, s3: S3Access | None) -> None:
+    def __init__(self, admin_url: str, options: str, s3: S3Access | None, *, is_snapshot: bool) -> None:
         self.s3 = s3
         self.session_options = options
+        self.is_snapshot = is_snapshot
         self.roles: set[str] | None = None
         self.is_serverless = False
         self.log: list[tuple[int, str]] = []
@@ -125,7 +126,7 @@ class Service:
 def main() -> None:
     start = json.loads(sys.stdin.readline())
     s3 = S3Access(**start["s3"]) if start["s3"] else None
-    service = Service(start["admin_url"], start["options"], s3)
+    service = Service(start["admin_url"], start["options"], s3, is_snapshot=start["is_snapshot"])
     threading.Thread(target=service.accept, daemon=True).start()
     _tell({"port": service.port})
     for line in sys.stdin:

@@ -308,7 +308,7 @@ class Session:
 
     def translated(self, said: dict[str, str]) -> Refusal:
         table = self.service.table_id(self.database, self.table) if said.get("C") == "40001" and self.table else 0
-        return translated(said, table=table, pid=self.pid)
+        return translated(said, table=table, pid=self.pid, is_snapshot=self.service.is_snapshot)
 
     def server_message(self) -> Message:
         """The next message of the server behind. A client that is gone in the meantime ends the session."""

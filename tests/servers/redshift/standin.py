@@ -69,6 +69,7 @@ class Standin:
         self._start = {
             "admin_url": server.url(),
             "options": f"-c default_transaction_isolation={_ISOLATION[isolation]} {_OPTIONS}",
+            "is_snapshot": isolation == "snapshot",
             "s3": asdict(s3) if s3 is not None else None,
         }
         self._template = f"etlctl_template_{uuid.uuid4().hex[:12]}"
