@@ -1,7 +1,8 @@
-"""A warehouse in any of the three databases, looked at with the bare driver and not through the code under test."""
+"""A warehouse in any of the databases, looked at with the bare driver and not through the code under test."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from etlctl.core import context
 from etlctl.core.context import Context
 from etlctl.db.connections import Database, Databases
 from etlctl.db.dialects.base import Dialect
-from etlctl.settings import ConnectionSettings, Secret
+from etlctl.settings import ConnectionSettings, Secret, load
 
 
 class AnyWarehouse:
@@ -24,11 +25,12 @@ class AnyWarehouse:
     def __init__(self, url: str, project: Path, **settings: Any) -> None:
         self.url = url
         self.kind = url.partition(":")[0].partition("+")[0]
-        """sqlite, postgresql or mysql."""
+        """sqlite, postgresql, mysql or redshift."""
         self.databases = Databases(
             {"warehouse": ConnectionSettings("warehouse", Secret(url), **settings)}, "warehouse", project
         )
-        self.context = Context(project=project, database=self.databases.get)
+        given = load(None, environ=os.environ, cwd=project) if self.kind == "redshift" else None  # S3 is theirs
+        self.context = Context(project=project, database=self.databases.get, settings=given)
 
     @property
     def database(self) -> Database:
@@ -75,8 +77,9 @@ class AnyWarehouse:
         return self.ask("SELECT update_id, target_table, state, row_count FROM table_updates ORDER BY 1, 2")
 
     def _connected(self) -> Any:
-        if self.kind == "postgresql":
-            return psycopg2.connect(self.url)
+        if self.kind in ("postgresql", "redshift"):
+            url = make_url(self.url).set(drivername="postgresql")
+            return psycopg2.connect(url.render_as_string(hide_password=False))
         if self.kind == "sqlite":
             return sqlite3.connect(make_url(self.url).database or "", timeout=20)
         import pymysql

@@ -178,6 +178,8 @@ class Session:
             except BaseException as error:
                 self._roll_back(transaction)
                 if isinstance(error, CommitInsideError):
+                    if not self.database.dialect.enforces_keys:
+                        self.connection.close()  # or its lock would keep the markers from being read
                     self._check_torn()
                 raise
             self._refuse_inherited()

@@ -8,8 +8,10 @@ import traceback
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +31,23 @@ from etlctl.errors import AlreadyLoaded, BadDataError, CommitInsideError, Etlctl
 from warehouse import all_ended, forked
 
 
-@pytest.fixture
-def house(database_url: str, tmp_path: Path) -> Iterator[AnyWarehouse]:
-    with in_place(database_url, tmp_path) as found:
+@pytest.fixture(params=["sqlite", "postgresql", "mysql", "redshift"])
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AnyWarehouse]:
+    ask, settings = request.getfixturevalue, {}
+    if request.param == "redshift":
+        settings = {"s3_staging": ask("redshift_staging"), "iam_role": ask("redshift_role")}
+    names = {"sqlite": "sqlite_url", "postgresql": "postgres_url", "mysql": "mysql_url", "redshift": "redshift_url"}
+    with in_place(ask(names[request.param]), tmp_path, **settings) as found:
         yield found
 
 
 def columns(**words: str) -> list[Column]:
     return [Column(name, parse_type(word)) for name, word in words.items()]
+
+
+def as_told(house: AnyWarehouse, type_: ColumnType) -> ColumnType:
+    """A declared type as the table tells it: some databases count bytes."""
+    return type_ if type_.length is None else replace(type_, length=type_.length * house.dialect.units_per_character)
 
 
 TWO = columns(k="integer", v="text")
@@ -71,6 +82,10 @@ def test_a_table_is_made_and_told_as_it_was_declared(house: AnyWarehouse) -> Non
         i="bigint", n="numeric(10,2)", d="double precision", t="text", c="varchar(20)", b="boolean", day="date",
         at="timestamp", z="timestamp with time zone", clock="time", j="json", raw="bytes",
     )  # fmt: skip
+    if house.kind == "redshift":
+        with pytest.raises(LoadError, match="bytes cannot be loaded"):
+            make(house, "everything", its)
+        its = its[:-1]
     make(house, "everything", its)
 
     with house.database.reading() as connection:
@@ -80,7 +95,7 @@ def test_a_table_is_made_and_told_as_it_was_declared(house: AnyWarehouse) -> Non
     assert found is not None and [column.name for column in found] == [column.name for column in its]
     told = {column.name: column.type for column in found}
     for name in ("i", "n", "d", "c", "day", "at"):
-        assert told[name] == next(column.type for column in its if column.name == name), name
+        assert told[name] == as_told(house, next(column.type for column in its if column.name == name)), name
     assert missing is None
 
 
@@ -109,7 +124,8 @@ def test_unique_keys_are_told(house: AnyWarehouse) -> None:
 
     with house.database.reading() as connection:
         name = house.dialect.table_name
-        assert house.dialect.unique_keys(connection, name("t")) == [frozenset({"k", "day"})]
+        kept = [frozenset({"k", "day"})] if house.dialect.enforces_keys else []
+        assert house.dialect.unique_keys(connection, name("t")) == kept
         assert house.dialect.unique_keys(connection, name("plain")) == []
         assert house.dialect.unique_keys(connection, name("nothing")) == []
 
@@ -149,7 +165,8 @@ def test_any_name_is_a_name_and_nothing_else(house: AnyWarehouse, name: str) -> 
         rows.delete_where(connection, house.database, table, {column: 1})
         assert markers.set_done(connection, house.database, key, rows=1, inputs=[])
 
-    assert house.ask(f"SELECT {house.quoted(column)}, v FROM {house.quoted(table)}") == [(2, "b")]
+    there = str(house.dialect.table_name(table).name)  # Redshift has small letters alone
+    assert house.ask(f"SELECT {house.quoted(column)}, v FROM {house.quoted(there)}") == [(2, "b")]
     assert {row[:2] for row in house.markers()} == {("before", "other"), ("u", table)}
 
 
@@ -195,6 +212,8 @@ def test_values_round_trip_alike(house: AnyWarehouse, words: str, value: Any, ke
     """What Python gave is what the database holds, to the database's own precision."""
     if house.kind == "sqlite" and words == "numeric(38,9)":
         pytest.skip("SQLite keeps 15 digits and refuses more")
+    if house.kind == "redshift" and words == "bytes":
+        pytest.skip("bytes are refused there")
     its = [Column("x", parse_type(words))]
     type_ = its[0].type
     make(house, "t", its)
@@ -316,6 +335,8 @@ def test_merge_updates_and_inserts(house: AnyWarehouse) -> None:
 
 
 def test_a_row_that_the_table_refuses_is_bad_data(house: AnyWarehouse) -> None:
+    if not house.dialect.enforces_keys:
+        pytest.skip("no key is enforced there")
     make(house, "t", TWO, "k")
     load(house, "t", TWO, [(1, "a")])
 
@@ -352,7 +373,7 @@ def test_a_query_tells_its_columns(house: AnyWarehouse) -> None:
         found = house.dialect.query_columns(connection, query, {}, without_parameters=query)
         types = house.dialect.result_types(connection, query, {}, without_parameters=query)
 
-    by_name = {column.name: column.type for column in its}
+    by_name = {column.name: as_told(house, column.type) for column in its}
     assert [(column.name, column.type) for column in found] == [
         (name, by_name[name]) for name in ("v", "day", "at", "n", "k")
     ]
@@ -470,7 +491,7 @@ LUIGI_SQLA = (
 
 def test_luigis_table_is_adopted_and_luigi_goes_on_writing(house: AnyWarehouse) -> None:
     """contrib.sqla: rows stay valid, the key becomes the pair, its INSERT still works."""
-    moment = "TIMESTAMP" if house.kind == "postgresql" else "DATETIME"
+    moment = "TIMESTAMP" if house.kind in ("postgresql", "redshift") else "DATETIME"
     insert = "INSERT INTO table_updates (update_id, target_table, inserted) VALUES ('{}', {}, '2013-01-02 03:04:05')"
     house.write(LUIGI_SQLA.format(moment=moment), insert.format("old", "'t'"), insert.format("nameless", "NULL"))
 
@@ -511,7 +532,7 @@ def test_sixteen_processes_that_start_with_nothing_meet_no_error(house: AnyWareh
             connection.execute(sa.insert(sa.table("t", sa.column("k"))).values(k=number))
         return 0
 
-    pids = [forked(lambda number=number: work(number)) for number in range(16)]  # type: ignore[misc]  # a default
+    pids = [forked(partial(work, number)) for number in range(16)]
 
     assert all_ended(pids) == [0] * 16
     assert house.ask("SELECT count(*), count(DISTINCT k) FROM t") == [(16, 16)]
@@ -537,8 +558,8 @@ def test_eight_processes_load_one_update_once(house: AnyWarehouse) -> None:
 
 def test_a_part_of_a_target_is_locked_for_one_load(house: AnyWarehouse) -> None:
     """Two parts at once; the same part, or the whole, waits until the transaction is over."""
-    if house.kind == "sqlite":
-        pytest.skip("a writer has the whole database there")
+    if house.kind in ("sqlite", "redshift"):
+        pytest.skip("a writer has the whole database there, or its marker table")
     make(house, "t", TWO)
     order: list[str] = []
 
@@ -578,6 +599,8 @@ def test_commit_inside_keeps_no_row(house: AnyWarehouse) -> None:
 
 
 def test_a_savepoint_inside_passes(house: AnyWarehouse) -> None:
+    if not house.dialect.has_savepoints:
+        pytest.skip("there are none")
     make(house, "t", TWO, "k")
 
     with TableTarget("t", "u").transaction() as connection:

@@ -351,7 +351,7 @@ def _watched(factory: type[extensions.cursor], *, is_named: bool) -> type[extens
 
 def driver_connection(connection: sa.Connection) -> Connection:
     """The driver's connection under one of SQLAlchemy's."""
-    raw: Any = connection.connection.driver_connection
+    raw: Any = connection.connection.dbapi_connection  # of a detached one `driver_connection` is None
     if not isinstance(raw, Connection):
         raise InterfaceError("the connection is none of an engine of ours")
     return raw

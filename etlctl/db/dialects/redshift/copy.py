@@ -27,8 +27,7 @@ from etlctl.db.dialects.redshift.access import access_of, region_option, staging
 from etlctl.db.dialects.redshift.connection import own_transaction, run_bare
 from etlctl.db.dialects.redshift.encode import CsvEncoder
 from etlctl.db.dialects.redshift.loaderrors import ServerLoadError, load_error
-from etlctl.db.dialects.redshift.statements import Form, copy_statement
-from etlctl.db.words import in_quotes
+from etlctl.db.dialects.redshift.statements import Form, copy_statement, identifier
 from etlctl.errors import BadDataError, EtlctlError, LoadError
 
 if TYPE_CHECKING:
@@ -54,9 +53,8 @@ def stage_records(connection: sa.Connection, name: str, columns: Sequence[Column
             | {"manifest": True, "compression": "gzip", "null_as": encoder.null}
             | {"dateformat": "auto", "timeformat": "auto", "compupdate": False, "statupdate": False},
         )
-        place = in_quotes(redshift_staging.staged_name(name), connection)
-        quote = connection.dialect.identifier_preparer.quote_identifier
-        statement = copy_statement(place, [quote(one.name) for one in order], str(attempt.manifest), access, form)
+        into = identifier(redshift_staging.staged_name(name).name)
+        statement = copy_statement(into, [identifier(one.name) for one in order], str(attempt.manifest), access, form)
         try:
             with own_transaction(connection):
                 staged = redshift_staging.create_staging(connection, name, columns)

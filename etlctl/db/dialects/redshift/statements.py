@@ -40,6 +40,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
+def identifier(name: str) -> str:
+    """A name in quotes, for a statement that no driver looks for `%` in."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def redacted(text: str) -> str:
     """`text` without the credentials that a COPY or UNLOAD in it names."""
     return _SECRET.sub(r"\g<word>\g<between>'***'", text)
