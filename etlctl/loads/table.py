@@ -111,10 +111,7 @@ class LoadTable(RowsLoad):
             return again.place(column)
 
         def note(rows: int) -> str | None:
-            missing = (
-                f"not there, and not missed: {shortened(', '.join(origin.missing), 300)}" if origin.missing else ""
-            )
-            return "; ".join(filter(None, (source.note(rows), missing))) or None
+            return "; ".join(filter(None, (source.note(rows), origin.note()))) or None
 
         source = self._opened(origin, names)
         file = DelimitedFile(
