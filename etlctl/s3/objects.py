@@ -14,7 +14,7 @@ from etlctl.errors import TaskError, TransientError, UnavailableError
 from etlctl.s3.address import S3Address
 from etlctl.s3.client import client, known_buckets
 from etlctl.s3.errors import status_of, translating
-from etlctl.s3.options import checked
+from etlctl.s3.options import HEADERS, checked
 from etlctl.text import shortened
 
 _BATCH = 1000
@@ -140,7 +140,8 @@ def pages(prefix: S3Address) -> Iterator[Page]:
 def copy(source: S3Address, target: S3Address, *, options: Mapping[str, Any] | None = None) -> None:
     """Copies within the store, of any size and whole or not at all, with its metadata; replaces what is there.
 
-    `options` as for writing (`etlctl.s3.options.ALLOWED`). FileNotFoundError where `source` is not there.
+    `options` as for writing (`etlctl.s3.options.ALLOWED`), in place of what the source has. FileNotFoundError where
+    `source` is not there.
     """
     doing = f"copying {source.shown} to {target.shown}"
     if source == target:
@@ -148,14 +149,20 @@ def copy(source: S3Address, target: S3Address, *, options: Mapping[str, Any] | N
     if target.key.endswith("/"):
         raise TaskError(f"{doing}: the target names a folder: leave the '/' at the end out")
     given = checked(options or {}, doing)
-    if "Metadata" in given:
-        given["MetadataDirective"] = "REPLACE"
-    if head(source) is None:
+    found = client()
+    original = asked_for(found, source)
+    if original is None:
+        require_bucket(source.bucket)
         raise FileNotFoundError(errno.ENOENT, "there is no such object", source.shown)
+    if not given.keys().isdisjoint(HEADERS):  # S3 copies all of these or takes all of them from the request
+        kept = {name: original[name] for name in HEADERS if name in original}
+        given = {**kept, **given, "MetadataDirective": "REPLACE"}
+    if "Tagging" in given:
+        given["TaggingDirective"] = "REPLACE"
     from boto3.s3.transfer import TransferConfig
 
     with translating(doing):
-        client().copy(
+        found.copy(
             {"Bucket": source.bucket, "Key": source.key},
             *target,
             ExtraArgs=given,

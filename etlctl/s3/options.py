@@ -29,6 +29,15 @@ ALLOWED = tuple(_KINDS)
 
 Left out on purpose: keys of the customer (SSE-C), which reading and copying would need as well and which are secrets.
 """
+HEADERS = (
+    "CacheControl",
+    "ContentDisposition",
+    "ContentEncoding",
+    "ContentLanguage",
+    "ContentType",
+    "Metadata",
+)
+"""Those that are kept with the content and come back with it."""
 TOKEN = "etlctl-write"  # noqa: S105  the name of a field
 """The metadata by which a writer knows its own object again, after an answer that was lost."""
 

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from etlctl.app import default_context
+from etlctl.core import context
 from etlctl.core.target import Target, exists_in_bulk
 from etlctl.db.table_target import TableTarget
 from etlctl.targets import formats
 from etlctl.targets.local import LocalTarget
 from etlctl.targets.mock import MockTarget
+from etlctl.targets.s3 import S3FlagTarget, S3Target
+
+S3_FOLDER = "TEST_S3_FOLDER"
+"""Where the fixture says in which folder of a store the targets of this test are."""
+
+
+def _in_store(name: str) -> str:
+    return os.environ[S3_FOLDER] + name
 
 
 @dataclass(frozen=True)
@@ -49,19 +60,36 @@ KINDS = {
         lambda name: TableTarget(name, "id", "sqlite:///two.db"), TableTarget.touch, is_file=False
     ),
     "mock gzip": Kind(lambda name: MockTarget(f"{name}.gz"), _write_text),
+    "s3 text": Kind(lambda name: S3Target(_in_store(f"{name}.csv")), _write_text),
+    "s3 bytes": Kind(lambda name: S3Target(_in_store(f"{name}.bin"), format=formats.Nop), _write_bytes),
+    "s3 gzip": Kind(lambda name: S3Target(_in_store(f"deep/er/{name}.csv.gz")), _write_text),
+    "s3 bzip2": Kind(lambda name: S3Target(_in_store(f"{name}.csv.bz2")), _write_text),
+    "s3 first wins": Kind(lambda name: S3Target(_in_store(name), if_absent=True), _write_text),
+    "s3 rooted": Kind(lambda name: S3Target(name, root=_in_store("fenced/")), _write_text),
+    "s3 flag": Kind(lambda name: S3FlagTarget(_in_store(f"{name}/")), S3FlagTarget.touch, is_file=False),
 }
 
 
 @pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> Kind:
+def kind(request: pytest.FixtureRequest) -> Iterator[Kind]:
     """Each kind of target in turn."""
-    return KINDS[request.param]
+    yield from _ready(request)
 
 
 @pytest.fixture(params=[name for name, kind in KINDS.items() if kind.is_file])
-def file_kind(request: pytest.FixtureRequest) -> Kind:
+def file_kind(request: pytest.FixtureRequest) -> Iterator[Kind]:
     """Each kind of target that opens as a file in turn."""
-    return KINDS[request.param]
+    yield from _ready(request)
+
+
+def _ready(request: pytest.FixtureRequest) -> Iterator[Kind]:
+    if not request.param.startswith("s3 "):
+        yield KINDS[request.param]
+        return
+    folder = request.getfixturevalue("s3_url")
+    request.getfixturevalue("monkeypatch").setenv(S3_FOLDER, folder)
+    with context.use(replace(context.current(), settings=default_context().settings)):
+        yield KINDS[request.param]
 
 
 def _content(kind: Kind, text: str) -> Any:
