@@ -14,6 +14,7 @@ import json
 import secrets
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg2
@@ -62,13 +63,32 @@ def stage_records(connection: sa.Connection, name: str, columns: Sequence[Column
                     run_bare(connection, statement)
                 count_rows(connection, staged, encoder.rows)
         except psycopg2.Error as error:
-            told = load_error(connection, str(attempt.folder), error)
+            told = load_error(connection, error, str(attempt.folder))
             if told is None:
                 raise
             raise attempt.refused(told, order) from error
     finally:
         attempt.remove()
     return Staged(staged, tuple(column.name for column in columns), encoder.rows)
+
+
+def stage_objects(connection: sa.Connection, name: str, columns: Sequence[Column], location: str, form: Form) -> Staged:
+    """See `CopiesObjects.stage_objects`; a name that ends in `.manifest` is a manifest."""
+    given = {**region_option(), "manifest": location.endswith(".manifest")} | dict(form.options)
+    into = identifier(redshift_staging.staged_name(name).name)
+    names = [identifier(one.name) for one in columns]
+    statement = copy_statement(into, names, location, access_of(connection), replace(form, options=given))
+    try:
+        with own_transaction(connection):
+            staged = redshift_staging.create_staging(connection, name, columns)
+            run_bare(connection, statement)
+            rows = count_rows(connection, staged, None)
+    except psycopg2.Error as error:
+        told = load_error(connection, error)
+        if told is None:
+            raise
+        raise BadDataError(f"{told}.") from error
+    return Staged(staged, tuple(column.name for column in columns), rows)
 
 
 def count_rows(connection: sa.Connection, staged: sa.TableClause, sent: int | None) -> int:

@@ -11,46 +11,34 @@ afterwards, since Redshift has no DISCARD.
 
 from __future__ import annotations
 
-import random
 import secrets
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from typing import Any
 
-import psycopg2
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.pool import QueuePool
 
 from etlctl.db.columns import Column, ColumnType
-from etlctl.db.dialects import guarding
-from etlctl.db.dialects.base import AUTOCOMMIT, Options, Records, Staged, TableColumn, TableName
+from etlctl.db.dialects.base import Options, Records, Staged, TableColumn, TableName
+from etlctl.db.dialects.objects import Unloaded
 from etlctl.db.dialects.postgresql import catalog as postgresql_catalog
-from etlctl.db.dialects.postgresql.dialect import client_options, place_of
-from etlctl.db.dialects.postgresql.errors import ConnectError
-from etlctl.db.dialects.postgresql.guard import Connection, driver_connection
-from etlctl.db.dialects.postgresql.waiting import Waiter
+from etlctl.db.dialects.postgresql.dialect import place_of
 from etlctl.db.dialects.redshift import catalog as redshift_catalog
 from etlctl.db.dialects.redshift import connection as redshift_connection
 from etlctl.db.dialects.redshift import errors as redshift_errors
+from etlctl.db.dialects.redshift import lock as redshift_lock
+from etlctl.db.dialects.redshift import sessions as redshift_sessions
 from etlctl.db.dialects.redshift import staging as redshift_staging
 from etlctl.db.dialects.redshift import values as redshift_values
-from etlctl.db.dialects.redshift.statements import redacted
+from etlctl.db.dialects.redshift.sessions import with_port
+from etlctl.db.dialects.redshift.statements import Form
 from etlctl.db.words import checked_name, quoted
-from etlctl.errors import EtlctlError, LoadError, LockTimeoutError, SettingsError
+from etlctl.errors import EtlctlError, LoadError, SettingsError
 from etlctl.text import shortened
 
 _SCHEMES = ("redshift", "redshift+psycopg2")
 _NAME_BYTES = 127
-_PORT = 5439
-_KEPT_CONNECTIONS = 2
-_TRIES = 20
-"""To make the marker table, where others do so at the same moment."""
-_NO_TABLE = ("42P01", "3F000")
-_NO_RIGHT = "42501"
-_CANCELLED = "57014"
 _CAPITALS = {ord(capital): capital.lower() for capital in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
 
@@ -80,24 +68,7 @@ class RedshiftDialect:
 
     def make_engine(self, url: str, options: Options) -> sa.Engine:
         """See `Dialect.make_engine`."""
-        parsed = _with_port(url).set(drivername="redshift+psycopg2")
-        given = {name: value for name, value in client_options(options).items() if name not in parsed.query}
-        engine = sa.create_engine(
-            parsed,
-            hide_parameters=True,
-            poolclass=QueuePool,
-            pool_size=_KEPT_CONNECTIONS,
-            max_overflow=-1,
-            pool_use_lifo=True,
-            use_native_hstore=False,
-            execution_options={redshift_connection.OPTIONS: options},
-            connect_args=given
-            | {"connection_factory": redshift_connection.RedshiftConnection, "client_encoding": "utf8"},
-        )
-        _listen_for_sessions(engine, _session_sql(options))
-        _listen_for_statements(engine)
-        guarding.listen(engine)
-        return engine
+        return redshift_sessions.make_engine(url, options)
 
     def table_name(self, table: str) -> TableName:
         """See `Dialect.table_name`. In small letters, which is what Redshift makes of a name, quoted or not."""
@@ -126,7 +97,7 @@ class RedshiftDialect:
 
     def is_same(self, url: str, other: str) -> bool:
         """Whether host, port and database are the same, whoever the user is."""
-        return place_of(_with_port(url)) == place_of(_with_port(other))
+        return place_of(with_port(url)) == place_of(with_port(other))
 
     def prepare_to_write(self, url: str) -> None:
         """Nothing: a database is made by those who run the server."""
@@ -134,24 +105,8 @@ class RedshiftDialect:
     # -- a load
 
     def lock_markers(self, connection: sa.Connection, markers: sa.Table) -> None:
-        """See `Dialect.lock_markers`; made outside the transaction where it is missing, which then begins anew."""
-        raw, options = driver_connection(connection), redshift_connection.options_of(connection)
-        place = redshift_catalog.marker_place(connection, markers)
-        for number in range(_TRIES):
-            try:
-                _lock(raw, place, options)
-            except psycopg2.Error as error:
-                raw.rollback()
-                if error.pgcode == _CANCELLED:
-                    raise LockTimeoutError(
-                        f"another load held the marker table {shortened(markers.name)} for longer than lock_timeout "
-                        f"({options.lock_timeout_s:g} s). svv_transactions tells which session."
-                    ) from error
-                if error.pgcode not in _NO_TABLE or number == _TRIES - 1:
-                    raise
-            else:
-                return
-            _make(raw, redshift_catalog.marker_statements(connection, markers))
+        """See `Dialect.lock_markers`."""
+        redshift_lock.lock_markers(connection, markers)
 
     def open_staging(self, connection: sa.Connection) -> None:
         """Takes the session out of the pool: its temporary tables and settings end with it."""
@@ -164,6 +119,38 @@ class RedshiftDialect:
         from etlctl.db.dialects.redshift import copy as redshift_copy
 
         return redshift_copy.stage_records(connection, name, columns, records)
+
+    def stage_objects(
+        self,
+        connection: sa.Connection,
+        name: str,
+        columns: Sequence[Column],
+        location: str,
+        *,
+        format: str = "csv",
+        paths: str = "auto",
+        options: Mapping[str, Any] | None = None,
+    ) -> Staged:
+        """See `CopiesObjects.stage_objects`."""
+        from etlctl.db.dialects.redshift import copy as redshift_copy
+
+        form = Form(format, paths, options or {})
+        return redshift_copy.stage_objects(connection, name, columns, location, form)
+
+    def unload(
+        self,
+        connection: sa.Connection,
+        query: str,
+        parameters: Any,
+        prefix: str,
+        *,
+        format: str = "csv",
+        options: Mapping[str, Any] | None = None,
+    ) -> list[Unloaded]:
+        """See `Unloads.unload`."""
+        from etlctl.db.dialects.redshift import unload as redshift_unload
+
+        return redshift_unload.unload(connection, query, parameters, prefix, Form(format, options=options or {}))
 
     def insert_records(self, connection: sa.Connection, table: str, records: Records) -> int:
         """By way of a staging table."""
@@ -275,64 +262,6 @@ class RedshiftDialect:
         return redshift_errors.translated(error, doing=doing, shown_url=shown_url)
 
 
-# -- sessions
-
-
-def _with_port(url: str) -> sa.URL:
-    """Redshift listens where PostgreSQL does not."""
-    parsed = sa.make_url(url)
-    return parsed.set(port=_PORT) if parsed.port is None and "port" not in parsed.query else parsed
-
-
-def _session_sql(options: Options) -> str:
-    """The statements that set a session up; run as one question."""
-    statements = ["SET TimeZone TO 'UTC'", "SET DateStyle TO 'ISO, YMD'", "SET extra_float_digits TO 2"]
-    if options.statement_timeout_s is not None:
-        statements.append(f"SET statement_timeout TO {round(options.statement_timeout_s * 1000)}")
-    return "; ".join(statements)
-
-
-def _listen_for_sessions(engine: sa.Engine, session_sql: str) -> None:
-    """Sets sessions up, and sees that one which is handed out again still lives."""
-
-    @event.listens_for(engine, "do_connect")
-    def _connect(_: Any, __: Any, arguments: Any, options: Any) -> Any:
-        try:
-            return Waiter().call(None, psycopg2.connect, *arguments, **options)
-        except psycopg2.Error as error:
-            raise ConnectError(*error.args) from error
-
-    @event.listens_for(engine, "connect")
-    def _connected(raw: Connection, record: Any) -> None:
-        raw.run_alone(session_sql)
-        record.info["etlctl_is_fresh"] = True
-
-    @event.listens_for(engine, "checkout")
-    def _checked_out(raw: Connection, record: Any, _: Any) -> None:
-        if record.info.pop("etlctl_is_fresh", False):
-            return
-        try:
-            raw.run_alone("SELECT 1")
-        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-            raise sa.exc.DisconnectionError("the connection was lost while it was not used") from error
-
-
-def _listen_for_statements(engine: sa.Engine) -> None:
-    """Obeys our execution options, and keeps credentials in a user's own COPY out of errors."""
-
-    @event.listens_for(engine, "set_connection_execution_options")
-    def _options_set(connection: sa.Connection, options: dict[str, Any]) -> None:
-        if options.get(AUTOCOMMIT):
-            options["isolation_level"] = "AUTOCOMMIT"
-            connection.detach()  # what user code sets in the session ends with it
-
-    @event.listens_for(engine, "handle_error")
-    def _redact(context: sa.engine.ExceptionContext) -> None:
-        error = context.sqlalchemy_exception
-        if error is not None and error.statement is not None:
-            error.statement = redacted(error.statement)
-
-
 def _refuse_long(name: str, what: str) -> None:
     size = len(name.encode())
     if size > _NAME_BYTES:
@@ -347,32 +276,3 @@ def _refuse_long_id(text: str) -> None:
             f"{shortened(text)!r} has {len(text)} characters, and the marker table on Redshift holds "
             f"{redshift_catalog.LONGEST_ID}: shorten the update_id, or the table's name."
         )
-
-
-# -- the lock
-
-
-def _lock(raw: Connection, place: str, options: Options) -> None:
-    """LOCK, for lock_timeout at most: Redshift has no such setting, so statement_timeout is lent to it.
-
-    Neither SET nor LOCK takes the transaction's snapshot; they are its first statements.
-    """
-    after = "RESET statement_timeout"
-    if options.statement_timeout_s is not None:
-        after = f"SET statement_timeout TO {round(options.statement_timeout_s * 1000)}"
-    with raw.cursor() as cursor:
-        cursor.execute(f"SET statement_timeout TO {round(options.lock_timeout_s * 1000)}")
-        cursor.execute(f"LOCK TABLE {place}")
-        cursor.execute(after)
-
-
-def _make(raw: Connection, statements: Sequence[str]) -> None:
-    """Runs them outside any transaction. Of several processes that do so at once some may meet an error of the catalog;
-    whether the table is there is seen by who locks it."""
-    for statement in statements:
-        try:
-            raw.run_alone(statement)
-        except psycopg2.Error as error:
-            if error.pgcode == _NO_RIGHT or not error.pgcode:
-                raise
-            time.sleep(random.uniform(0.01, 0.2))  # noqa: S311  no secret

@@ -14,10 +14,10 @@ from sqlalchemy import exc
 
 from etlctl.db.dialects.postgresql import errors as postgresql_errors
 from etlctl.db.dialects.redshift.statements import redacted
-from etlctl.errors import EtlctlError, LoadError, TransientError, UnavailableError
+from etlctl.errors import BadDataError, EtlctlError, LoadError, TransientError, UnavailableError
 from etlctl.text import shortened
 
-_INTERNAL = "XX000"
+_INTERNAL, _CANCELLED = "XX000", "57014"
 _SHOWN = 300
 
 _Meaning = tuple[str, type[EtlctlError], str]
@@ -36,6 +36,16 @@ _MEANINGS: tuple[_Meaning, ...] = (
         r"could not open relation|^1018\b|relation .* was (?:dropped|changed)",
         TransientError,
         "a table was made anew meanwhile ({said}); the transaction can be tried again.",
+    ),
+    (
+        r"value too long for",
+        BadDataError,
+        "the database refused a text: {said}. A VARCHAR of Redshift counts bytes, not characters.",
+    ),
+    (
+        r"invalid digit|data overflow|out of range|divide by zero|invalid (?:date|timestamp|value)|cannot be cast",
+        BadDataError,
+        "the database refused a value: {said}.",
     ),
     (
         r"specified s3 prefix .* does not exist|the specified (?:key|bucket) does not exist|manifest file .* not",
@@ -76,6 +86,11 @@ _MEANINGS: tuple[_Meaning, ...] = (
 def translated(error: BaseException, *, doing: str, shown_url: str) -> EtlctlError | None:
     """See `Dialect.translated`."""
     cause = error.orig if isinstance(error, exc.DBAPIError) else error
+    if isinstance(cause, psycopg2.Error) and cause.pgcode == _CANCELLED:
+        return LoadError(
+            f"{doing}: the server ended the statement ({said_by(cause)}): it took longer than statement_timeout, or "
+            "somebody cancelled it."
+        )
     if isinstance(cause, psycopg2.Error) and cause.pgcode == _INTERNAL:
         said = said_by(cause)
         for pattern, kind, sentence in _MEANINGS:
@@ -88,7 +103,8 @@ def translated(error: BaseException, *, doing: str, shown_url: str) -> EtlctlErr
 
 
 def said_by(error: psycopg2.Error) -> str:
-    """The server's sentence and its detail, which holds what matters where the sentence is a number."""
-    parts = [(error.diag.message_primary or str(error)).strip(), (error.diag.message_detail or "").strip()]
-    text = ": ".join(" ".join(part.split()) for part in parts if part)
-    return shortened(redacted(text), _SHOWN).rstrip(".")
+    """The server's sentence; its detail, too, where the sentence is a number. Else that tells of its insides."""
+    said = (error.diag.message_primary or str(error)).strip()
+    detail = error.diag.message_detail
+    text = f"{said}: {detail}" if detail and said.isdigit() else said
+    return shortened(redacted(" ".join(text.split())), _SHOWN).rstrip(".")

@@ -1,0 +1,69 @@
+"""What some dialects can do besides `Dialect`: their databases read and write S3 themselves. Holds no SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from etlctl.db.columns import Column
+    from etlctl.db.dialects.base import Staged
+
+
+@dataclass(frozen=True)
+class Unloaded:
+    """One object that a database has written into S3."""
+
+    location: str
+    """`s3://bucket/key`."""
+    size: int | None
+    """In bytes."""
+    rows: int | None
+
+
+@runtime_checkable
+class Unloads(Protocol):
+    """A Dialect whose database writes the rows of a query into S3 itself."""
+
+    def unload(
+        self,
+        connection: sa.Connection,
+        query: str,
+        parameters: Any,
+        prefix: str,
+        *,
+        format: str = "csv",
+        options: Mapping[str, Any] | None = None,
+    ) -> list[Unloaded]:
+        """Writes the rows into objects whose names begin with `prefix`, which no other attempt has; what was written.
+
+        `query` and `parameters` are what `Connection.exec_driver_sql` takes, `options` those of the database's own
+        UNLOAD by an allow-list. None of a query without rows. Whoever asked publishes them: a killed attempt leaves
+        objects that nothing names.
+        """
+
+
+@runtime_checkable
+class CopiesObjects(Protocol):
+    """A Dialect whose database reads objects in S3 itself, in forms of its own."""
+
+    def stage_objects(
+        self,
+        connection: sa.Connection,
+        name: str,
+        columns: Sequence[Column],
+        location: str,
+        *,
+        format: str = "csv",
+        paths: str = "auto",
+        options: Mapping[str, Any] | None = None,
+    ) -> Staged:
+        """Copies the objects at `location` (a prefix, or a manifest) into a new staging table `name` of `columns`.
+
+        Values are read as the database reads them: csv and parquet by their place, json and avro by name, or by the
+        file of paths. BadDataError names file, line and column of what it refuses; LoadError an option that there is
+        not. Called where `stage_records` is.
+        """
