@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import psycopg2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from servers.redshift.commands import copy_command, unload_command
+from servers.redshift.errors import Refusal
 from servers.redshift.standin import Standin
+from servers.redshift.statements import step
+from servers.redshift.words import statements, tokens
 
 MERGE = "MERGE INTO t USING u ON t.a = u.a WHEN"
+STARTS = [
+    *("select", "insert into t", "update t", "delete", "merge into t", "with x", "create table t", "create", "lock"),
+    *("alter table t", "truncate", "set", "show", "begin", "vacuum", "declare c", "analyze", "reset", "commit", ""),
+]
+WORDS = [
+    *("table", "t", "(", ")", ",", "a", "int", "varchar", "primary", "key", "unique", "as", "select", "from", "values"),
+    *("1", "'x'", "in", "on", "to", "set", "into", "default", "identity", "generated", "add", "drop", "column", "type"),
+    *("encode", "distkey", "sortkey", "append", "using", "when", "not", "matched", "then", "for", "cursor", "like"),
+    *("references", "role", "csv", "iam_role", "null", "delimiter", "manifest", "json", "'s3://bucket/key'", "format"),
+    *("maxfilesize", "credentials", "parallel", "quote", "update", "delete", "constraint", "check", "collate"),
+]
 TYPES = ["json", "jsonb", "uuid", "bytea", "serial", "bigserial", "int[]", "inet", "money", "interval", "xml"]
 
 
@@ -153,6 +170,20 @@ def test_standin_lets_pass(connection: Any, sql: str) -> None:
             return
 
         cursor.execute(sql)
+
+
+@given(
+    text=st.text("().,;'\"$\\- a1", max_size=8), start=st.sampled_from(STARTS), words=st.lists(st.sampled_from(WORDS))
+)
+def test_any_text_is_understood_or_refused(text: str, start: str, words: list[str]) -> None:
+    """A text that breaks the stand-in itself would end the session."""
+    for sql in statements(" ".join([start, *words, text])):
+        with suppress(Refusal):
+            step(sql)
+    with suppress(Refusal):
+        copy_command(tokens(" ".join(["copy", *words, text])))
+    with suppress(Refusal):
+        unload_command(tokens(" ".join(["unload (", text, *words])))
 
 
 def test_a_setting_in_the_startup_packet_is_looked_at_too(redshift_standin: Standin, database: str) -> None:

@@ -325,6 +325,34 @@ def test_after_a_lock_that_waited_everything_is_seen(connect: Connect) -> None:
     assert ask(two, "SELECT count(*) FROM t") == [(1,)]
 
 
+@pytest.mark.parametrize(("locks", "rows"), [(True, 1), (False, 2)])
+def test_only_a_lock_before_the_look_makes_one_of_two_rows(postgres_server: Postgres, locks: bool, rows: int) -> None:
+    """No key stops the second: what exactly once stands on, under the isolation of new clusters."""
+    with Standin(postgres_server, isolation="snapshot") as standin:
+        url = standin.new_database()
+        with closing(psycopg2.connect(standin.dsn(url))) as one, closing(psycopg2.connect(standin.dsn(url))) as two:
+            ask(one, "CREATE TABLE markers (id varchar(8) PRIMARY KEY)")
+            one.commit()
+
+            def mark(connection: Any) -> None:
+                if locks:
+                    ask(connection, "LOCK markers")
+                found = ask(connection, "SELECT count(*) FROM markers")
+                time.sleep(0.4)  # so that both have looked
+                if found == [(0,)]:
+                    ask(connection, "INSERT INTO markers VALUES ('a')")
+                connection.commit()
+
+            both = [threading.Thread(target=mark, args=(connection,)) for connection in (one, two)]
+            for thread in both:
+                thread.start()
+            for thread in both:
+                thread.join(20)
+
+            assert ask(one, "SELECT count(*) FROM markers") == [(rows,)]
+        standin.drop_database(url)
+
+
 def test_a_cancel_reaches_the_session_behind(connect: Connect) -> None:
     one, two = connect(), connect()
     ask(one, "CREATE TABLE t (a int)")

@@ -37,6 +37,8 @@ class Refusal(Exception):
 
 
 def syntax(near: str) -> Refusal:
+    if not near:
+        return Refusal("syntax error at end of input", SYNTAX)
     return Refusal(f'syntax error at or near "{near}"', SYNTAX)
 
 

@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import traceback
+from collections import deque
 from dataclasses import asdict
 from typing import Any
 
@@ -28,6 +29,8 @@ from servers.redshift.faults import Fault, Faults
 from servers.redshift.session import Session
 from servers.redshift.storage import S3Access
 
+MOST_LOGGED = 20_000
+
 
 class Service:
     """What sessions share. `roles` are those that may be named, None for all of the right form."""
@@ -38,7 +41,7 @@ class Service:
         self.is_snapshot = is_snapshot
         self.roles: set[str] | None = None
         self.is_serverless = False
-        self.log: list[tuple[int, str]] = []
+        self.log: deque[tuple[int, str]] = deque(maxlen=MOST_LOGGED)
         self.said: dict[tuple[str, str], Said] = {}
         self.failures: list[str] = []
         self.faults = Faults()
@@ -103,7 +106,7 @@ class Service:
             case "forget":
                 return self._forget()
             case "log":
-                return {"log": self.log}
+                return {"log": list(self.log)}
             case "said":
                 return {"said": [(*names, asdict(said)) for names, said in list(self.said.items())]}
         return {"struck": self.faults.struck}
@@ -118,7 +121,8 @@ class Service:
     def _forget(self) -> dict[str, Any]:
         failures, self.failures = self.failures, []
         self.faults.clear()
-        self.log, self.said = [], {}
+        self.log.clear()
+        self.said.clear()
         self.roles, self.is_serverless = None, False
         return {"failures": failures}
 

@@ -157,7 +157,7 @@ class Standin:
 
     @property
     def log(self) -> list[tuple[int, str]]:
-        """Session and text of all that clients have sent."""
+        """Session and text of the last 20,000 queries that clients have sent."""
         return [(int(pid), str(text)) for pid, text in self._asked({"do": "log"})["log"]]
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from servers.redshift import ddl, rules
-from servers.redshift.errors import UNSUPPORTED, Refusal, syntax
+from servers.redshift.errors import SYNTAX, UNSUPPORTED, Refusal, syntax
 from servers.redshift.words import Token, depth_0, position_of, quoted, relation, starts, table_at, tokens
 
 _LAYOUT = ("distkey", "diststyle", "sortkey", "compound", "interleaved", "encode")
@@ -31,8 +31,14 @@ class Step:
 
 
 def step(sql: str) -> Step:
-    """Raises `Refusal` for what Redshift refuses."""
-    words = tokens(sql)
+    """Raises `Refusal` for what Redshift refuses, and for a text that ends too early."""
+    try:
+        return _step(sql, tokens(sql))
+    except (IndexError, StopIteration):
+        raise Refusal("syntax error at end of input", SYNTAX) from None
+
+
+def _step(sql: str, words: list[Token]) -> Step:
     first = words[0].low
     if first in ("copy", "unload"):
         return _external(first, sql, words)
