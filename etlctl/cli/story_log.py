@@ -9,12 +9,16 @@ from contextlib import contextmanager
 from etlctl.cli.streams import Streams
 from etlctl.text import printable
 
+_TELL_KEYS = ("boto3", "botocore", "s3transfer")
+"""Their DEBUG records hold session tokens, signatures and the answers that keys come in."""
+
 
 @contextmanager
 def installed(streams: Streams, *, debug: bool) -> Iterator[None]:
-    """Warnings and worse, with `debug` everything, go to `streams` while the block goes on."""
+    """Warnings and worse, with `debug` everything but what tells keys, go to `streams` while the block goes on."""
     handler = _StoryHandler(streams)
     handler.setFormatter(_PrintableFormatter("%(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(_tells_no_keys)
     root = logging.getLogger()
     before = root.level
     root.addHandler(handler)
@@ -24,6 +28,10 @@ def installed(streams: Streams, *, debug: bool) -> Iterator[None]:
     finally:
         root.setLevel(before)
         root.removeHandler(handler)
+
+
+def _tells_no_keys(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.DEBUG or record.name.partition(".")[0] not in _TELL_KEYS
 
 
 class _StoryHandler(logging.Handler):
