@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from botocore.retries.standard import ExponentialBackoff
 
 from servers.s3 import RcloneServer, S3Service, bucket_in, folder_in, moto, named, rclone
 from servers.s3_proxy import S3Proxy
@@ -79,6 +80,12 @@ def every_s3_url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     lead(monkeypatch, server)
     with bucket_in(server) as name:
         yield f"s3://{name}/tests of etlctl/"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore tries again as often as always, and at once."""
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda self, context: 0)
 
 
 def lead(monkeypatch: pytest.MonkeyPatch, service: S3Service, *, url: str | None = None) -> None:

@@ -104,10 +104,14 @@ class S3Proxy:
     ) -> None:
         """Answers with an error document in the service's place; `passes_on`: the service does it all the same.
 
-        With status 200 it is what S3 does when a Complete or a copy fails half-way: the error comes in the body.
+        With status 200 it is what S3 does when a Complete or a copy fails half-way: the error comes in the body. A 301
+        tells that the bucket is in eu-west-1.
         """
         known, message = ERRORS.get(status, ("InternalError", "We encountered an internal error. Please try again."))
-        document = f"<Error><Code>{code or known}</Code><Message>{message}</Message><RequestId>x</RequestId></Error>"
+        region = "<Region>eu-west-1</Region>" if status in (301, 400) else ""
+        document = (
+            f"<Error><Code>{code or known}</Code><Message>{message}</Message>{region}<RequestId>x</RequestId></Error>"
+        )
         body = b'<?xml version="1.0" encoding="UTF-8"?>\n' + document.encode()
         self._add(_Trick(operation, "answer", times, skip, status=status, body=body, passes_on=passes_on))
 
@@ -243,7 +247,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             for _ in self._body():
                 pass
-        self._send(trick.status, {"Content-Type": "application/xml"}, trick.body)
+        region = {"x-amz-bucket-region": "eu-west-1"} if trick.status == 301 else {}  # botocore asks for ever without
+        self._send(trick.status, {"Content-Type": "application/xml", **region}, trick.body)
 
     def _reset_in_body(self, trick: _Trick) -> None:
         """The service gets a part of the body, and then the end of the connection."""
