@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -197,6 +198,47 @@ def test_parquet_is_read_by_position(put: Put, copy: Copy) -> None:
     put("in", sink.getvalue())
 
     assert short(copy("in", "FORMAT AS PARQUET")) == [(1, "a"), (2, None)]
+
+
+def avro_file(codec: str, rows: list[tuple[int, str | None]]) -> bytes:
+    """Written by the specification, not by the reader's code: a is a long, b a union of null and string."""
+
+    def long(number: int) -> bytes:
+        rest, encoded = (number << 1) ^ (number >> 63), bytearray()
+        while rest > 0x7F:
+            encoded.append(rest & 0x7F | 0x80)
+            rest >>= 7
+        return bytes([*encoded, rest])
+
+    def text(content: bytes) -> bytes:
+        return long(len(content)) + content
+
+    fields = [{"name": "a", "type": "long"}, {"name": "b", "type": ["null", "string"]}]
+    schema = json.dumps({"type": "record", "name": "r", "fields": fields}).encode()
+    block = b"".join(long(a) + (long(0) if b is None else long(1) + text(b.encode())) for a, b in rows)
+    if codec == "deflate":
+        packer = zlib.compressobj(wbits=-15)
+        block = packer.compress(block) + packer.flush()
+    meta = long(2) + text(b"avro.schema") + text(schema) + text(b"avro.codec") + text(codec.encode()) + long(0)
+    sync = b"s" * 16
+    return b"Obj\x01" + meta + sync + long(len(rows)) + text(block) + sync
+
+
+@pytest.mark.parametrize("codec", ["null", "deflate"])
+def test_avro_is_read_by_name_or_path(put: Put, copy: Copy, redshift_staging: str, codec: str) -> None:
+    put("paths", json.dumps({"jsonpaths": ["$.a", "$.b", "$.c", "$.d", "$.e"]}).encode())
+    put("in", avro_file(codec, [(-3, "é"), (700_000, None)]))
+
+    assert short(copy("in", "FORMAT AS AVRO 'auto'")) == [(-3, "é"), (700_000, None)]
+    assert len(copy("in", f"AVRO AS '{redshift_staging}paths'")) == 4
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-3], lambda data: b"x" + data, lambda data: data[:-1] + b"x"])
+def test_damaged_avro_is_refused(put: Put, copy: Copy, damage: Callable[[bytes], bytes]) -> None:
+    put("in", damage(avro_file("null", [(1, "a")])))
+
+    with pytest.raises(errors.InternalError_, match="Invalid AVRO file"):
+        copy("in", "AVRO 'auto'")
 
 
 def test_a_column_list_leaves_the_others_to_their_defaults(put: Put, copy: Copy, connection: Any) -> None:

@@ -135,10 +135,10 @@ class _Load:
     def _json_paths(self) -> list[str] | None:
         """Those of a jsonpaths file; None for the names of the columns."""
         paths = self.command.options.paths
-        if self.command.options.format != "json" or paths in ("auto", "auto ignorecase"):
+        if self.command.options.format not in ("json", "avro") or paths in ("auto", "auto ignorecase"):
             return None
         if not paths.startswith("s3://"):
-            raise Refusal(f"JSON '{paths}' is unknown to the tests' stand-in")
+            raise Refusal(f"{self.command.options.format.upper()} '{paths}' is unknown to the tests' stand-in")
         bucket, _, key = paths.removeprefix("s3://").partition("/")
         found = records.json_paths(self.storage.read(Place(bucket, key)))
         if len(found) != len(self.columns):

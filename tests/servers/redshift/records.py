@@ -1,4 +1,4 @@
-"""The records of a loaded object: delimited text, CSV and JSON with their lines; Parquet with its rows.
+"""The records of a loaded object: delimited text, CSV and JSON with their lines; Avro, Parquet.
 
 Nothing here knows the types of the table: a record is a list of texts, None for what is null by the format itself.
 """
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from servers.redshift import avro
 from servers.redshift.commands import Options
 from servers.redshift.errors import internal
 from servers.redshift.fields import BadField
@@ -44,6 +45,9 @@ def records(data: bytes, options: Options, columns: Sequence[str], paths: Sequen
     """Of one object, decompressed. `paths` are those of a jsonpaths file."""
     if options.format == "parquet":
         yield from _parquet(data, len(columns))
+        return
+    if options.format == "avro":
+        yield from _avro(data, columns, paths, ignores_case="ignorecase" in options.paths)
         return
     text = _text(data, options)
     if options.format == "json":
@@ -226,6 +230,11 @@ def json_paths(data: bytes) -> list[str]:
     except (ValueError, KeyError, TypeError):
         raise internal("Invalid JSONPath format: the file needs an array `jsonpaths`") from None
     return list(paths)
+
+
+def _avro(data: bytes, columns: Sequence[str], paths: Sequence[str] | None, *, ignores_case: bool) -> Iterator[Record]:
+    for number, value in enumerate(avro.read(data), 1):
+        yield Record(number, _json_fields(value, columns, paths, ignores_case), json.dumps(value)[:_MOST_RAW])
 
 
 def _parquet(data: bytes, width: int) -> Iterator[Record]:

@@ -17,7 +17,7 @@ What it does not know:
 * SERIALIZABLE looks at rows and pages, Redshift at whole tables: Redshift has more violations, never fewer. With
   `isolation="snapshot"` (Redshift's default for new clusters) it is PostgreSQL's REPEATABLE READ, which fails an UPDATE
   or DELETE of rows that another transaction changed since the snapshot.
-* COPY: no FIXEDWIDTH, AVRO, ORC, LZOP, MAXERROR above 0, DynamoDB, SSH; Parquet's types are read as text. Every object
+* COPY: no FIXEDWIDTH, ORC, LZOP, MAXERROR above 0, DynamoDB, SSH; Parquet's types are read as text. Every object
   is held in memory. UNLOAD: no PARTITION BY, ENCRYPTED, KMS; two slices. A role is checked by form and against `roles`,
   and stands for the stand-in's own keys; REGION is not compared with the bucket's.
 * Texts of errors are Redshift's where they are known from its pages or from users' reports (errors.py); the others
