@@ -53,7 +53,9 @@ def bucket(s3_server: S3Service, monkeypatch: pytest.MonkeyPatch, request: pytes
     """The name of a new bucket, reached through `s3_proxy` where the test asks for that too."""
     if os.environ.get(S3_URL):
         pytest.skip(f"makes a bucket: not in the service of {S3_URL}")
-    if "s3_proxy" not in request.fixturenames:
+    if "s3_proxy" in request.fixturenames:
+        request.getfixturevalue("s3_proxy")  # now, so that what a test sets besides is not forgotten later
+    else:
         lead(monkeypatch, s3_server)
     with bucket_in(s3_server) as name:
         yield name
