@@ -15,6 +15,7 @@ from servers.redshift.commands import copy_command, unload_command
 from servers.redshift.errors import Refusal
 from servers.redshift.standin import Standin
 from servers.redshift.statements import step
+from servers.redshift.trying import ask
 from servers.redshift.words import statements, tokens
 
 MERGE = "MERGE INTO t USING u ON t.a = u.a WHEN"
@@ -52,12 +53,6 @@ def opened(redshift_standin: Standin, database: str) -> Iterator[Any]:
 def connection(opened: Any) -> Iterator[Any]:
     yield opened
     opened.rollback()
-
-
-def ask(connection: Any, sql: str) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        return list(cursor.fetchall()) if cursor.description else []
 
 
 @pytest.mark.parametrize(

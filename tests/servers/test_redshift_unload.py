@@ -17,6 +17,7 @@ from psycopg2 import errors
 
 from servers.redshift.fixtures import STANDIN_ROLE
 from servers.redshift.standin import Standin
+from servers.redshift.trying import ask
 from servers.s3 import S3Service, split_url
 
 ROWS = "(1, 'a', 1.5, true), (2, 'b|,\"c', NULL, false), (3, '', 2, NULL), (4, NULL, 3, true)"
@@ -44,12 +45,6 @@ def unload(connection: Any, redshift_staging: str, s3_server: S3Service) -> Unlo
         return {key.removeprefix(folder): s3_server.get(bucket, key) for key in s3_server.keys(bucket, folder)}
 
     return unload_query
-
-
-def ask(connection: Any, sql: str) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        return list(cursor.fetchall()) if cursor.description else []
 
 
 def keys(s3_server: S3Service, url: str) -> list[str]:

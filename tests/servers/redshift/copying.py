@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from servers.redshift import fields, records
-from servers.redshift.commands import Command, Keys, Place, copy_command
+from servers.redshift.commands import Command, Place, copy_command
 from servers.redshift.errors import INTERNAL, UNDEFINED_TABLE, Refusal, internal
 from servers.redshift.fields import BadField, Column, Fields, unread
+from servers.redshift.options import Keys
 from servers.redshift.records import Record, Unreadable
 from servers.redshift.storage import Storage, decompressed
 from servers.redshift.words import Token, identifier, quoted, relation

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from servers.redshift.commands import Options
+from servers.redshift.options import Options
 
 _TEXT = ("varchar", "bpchar")
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")

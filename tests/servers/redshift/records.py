@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from servers.redshift import avro
-from servers.redshift.commands import Options
 from servers.redshift.errors import internal
 from servers.redshift.fields import BadField
+from servers.redshift.options import Options
 
 _ESCAPED_RECORD = re.compile(r"(?:[^\\\n]|\\.)*(?:\n|\Z)", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)

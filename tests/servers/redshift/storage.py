@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from servers.redshift.commands import Keys, Place
+from servers.redshift.commands import Place
 from servers.redshift.errors import Refusal, internal
+from servers.redshift.options import Keys
 
 SUFFIXES = {"gzip": ".gz", "bzip2": ".bz2", "zstd": ".zst", "": ""}
 

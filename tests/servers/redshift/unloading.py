@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from servers.redshift import rules, wire
-from servers.redshift.commands import Command, Options, Place, unload_command
+from servers.redshift.commands import Command, Place, unload_command
 from servers.redshift.copying import opened
 from servers.redshift.errors import Refusal, internal
+from servers.redshift.options import Options
 from servers.redshift.storage import SUFFIXES, Storage, compressed
 from servers.redshift.words import Token, tokens
 
