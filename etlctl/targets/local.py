@@ -85,10 +85,12 @@ class LocalTarget(Target):
         return f"LocalTarget({self._path!r})"
 
     def beside(self, name: str) -> LocalTarget:
-        """`name` in the same folder, or below it, by the same rules; its format is by its own suffix."""
+        """`name` in the same folder, or below it, with the same root; its format is by its own suffix.
+
+        It replaces what is there, whatever this target does.
+        """
         paths.check_relative(name)
-        path = os.path.join(os.path.dirname(self._path), name)
-        return LocalTarget(path, root=self._root, if_absent=self.if_absent)
+        return LocalTarget(os.path.join(os.path.dirname(self._path), name), root=self._root)
 
     def exists(self) -> bool:
         """Whether a file or folder is there; a link to nothing is not. TaskError where the system will not say."""

@@ -62,9 +62,12 @@ class S3Target(Target):
         return f"S3Target({self.path!r})"
 
     def beside(self, name: str) -> S3Target:
-        """`name` in the same folder, or below it, written by the same options; its format is by its own suffix."""
-        folder = S3Address(self.address.bucket, self.address.key.rpartition("/")[0])
-        return S3Target(str(folder.joined(name)), if_absent=self.if_absent, **self.options)
+        """`name` in the same folder, or below it, written by the same options; its format is by its own suffix.
+
+        It replaces what is there, whatever this target does.
+        """
+        folder = "".join(self.address.key.rpartition("/")[:2])
+        return S3Target(str(S3Address(self.address.bucket, folder).joined(name)), **self.options)
 
     def exists(self) -> bool:
         """Whether an object of exactly this key is there.

@@ -176,6 +176,7 @@ def test_s3_target_writes_its_options(url: Callable[[str], str], s3_server: S3Se
         assert (found["StorageClass"], found["ServerSideEncryption"]) == ("STANDARD_IA", "AES256")
 
     assert beside.path == url("deep/two.csv.gz") and beside.format == formats.Text >> formats.Gzip
+    assert S3Target("s3://bucket/a//b").beside("c").path == "s3://bucket/a//c"
     with pytest.raises(TaskError):
         target.beside("../two")
 
