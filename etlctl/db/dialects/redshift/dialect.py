@@ -109,8 +109,8 @@ class RedshiftDialect:
         redshift_lock.lock_markers(connection, markers)
 
     def open_staging(self, connection: sa.Connection) -> None:
-        """Takes the session out of the pool: its temporary tables and settings end with it."""
-        connection.detach()
+        """The session is used for nothing else."""
+        redshift_sessions.give_no_further(connection)
 
     def stage_records(
         self, connection: sa.Connection, name: str, columns: Sequence[Column], records: Records

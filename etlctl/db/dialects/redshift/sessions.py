@@ -20,6 +20,7 @@ from etlctl.db.dialects.redshift.statements import redacted
 
 _PORT = 5439
 _KEPT_CONNECTIONS = 2
+_USED = "etlctl_is_used"
 
 
 def make_engine(url: str, options: Options) -> sa.Engine:
@@ -81,6 +82,16 @@ def _listen_for_sessions(engine: sa.Engine, session_sql: str) -> None:
         except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
             raise sa.exc.DisconnectionError("the connection was lost while it was not used") from error
 
+    @event.listens_for(engine, "checkin")
+    def _checked_in(_: Any, record: Any) -> None:
+        if record.info.pop(_USED, False):
+            record.invalidate()
+
+
+def give_no_further(connection: sa.Connection) -> None:
+    """The session is closed when it is given back: temporary tables, and what user code has set, end with it."""
+    connection.info[_USED] = True
+
 
 def _listen_for_statements(engine: sa.Engine) -> None:
     """Obeys our execution options, and keeps credentials in a user's own COPY out of errors."""
@@ -89,7 +100,7 @@ def _listen_for_statements(engine: sa.Engine) -> None:
     def _options_set(connection: sa.Connection, options: dict[str, Any]) -> None:
         if options.get(AUTOCOMMIT):
             options["isolation_level"] = "AUTOCOMMIT"
-            connection.detach()  # what user code sets in the session ends with it
+            give_no_further(connection)
 
     @event.listens_for(engine, "handle_error")
     def _redact(context: sa.engine.ExceptionContext) -> None:

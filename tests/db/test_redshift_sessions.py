@@ -1,0 +1,267 @@
+"""The marker protocol on Redshift, where no key is enforced: against the stand-in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from any_warehouse import AnyWarehouse, in_place
+from etlctl import LoadTable, RunSQL, Sequence, replace, transaction
+from etlctl.core import context
+from etlctl.core.context import Attempt
+from etlctl.db.dialects.redshift.connection import committing_words
+from etlctl.db.markers import MarkerKey
+from etlctl.db.sessions import open_session
+from etlctl.db.table_target import TableTarget
+from etlctl.errors import AlreadyLoaded, CommitInsideError, LoadError, LockTimeoutError, SettingsError, TransientError
+from servers.redshift.errors import serialization
+from servers.redshift.standin import Standin
+from warehouse import all_ended, die_at, forked
+
+ROWS = 500
+
+
+@pytest.fixture
+def house(redshift_url: str, redshift_staging: str, redshift_role: str, tmp_path: Path) -> Iterator[AnyWarehouse]:
+    with in_place(redshift_url, tmp_path, s3_staging=redshift_staging, iam_role=redshift_role) as found:
+        yield found
+
+
+class Flights(LoadTable):
+    columns = {"k": "integer", "v": "text"}
+
+    def rows(self) -> Any:
+        return ((number, f"row {number}") for number in range(ROWS))
+
+
+def statements(redshift: Standin) -> list[str]:
+    return [" ".join(text.split()) for _, text in redshift.log]
+
+
+def test_the_lock_comes_before_anything_is_read(house: AnyWarehouse, redshift: Standin) -> None:
+    """In every write transaction, the forced one too: the snapshot is taken at the first query."""
+    Flights().run()
+    with context.attempting(Attempt(forced=True)), suppress(LoadError):
+        Flights().run()
+
+    said = statements(redshift)
+    locks = [at for at, text in enumerate(said) if text.startswith("LOCK TABLE")]
+    writes = [at for at, text in enumerate(said) if 'INSERT INTO "table_updates"' in text]
+    assert len(locks) >= 2 and writes
+    for at in locks:
+        assert said[at - 1].startswith("SET statement_timeout") and said[at - 2].startswith("BEGIN"), said[
+            at - 3 : at + 1
+        ]
+    assert not [text for text in said if "TRUNCATE" in text or "APPEND" in text or "SAVEPOINT" in text]
+
+
+def test_racing_processes_load_once(house: AnyWarehouse) -> None:
+    """F27 where no key is enforced: six at once, one row set, one marker."""
+    house.databases.close()
+
+    def work() -> int:
+        Flights().run()
+        return 0
+
+    assert all_ended([forked(work) for _ in range(6)]) == [0] * 6
+    assert house.ask("SELECT count(*), count(DISTINCT k) FROM flights") == [(ROWS, ROWS)]
+    assert [row[2:] for row in house.markers()] == [("done", ROWS)]
+
+
+@pytest.mark.parametrize("moment", ["load.begun", "load.marker", "load.copied", "load.rowcount", "load.committed"])
+def test_a_killed_load_is_there_whole_or_not_at_all(house: AnyWarehouse, moment: str) -> None:
+    """F03 to F08."""
+    house.databases.close()
+
+    def work() -> int:
+        die_at(moment)
+        Flights().run()
+        return 0
+
+    assert all_ended([forked(work)]) == [-9]
+    there = house.markers() if moment == "load.committed" else []
+    Flights().run()
+
+    assert house.ask("SELECT count(*), count(DISTINCT k) FROM flights") == [(ROWS, ROWS)]
+    assert [row[2:] for row in house.markers()] == [("done", ROWS)]
+    if there:
+        assert there == house.markers()
+
+
+def test_a_lost_answer_to_commit_is_looked_up(house: AnyWarehouse, redshift: Standin) -> None:
+    """F09."""
+    Flights().output()
+    TableTarget("other", "makes the marker table").touch()
+    with house.database.writing("test") as connection:
+        connection.exec_driver_sql("CREATE TABLE flights (k integer, v varchar(100))")
+    before = redshift.struck
+    redshift.fault("^COMMIT", "lose_reply")
+    attempt = Attempt()
+
+    for _ in range(3):
+        with context.attempting(attempt), suppress(TransientError):
+            Flights().run()
+
+    assert redshift.struck == before + 1
+    assert house.ask("SELECT count(*) FROM flights") == [(ROWS,)]
+
+
+def test_a_serialization_violation_may_be_tried_again(house: AnyWarehouse, redshift: Standin) -> None:
+    """Error 1023, SQLSTATE XX000; nothing is kept."""
+    Flights().output()
+    redshift.fault(r'^INSERT INTO "flights"', "fail", refusal=serialization(1, (2, 3), 4))
+
+    with pytest.raises(TransientError, match=r"changed what this one had read \(1023: Serializable isolation"):
+        Flights().run()
+
+    assert house.ask("SELECT count(*) FROM flights") == [(0,)] and house.markers() == []
+    Flights().run()
+    assert house.ask("SELECT count(*) FROM flights") == [(ROWS,)]
+
+
+def test_a_cut_connection_may_be_tried_again(house: AnyWarehouse, redshift: Standin) -> None:
+    redshift.fault("^COPY", "kill")
+
+    with pytest.raises(TransientError, match="connection"):
+        Flights().run()
+
+    Flights().run()
+    assert house.ask("SELECT count(*) FROM flights") == [(ROWS,)]
+
+
+def test_the_lock_is_waited_for_within_lock_timeout(
+    redshift_url: str, redshift_staging: str, redshift_role: str, tmp_path: Path
+) -> None:
+    """Redshift has no lock_timeout; statement_timeout is lent, and given back."""
+    options: dict[str, Any] = {"s3_staging": redshift_staging, "iam_role": redshift_role, "lock_timeout_s": 0.4}
+    with in_place(redshift_url, tmp_path, **options) as house:
+        TableTarget("t", "a").touch()
+        failed: list[BaseException] = []
+
+        def second() -> None:
+            try:
+                with house.database.writing("second"):
+                    pass
+            except BaseException as error:  # noqa: BLE001  looked at below
+                failed.append(error)
+
+        with house.database.writing("first") as connection:
+            thread = threading.Thread(target=second)
+            thread.start()
+            thread.join(20)
+            assert connection.exec_driver_sql("SHOW statement_timeout").scalar() in ("0", 0)
+
+    assert len(failed) == 1 and isinstance(failed[0], LockTimeoutError)
+    assert "longer than lock_timeout (0.4 s)" in str(failed[0])
+
+
+def test_a_step_that_fails_fails_the_whole_transaction(house: AnyWarehouse) -> None:
+    """There are no savepoints: what user code passes over is refused at the end."""
+    with pytest.raises(LoadError, match="no savepoints"), transaction("warehouse"):
+        Flights().run()
+        with suppress(ZeroDivisionError), TableTarget("flights", "half").transaction() as connection:
+            connection.exec_driver_sql("INSERT INTO flights (k) VALUES (-1)")
+            raise ZeroDivisionError
+
+    assert house.ask("SELECT count(*) FROM pg_class WHERE relname = 'flights'") == [(0,)]
+    assert house.markers() == []
+
+
+def test_a_sequence_is_one_transaction(house: AnyWarehouse) -> None:
+    class Cleaning(RunSQL):
+        table = "flights"
+        query = "DELETE FROM flights WHERE k >= 100"
+
+    class Both(Sequence):
+        def steps(self) -> Any:
+            return [Flights(), Cleaning()]
+
+    Both().run()
+    Both().run()
+
+    assert house.ask("SELECT count(*) FROM flights") == [(100,)]
+    assert [row[2] for row in house.markers()] == ["done"] * 3
+
+
+@pytest.mark.parametrize(
+    "sql", ["TRUNCATE flights", "SELECT 1; truncate table flights", "COMMIT", "ALTER TABLE a APPEND FROM b"]
+)
+def test_what_commits_is_refused_inside_a_load(house: AnyWarehouse, sql: str) -> None:
+    """F25: Redshift commits for TRUNCATE and ALTER TABLE APPEND."""
+    Flights().run()
+
+    with (
+        pytest.raises(CommitInsideError, match="was tried inside"),
+        TableTarget("flights", "u").transaction() as connection,
+    ):
+        connection.exec_driver_sql(sql)
+
+    assert house.ask("SELECT count(*) FROM flights") == [(ROWS,)]
+    assert not TableTarget("flights", "u").exists()
+
+
+def test_words_that_do_not_commit_pass() -> None:
+    for sql in (
+        "SELECT 'TRUNCATE t'",
+        "SELECT truncated FROM t",
+        "ALTER TABLE t ADD COLUMN append int",
+        "-- TRUNCATE\nSELECT 1",
+    ):
+        assert committing_words(sql) is None, sql
+
+
+def test_ids_that_differ_in_a_blank_at_the_end_are_two(house: AnyWarehouse) -> None:
+    """To Redshift 'a' and 'a ' are the same text, as the statements must know."""
+    for text in ("a", "a ", "a  "):
+        TableTarget("t", text).touch()
+
+    with open_session(house.database, "t") as session, pytest.raises(AlreadyLoaded), session.load(MarkerKey("a ", "t")):
+        pass
+    compiled = str(sa.select(sa.literal(1)).where(_same("a", "a ")).compile(dialect=house.database.engine.dialect))
+    assert "octet_length" in compiled
+    assert [row[0] for row in house.markers()] == ["a", "a ", "a  "]
+
+
+def _same(first: str, second: str) -> Any:
+    from etlctl.db.words import same_text
+
+    return same_text(sa.literal(first), sa.literal(second))
+
+
+def test_an_id_that_is_too_long_is_refused(house: AnyWarehouse) -> None:
+    with pytest.raises(LoadError, match="holds 1024: shorten"):
+        TableTarget("t", "x" * 1025).touch()
+
+
+def test_replace_empties_by_delete(house: AnyWarehouse, redshift: Standin) -> None:
+    class Anew(Flights):
+        table = "flights"
+        mode = replace
+
+    Flights().run()
+    Anew().run()
+
+    assert house.ask("SELECT count(*) FROM flights") == [(ROWS,)]
+    assert any(text.startswith('DELETE FROM "flights"') for text in statements(redshift))
+
+
+def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    from etlctl.db.dialects.redshift import dialect
+
+    monkeypatch.setattr(dialect, "find_spec", lambda name: None)
+
+    with pytest.raises(SettingsError, match=r'pip install "etlctl\[redshift\]"'):
+        dialect.RedshiftDialect("redshift", "config/etlctl.toml:3")
+
+
+def test_another_driver_is_refused() -> None:
+    from etlctl.db.dialects.redshift.dialect import RedshiftDialect
+
+    with pytest.raises(SettingsError, match="redshift_connector is not the driver"):
+        RedshiftDialect("redshift+redshift_connector", "x")
