@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import closing
 from typing import Any
 
-import psycopg2
 import pytest
 from psycopg2 import errors
 from psycopg2.extensions import TransactionRollbackError
 
-from servers.postgres import Postgres
 from servers.redshift.standin import Standin
 from servers.redshift.trying import Connect, ask
 
@@ -92,44 +89,41 @@ def test_after_a_lock_that_waited_everything_is_seen(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize(("locks", "rows"), [(True, 1), (False, 2)])
-def test_only_a_lock_before_the_look_makes_one_of_two_rows(postgres_server: Postgres, locks: bool, rows: int) -> None:
+def test_only_a_lock_before_the_look_makes_one_of_two_rows(
+    redshift: Standin, connect: Connect, locks: bool, rows: int
+) -> None:
     """No key stops the second: what exactly once stands on, under the isolation of new clusters."""
-    with Standin(postgres_server, isolation="snapshot") as standin:
-        url = standin.new_database()
-        with closing(psycopg2.connect(standin.dsn(url))) as one, closing(psycopg2.connect(standin.dsn(url))) as two:
-            ask(one, "CREATE TABLE markers (id varchar(8) PRIMARY KEY)")
-            one.commit()
+    redshift.isolate("snapshot")
+    one, two = connect(), connect()
+    ask(one, "CREATE TABLE markers (id varchar(8) PRIMARY KEY)")
+    one.commit()
 
-            def mark(connection: Any) -> None:
-                if locks:
-                    ask(connection, "LOCK markers")
-                found = ask(connection, "SELECT count(*) FROM markers")
-                time.sleep(0.4)  # so that both have looked
-                if found == [(0,)]:
-                    ask(connection, "INSERT INTO markers VALUES ('a')")
-                connection.commit()
+    def mark(connection: Any) -> None:
+        if locks:
+            ask(connection, "LOCK markers")
+        found = ask(connection, "SELECT count(*) FROM markers")
+        time.sleep(0.4)  # so that both have looked
+        if found == [(0,)]:
+            ask(connection, "INSERT INTO markers VALUES ('a')")
+        connection.commit()
 
-            both = [threading.Thread(target=mark, args=(connection,)) for connection in (one, two)]
-            for thread in both:
-                thread.start()
-            for thread in both:
-                thread.join(20)
+    both = [threading.Thread(target=mark, args=(connection,)) for connection in (one, two)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join(20)
 
-            assert ask(one, "SELECT count(*) FROM markers") == [(rows,)]
-        standin.drop_database(url)
+    assert ask(one, "SELECT count(*) FROM markers") == [(rows,)]
 
 
-def test_snapshot_isolation_is_there_too(postgres_server: Postgres) -> None:
-    with Standin(postgres_server, isolation="snapshot") as standin:
-        url = standin.new_database()
-        with closing(psycopg2.connect(standin.dsn(url))) as one, closing(psycopg2.connect(standin.dsn(url))) as two:
-            ask(one, "CREATE TABLE t (a int); INSERT INTO t VALUES (1)")
-            one.commit()
-            ask(one, "SELECT * FROM t")
-            ask(two, "UPDATE t SET a = 2")
-            two.commit()
+def test_snapshot_isolation_is_there_too(redshift: Standin, connect: Connect) -> None:
+    redshift.isolate("snapshot")
+    one, two = connect(), connect()
+    ask(one, "CREATE TABLE t (a int); INSERT INTO t VALUES (1)")
+    one.commit()
+    ask(one, "SELECT * FROM t")
+    ask(two, "UPDATE t SET a = 2")
+    two.commit()
 
-            with pytest.raises(errors.InternalError_, match="conflict with concurrent transaction"):
-                ask(one, "UPDATE t SET a = 3")
-
-        standin.drop_database(url)
+    with pytest.raises(errors.InternalError_, match="conflict with concurrent transaction"):
+        ask(one, "UPDATE t SET a = 3")

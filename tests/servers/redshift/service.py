@@ -35,10 +35,9 @@ MOST_LOGGED = 20_000
 class Service:
     """What sessions share. `roles` are those that may be named, None for all of the right form."""
 
-    def __init__(self, admin_url: str, options: str, s3: S3Access | None, *, is_snapshot: bool) -> None:
+    def __init__(self, admin_url: str, isolation: str, s3: S3Access | None) -> None:
         self.s3 = s3
-        self.session_options = options
-        self.is_snapshot = is_snapshot
+        self.isolation = self._first_isolation = isolation
         self.roles: set[str] | None = None
         self.is_serverless = False
         self.log: deque[tuple[int, str]] = deque(maxlen=MOST_LOGGED)
@@ -103,6 +102,8 @@ class Service:
                 self.roles = set(order["roles"])
             case "serverless":
                 self.is_serverless = True
+            case "isolate":
+                self.isolation = order["isolation"]
             case "forget":
                 return self._forget()
             case "log":
@@ -123,14 +124,14 @@ class Service:
         self.faults.clear()
         self.log.clear()
         self.said.clear()
-        self.roles, self.is_serverless = None, False
+        self.roles, self.is_serverless, self.isolation = None, False, self._first_isolation
         return {"failures": failures}
 
 
 def main() -> None:
     start = json.loads(sys.stdin.readline())
     s3 = S3Access(**start["s3"]) if start["s3"] else None
-    service = Service(start["admin_url"], start["options"], s3, is_snapshot=start["is_snapshot"])
+    service = Service(start["admin_url"], start["isolation"], s3)
     threading.Thread(target=service.accept, daemon=True).start()
     _tell({"port": service.port})
     for line in sys.stdin:

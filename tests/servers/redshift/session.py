@@ -25,6 +25,11 @@ from servers.redshift.words import names, relation, starts, statements, tokens
 if TYPE_CHECKING:
     from servers.redshift.service import Service
 
+_ISOLATION = {"serializable": "serializable", "snapshot": "repeatable\\ read"}
+_OPTIONS = (
+    "-c standard_conforming_strings=off -c escape_string_warning=off -c backslash_quote=on "
+    "-c client_connection_check_interval=100 -c default_transaction_isolation="
+)
 _OPTION = re.compile(r"(?:-c\s*|--)([\w.]+)\s*=")
 _HIDDEN = names(
     "standard_conforming_strings in_hot_standby scram_iterations search_path default_transaction_read_only "
@@ -43,6 +48,7 @@ class Session:
 
     def __init__(self, service: Service, client: socket.socket) -> None:
         self.service = service
+        self.isolation = service.isolation
         self.client = Wire(client)
         self.server = Wire(socket.create_connection(service.upstream))
         self.pid = 0
@@ -87,7 +93,7 @@ class Session:
         except Refusal as refusal:
             self._fatal(refusal)
             return False
-        values["options"] = f"{values.get('options', '')} {self.service.session_options}".strip()
+        values["options"] = f"{values.get('options', '')} {_OPTIONS}{_ISOLATION[self.isolation]}".strip()
         self.server.raw(wire.packet(code, wire.startup_body(values)))
         while True:
             kind, said = self.server.message()
@@ -308,7 +314,7 @@ class Session:
 
     def translated(self, said: dict[str, str]) -> Refusal:
         table = self.service.table_id(self.database, self.table) if said.get("C") == "40001" and self.table else 0
-        return translated(said, table=table, pid=self.pid, is_snapshot=self.service.is_snapshot)
+        return translated(said, table=table, pid=self.pid, is_snapshot=self.isolation == "snapshot")
 
     def server_message(self) -> Message:
         """The next message of the server behind. A client that is gone in the meantime ends the session."""

@@ -48,11 +48,7 @@ from servers.redshift.storage import S3Access
 
 SETUP = Path(__file__).with_name("setup.sql")
 STOP_S = 20.0
-_ISOLATION = {"serializable": "serializable", "snapshot": "repeatable\\ read"}
-_OPTIONS = (
-    "-c standard_conforming_strings=off -c escape_string_warning=off -c backslash_quote=on "
-    "-c client_connection_check_interval=100"
-)
+Isolation = Literal["serializable", "snapshot"]
 
 
 class Standin:
@@ -63,13 +59,12 @@ class Standin:
         server: Postgres,
         s3: S3Access | None = None,
         *,
-        isolation: Literal["serializable", "snapshot"] = "serializable",
+        isolation: Isolation = "serializable",
     ) -> None:
         self._server = server
         self._start = {
             "admin_url": server.url(),
-            "options": f"-c default_transaction_isolation={_ISOLATION[isolation]} {_OPTIONS}",
-            "is_snapshot": isolation == "snapshot",
+            "isolation": isolation,
             "s3": asdict(s3) if s3 is not None else None,
         }
         self._template = f"etlctl_template_{uuid.uuid4().hex[:12]}"
@@ -142,6 +137,10 @@ class Standin:
             {"do": "fault", "pattern": pattern, "kind": kind, "times": times}
             | {"after_parts": after_parts, "delay_s": delay_s, "refusal": said}
         )
+
+    def isolate(self, isolation: Isolation) -> None:
+        """What sessions that begin from now on have as their database's isolation level."""
+        self._asked({"do": "isolate", "isolation": isolation})
 
     def accept_roles(self, *roles: str) -> None:
         """COPY and UNLOAD are then refused to all other roles, as to those that Redshift may not assume."""
