@@ -43,6 +43,7 @@ class Multipart:
         """Parts handed over so far."""
         self._client = client
         self._owner = os.getpid()
+        self._shown = address.shown
         checksum = {"ChecksumAlgorithm": "CRC32"} if _adds_crc(client) else {}
         made = client.create_multipart_upload(Bucket=address.bucket, Key=address.key, **options, **checksum)
         self._upload = {"Bucket": address.bucket, "Key": address.key, "UploadId": made["UploadId"]}
@@ -59,7 +60,7 @@ class Multipart:
     def send(self, part: bytearray) -> None:
         """Hands a part over, which is then the upload's own; waits while two are on their way. Raises what one met."""
         if self.sent >= MOST_PARTS:
-            raise TaskError("the object is larger than the 5 TiB that S3 takes: split it")
+            raise TaskError(f"writing {self._shown}: the object is larger than the 5 TiB that S3 takes: split it")
         most = 1 if len(part) > _LARGE_BYTES else _AT_ONCE
         while len(self._pending) >= most:
             self._take_oldest()
@@ -105,7 +106,7 @@ class Multipart:
 
     def _put(self, number: int, part: bytearray) -> dict[str, Any]:
         if self._is_stopped.is_set():
-            raise TaskError("the upload was aborted")
+            raise TaskError(f"writing {self._shown}: the upload was aborted")
         answer = self._client.upload_part(
             **self._upload, PartNumber=number, Body=part, **body_checks(self._client, part)
         )

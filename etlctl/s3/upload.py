@@ -102,10 +102,13 @@ class Upload:
             self._settle(False)
             if multipart is None or os.getpid() != self._owner:  # a forked child leaves its parent's upload alone
                 return
-            if not multipart.abort():
-                context.attempt().notes.append(
-                    f"an unfinished upload of {self.address.shown} could not be removed: `etlctl gc --s3` does that"
-                )
+            self._discard(multipart)
+
+    def _discard(self, multipart: Multipart) -> None:
+        if not multipart.abort():
+            context.attempt().notes.append(
+                f"an unfinished upload of {self.address.shown} could not be removed: `etlctl gc --s3` does that"
+            )
 
     def _check(self) -> None:
         if os.getpid() != self._owner:
@@ -143,16 +146,19 @@ class Upload:
             for pause_s in (*_CONFLICT_PAUSES_S, None):
                 try:
                     self._client.put_object(**self._place, **self._options, **body, **condition)
-                except self._client.exceptions.ClientError as error:
-                    if not self._if_absent or status_of(error) not in (409, 412):
+                    break
+                except Exception as error:
+                    status = status_of(error)
+                    is_met = self._if_absent and status in (409, 412)
+                    if (is_met or status == 0 or status >= 500) and self._is_ours():
+                        break
+                    if not is_met:
                         raise
-                    if status_of(error) == 412 or self._is_there():
-                        return self._is_ours()
+                    if status == 412 or self._is_there():
+                        return False
                     if pause_s is None:
                         raise
                     self._sleep(pause_s)
-                else:
-                    break
         return True
 
     def _complete(self, multipart: Multipart) -> bool:
@@ -162,7 +168,7 @@ class Upload:
                 multipart.send(self._buffer)
             parts = multipart.finish()
             if self._if_absent and self._is_there():
-                multipart.abort()
+                self._discard(multipart)
                 return False
             faultpoints.point("s3.completing")
             try:
@@ -172,7 +178,7 @@ class Upload:
                 if self._is_ours():
                     return True
                 if self._if_absent and status_of(error) in (409, 412) and self._is_there():
-                    multipart.abort()
+                    self._discard(multipart)
                     return False
                 raise
 

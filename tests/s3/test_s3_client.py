@@ -6,15 +6,19 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from etlctl.errors import TransientError
 from etlctl.s3 import client as s3_client
 from etlctl.s3.address import S3Address
 from etlctl.s3.client import client, close
 from etlctl.s3.objects import head
+from etlctl.s3.reader import open_object
 from etlctl.s3.writer import ObjectWriter
 from servers.s3 import S3Service
+from servers.s3_proxy import S3Proxy
 
 At = Callable[[str], S3Address]
 
@@ -164,3 +168,38 @@ def test_client_of_other_stores_sends_an_md5(at: At, bucket: str) -> None:
 
     assert all(seen[name] for name in ("PutObject", "UploadPart", "DeleteObjects"))
     assert s3_client.settings().region == "eu-central-1"
+
+
+def test_client_of_amazon_tells_the_checksum_of_each_part(
+    at: At, s3_server: S3Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CRC32 from CreateMultipartUpload to Complete, which Amazon refuses when a part's is missing."""
+    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_supported")
+    seen: list[dict[str, Any]] = []
+    for operation in ("CreateMultipartUpload", "CompleteMultipartUpload"):
+        client().meta.events.register(f"provide-client-params.s3.{operation}", lambda params, **_: seen.append(params))
+
+    with ObjectWriter(at("one"), part_bytes=65536) as file:
+        file.write(b"0123456789abcdef" * 8192 + b"end")
+
+    created, completed = seen
+    assert created["ChecksumAlgorithm"] == "CRC32"
+    assert [sorted(part) for part in completed["MultipartUpload"]["Parts"]] == [
+        ["ChecksumCRC32", "ETag", "PartNumber"]
+    ] * 3
+    assert s3_server.get(*at("one")) == b"0123456789abcdef" * 8192 + b"end"
+
+
+def test_client_of_amazon_finds_what_was_damaged_on_its_way(
+    at: At, s3_proxy: S3Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checksum that came along is compared at the object's end, though nobody reads past it."""
+    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_supported")
+    with ObjectWriter(at("one")) as file:
+        file.write(b"0123456789abcdef" * 1000)
+    s3_proxy.edit("GetObject", lambda content: b"X" + content[1:])
+
+    with open_object(at("one")) as damaged, pytest.raises(TransientError, match="not what was stored"):
+        damaged.read()
+    with open_object(at("one")) as sound:
+        assert sound.read() == b"0123456789abcdef" * 1000
