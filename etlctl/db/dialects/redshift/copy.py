@@ -3,7 +3,7 @@
     stage_records()
       Attempt.upload()     parts of some million bytes, then the manifest that names them
       COPY … MANIFEST      into a temporary table; the rows are counted
-      Attempt.remove()     however it ended; what a killed process leaves, `etlctl gc --s3` and a lifecycle rule take
+      Attempt.remove()     however it ended; what a killed process leaves, a lifecycle rule of the bucket takes
 
 Each attempt has a folder of its own under the connection's `s3_staging`, with a random name.
 """
