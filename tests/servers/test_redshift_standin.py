@@ -69,6 +69,25 @@ def test_literals_of_psycopg2_arrive_letter_by_letter(connect: Connect, text: st
         assert cursor.fetchone() == (text,)
 
 
+def test_a_text_that_is_no_utf8_is_refused(connect: Connect) -> None:
+    connection = connect()
+
+    with pytest.raises(errors.CharacterNotInRepertoire), connection.cursor() as cursor:
+        cursor.execute(b"SELECT '\xff'")
+
+    connection.rollback()
+    assert ask(connection, "SELECT 1") == [(1,)]
+
+
+def test_what_clients_sent_is_kept_for_tests(connect: Connect, redshift: Standin) -> None:
+    connection = connect()
+    ask(connection, "SELECT 'seen'")
+
+    pid = ask(connection, "SELECT pg_backend_pid()")[0][0]
+
+    assert [text for session, text in redshift.log if session == pid][:2] == ["BEGIN", "SELECT 'seen'"]
+
+
 def test_keys_are_taken_and_not_enforced(connect: Connect, redshift: Standin) -> None:
     connection = connect()
     ask(connection, "CREATE TABLE t (a int PRIMARY KEY, b int UNIQUE, c int REFERENCES u (x), UNIQUE (a, b))")

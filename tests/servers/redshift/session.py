@@ -127,7 +127,7 @@ class Session:
             self.server.flush()
             return False
         if kind == b"Q":
-            self._query(body[:-1].decode())
+            self._query(body[:-1])
             return True
         self._fatal(Refusal("the tests' stand-in understands simple queries only, which is what psycopg2 sends"))
         return False
@@ -146,10 +146,13 @@ class Session:
             body = f"{name}\0{value}\0".encode()
         self.client.put(kind, body)
 
-    def _query(self, text: str) -> None:
+    def _query(self, sent: bytes) -> None:
+        text = sent.decode(errors="replace")
         self.service.log.append((self.pid, text))
         pieces = statements(text)
         try:
+            if text.encode() != sent:
+                raise Refusal('invalid byte sequence for encoding "UNICODE"', "22021")
             if not pieces:
                 self.client.put(b"I")
             for piece in pieces:

@@ -14,14 +14,14 @@ locks, LOCK with a mode, settings and types that Redshift has not, and more of t
 What it does not know:
 * It is PostgreSQL's planner, types and functions behind. What is not named in rules.py passes, although Redshift may
   refuse it; Redshift's own functions are missing but for GETDATE, SYSDATE, NVL and LEN; SUPER is text.
-* SERIALIZABLE looks at rows and pages, Redshift at whole tables: Redshift has more violations, never fewer. With
-  `isolation="snapshot"` (Redshift's default for new clusters) it is PostgreSQL's REPEATABLE READ, which fails an UPDATE
+* SERIALIZABLE looks at rows and pages, Redshift at whole tables: Redshift has more violations. With
+  `isolate("snapshot")` (Redshift's default for new clusters) it is PostgreSQL's REPEATABLE READ, which fails an UPDATE
   or DELETE of rows that another transaction changed since the snapshot.
 * COPY: no FIXEDWIDTH, ORC, LZOP, MAXERROR above 0, DynamoDB, SSH; Parquet's types are read as text. Every object
-  is held in memory. UNLOAD: no PARTITION BY, ENCRYPTED, KMS; two slices. A role is checked by form and against `roles`,
-  and stands for the stand-in's own keys; REGION is not compared with the bucket's.
-* Texts of errors are Redshift's where they are known from its pages or from users' reports (errors.py); the others
-  carry Redshift's SQLSTATE and say the same in our words.
+  is held in memory. UNLOAD: no PARTITION BY, ENCRYPTED, KMS; two slices. A role is checked by form (and by
+  `accept_roles`), and stands for the stand-in's own keys; REGION is not compared with the bucket's.
+* Errors are Redshift's in text and SQLSTATE where its pages or users' reports show them (errors.py). The others are in
+  our words, with the SQLSTATE that PostgreSQL has for the like: do not build on either.
 * Layout (DISTKEY, SORTKEY, ENCODE) and keys are noted in `said`, not shown in the catalog: no PG_TABLE_DEF, SVV_…
 """
 
