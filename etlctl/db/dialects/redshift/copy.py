@@ -1,6 +1,7 @@
 """Rows into a staging table of Redshift: as packed CSV by way of S3, and one COPY. Makes no target table.
 
     stage_records()
+      stage_file()         a file that lies in S3 already, redshift/straight.py; else, and where that is in doubt:
       Attempt.upload()     parts of some million bytes, then the manifest that names them
       COPY … MANIFEST      into a temporary table; the rows are counted
       Attempt.remove()     however it ended; what a killed process leaves, a lifecycle rule of the bucket takes
@@ -29,6 +30,7 @@ from etlctl.db.dialects.redshift.connection import own_transaction, run_bare
 from etlctl.db.dialects.redshift.encode import CsvEncoder
 from etlctl.db.dialects.redshift.loaderrors import ServerLoadError, load_error
 from etlctl.db.dialects.redshift.statements import Form, copy_statement, identifier
+from etlctl.db.dialects.redshift.straight import stage_file
 from etlctl.errors import BadDataError, EtlctlError, LoadError
 
 if TYPE_CHECKING:
@@ -42,6 +44,9 @@ _LEVEL = 1
 
 def stage_records(connection: sa.Connection, name: str, columns: Sequence[Column], records: Records) -> Staged:
     """See `Dialect.stage_records`."""
+    straight = stage_file(connection, name, columns, records)
+    if straight is not None:
+        return straight
     access = access_of(connection)
     attempt = Attempt(staging_of(connection).joined(f"{secrets.token_hex(16)}/"))
     encoder = CsvEncoder(records.columns, nulls=records.null_values, constants=records.constants or {})

@@ -25,6 +25,11 @@ _BLOCK = 1 << 18
 _TO_QUOTE = re.compile(r'[",\r\n]')
 
 
+def made_up_null() -> str:
+    """A word for NULL that no text is."""
+    return f"etlctl-null-{secrets.token_hex(8)}"
+
+
 class CsvEncoder:
     """Turns records into lines; `rows` counts those it has handed out.
 
@@ -36,7 +41,7 @@ class CsvEncoder:
         self, columns: Sequence[Column], *, nulls: Collection[str] | None, constants: Mapping[Column, Any]
     ) -> None:
         self.rows = 0
-        self.null = f"etlctl-null-{secrets.token_hex(8)}"
+        self.null = made_up_null()
         """What stands for NULL in the lines."""
         self._columns = tuple(columns)
         self._nulls = None if nulls is None else frozenset(nulls)
