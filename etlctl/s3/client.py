@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections import defaultdict
+from collections.abc import Callable
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -20,6 +21,7 @@ from etlctl.settings import S3Settings
 CONNECTIONS = 32
 """Of a client: more than any of our pools of threads uses at once."""
 _CHECKSUMS = "AWS_REQUEST_CHECKSUM_CALCULATION"
+_RARELY = "when_required"
 _AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
 
 
@@ -120,18 +122,34 @@ def _make(given: S3Settings) -> Any:
             s3={"addressing_style": given.addressing_style},
             user_agent_extra="etlctl",
         )
-        plain = Config(request_checksum_calculation="when_required", response_checksum_validation="when_required")
-        open_client = partial(session.client, "s3", endpoint_url=given.endpoint_url)
-        if os.environ.get(_CHECKSUMS):
-            return open_client(config=config)
-        is_elsewhere = given.endpoint_url is not None and not _is_amazon(given.endpoint_url)
-        made = open_client(config=config.merge(plain) if is_elsewhere else config)
-        if not is_elsewhere and not _is_amazon(made.meta.endpoint_url):  # as AWS's own variables and files may say
-            made.close()
-            made = open_client(config=config.merge(plain))
-        if not _is_amazon(made.meta.endpoint_url):
-            made.meta.events.register("before-call.s3.DeleteObjects", _add_md5)
+        made = _opened(partial(session.client, "s3", endpoint_url=given.endpoint_url), config, given.endpoint_url)
+        made.meta.events.register_first("needs-retry.s3.HeadBucket", _end_redirects)
         return made
+
+
+def _opened(open_client: Callable[..., Any], config: Any, endpoint_url: str | None) -> Any:
+    """The client, with boto3's checksums where it talks to Amazon, and those of old elsewhere."""
+    if os.environ.get(_CHECKSUMS):
+        return open_client(config=config)
+    plain = config.merge(type(config)(request_checksum_calculation=_RARELY, response_checksum_validation=_RARELY))
+    is_elsewhere = endpoint_url is not None and not _is_amazon(endpoint_url)
+    made = open_client(config=plain if is_elsewhere else config)
+    if not is_elsewhere and not _is_amazon(made.meta.endpoint_url):  # as AWS's own variables and files may say
+        made.close()
+        made = open_client(config=plain)
+    if not _is_amazon(made.meta.endpoint_url):
+        made.meta.events.register("before-call.s3.DeleteObjects", _add_md5)
+    return made
+
+
+def _end_redirects(request_dict: dict[str, Any], response: Any, **_: Any) -> None:
+    """Ends botocore's search for a bucket's region at an answer that does not tell it.
+
+    It asks for the bucket to learn where that is, and does so again, without end, when the answer is a bare 301.
+    """
+    told = {} if response is None else response[1].get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    if "x-amz-bucket-region" not in told:
+        request_dict["context"].setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _add_md5(params: dict[str, Any], **_: Any) -> None:

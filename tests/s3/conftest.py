@@ -1,4 +1,4 @@
-"""What the tests of S3 share: an empty project, clients that end with the test, and no waiting between tries."""
+"""What the tests of S3 share: an empty project, and clients that end with the test."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import botocore.retries.standard
 import pytest
 
 from etlctl.s3 import client
@@ -20,12 +19,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     client.close()
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """botocore tries again as often as always, and at once."""
-    monkeypatch.setattr(botocore.retries.standard.ExponentialBackoff, "delay_amount", lambda self, context: 0)
 
 
 @pytest.fixture

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 import traceback
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -140,6 +142,38 @@ def test_errors_of_a_store_that_is_not_there_are_transient(at: At, monkeypatch: 
 
     assert [type(error) for error in errors] == [TransientError] * 5
     assert all("cannot be reached" in str(error) for error in errors)
+
+
+def test_errors_of_a_redirect_that_leads_nowhere_come_to_an_end(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bare 301: botocore would ask where the bucket is for ever."""
+    asked = []
+
+    class Redirects(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            asked.append(self.path)
+            self.send_response(301)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    address = at("one")
+    with HTTPServer(("127.0.0.1", 0), Redirects) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        monkeypatch.setenv("ETLCTL_S3_ENDPOINT_URL", f"http://127.0.0.1:{server.server_address[1]}")
+
+        for ask in (lambda: head(address), lambda: open_object(address)):
+            with pytest.raises(UnavailableError, match="in another region: set `region`"):
+                ask()
+
+        server.shutdown()
+        thread.join()
+    assert len(asked) <= 6
 
 
 def test_errors_of_others_pass_unchanged() -> None:
