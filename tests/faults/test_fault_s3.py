@@ -120,7 +120,7 @@ class Lake:
         """`etlctl words` in this process; nothing that it prints gives a key away."""
         ran = self.project.run(*words)
         for secret in (self.service.secret, self.service.key_id):
-            assert secret is not None and secret not in ran.out + ran.err
+            assert secret is None or secret not in ran.out + ran.err  # None: a real service's, which boto3 finds
         assert "Traceback" not in ran.out + ran.err or "--debug" in words
         return ran
 
