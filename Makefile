@@ -14,7 +14,7 @@ LENIENT := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --
 export UV_SYSTEM_CERTS ?= 1
 export UV_NATIVE_TLS ?= 1
 
-.PHONY: test demo check format lock test-lowest setup torture bench
+.PHONY: test demo check format lock test-lowest setup torture torture-warehouse bench
 
 test: setup
 	"$(B)/python" -m pytest -n $(CPUS) $(ARGS)
@@ -46,6 +46,10 @@ test-lowest:
 # docs/reliability-figures.md; TORTURE="--only kills --database mysql --seed 7" runs a part
 torture: setup
 	"$(B)/python" tests/torture/run.py $(TORTURE)
+
+# a quarter of an hour: the demo's way through a warehouse, 200 builds killed with a load or an upload open
+torture-warehouse: setup
+	"$(B)/python" tests/torture/warehouse.py $(TORTURE)
 
 # minutes too; some compare with doit and luigi, which are installed in a temporary folder
 bench: setup
