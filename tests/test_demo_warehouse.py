@@ -86,7 +86,7 @@ def test_day_goes_from_production_to_the_lake_once(place: Place, s3_server: S3Se
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
 def test_killed_builds_of_a_warehouse_load_each_day_once(seed: int) -> None:
-    """A short form of `make torture-warehouse`: pairs of builds, some of them killed, and what can be seen after each."""
+    """A short form of `make torture-warehouse`: pairs of builds, some killed, and what can be seen after each pair."""
     words = [sys.executable, str(REPOSITORY / "tests/torture/warehouse.py"), "--kills", "3", "--seed", str(seed)]
 
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=110)
