@@ -5,13 +5,14 @@ DumpTable.run()
   database.reading()             one read transaction: the file holds one state of the database
     statement run                an error of the query comes before anything is written
     file.opened()                a temporary file, an upload, or the first of several parts (loads/dumpfiles.py)
-    rows, some at a time         attempt().rows counts them
+    rows, some at a time         attempt().rows counts them; or UNLOAD, where that can do it (loads/dumpunload.py)
   transaction ended
 file, or manifest, published     or, after an error, discarded
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ from etlctl.core.task import Task, flatten
 from etlctl.db import ambient
 from etlctl.db.sqltext import bind, flavour_of
 from etlctl.errors import BadDataError, LoadError, QueryError
-from etlctl.loads.dumpfiles import dump_file
+from etlctl.loads.dumpfiles import DumpFile, Write, dump_file
+from etlctl.loads.dumpunload import Unload, can_be_unloaded, unloaded
 from etlctl.loads.parameters import query_values
 from etlctl.loads.parquet import ParquetWriter, check_pyarrow
 from etlctl.loads.queryfile import place_of, query_of
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 _BATCH = 500
 """Rows turned into text at a time: enough to do it by columns, few enough to stay in the processor's cache."""
 
+_ORDERED = re.compile(r"\border\b", re.IGNORECASE)
+
 CopyRows = Callable[..., int]
 """`CopiesOut.copy_rows` of one query."""
 
@@ -53,6 +57,10 @@ class _Result:
     batches: Iterable[Sequence[Sequence[Any]]] = ()
     copy_rows: CopyRows | None = None
     """In place of the batches: the database makes the lines."""
+    unload: Unload | None = None
+    """In place of the batches: the database makes the files."""
+    is_ordered: bool = False
+    """Whether the query speaks of an order."""
 
 
 class DumpTable(Task):
@@ -113,16 +121,14 @@ class DumpTable(Task):
                 "back. Run it afterwards."
             )
         attempt.rows = 0
-        as_lines = file.form in ("csv", "tsv") and not self.escape_formulas
-        with ExitStack() as until_published, self._result(as_lines=as_lines) as result:
+        with ExitStack() as until_published, self._result(file) as result:
             writer = make_writer(result.names, result.types)
-            write = until_published.enter_context(file.opened(writer.head(), doing))
-            if isinstance(writer, DelimitedWriter) and result.copy_rows is not None:
-                writer.rows = self._copied(result.copy_rows, writer, write)
-            for part in _parts(writer, result.batches, doing):
-                if part:
-                    write(part)
-                attempt.rows = writer.rows
+            if result.unload is not None:
+                head, is_ordered = str(writer.head()), result.is_ordered
+                written = unloaded(file, result.unload, head, is_ordered=is_ordered)
+                writer.rows = attempt.rows = until_published.enter_context(written)
+            else:
+                self._write(until_published.enter_context(file.opened(writer.head(), doing)), writer, result)
         if not writer.rows:
             attempt.notes.append(f"{shortened(str(file.target), 200)} {_said_of_no_rows(writer)}: 0 rows")
 
@@ -132,7 +138,15 @@ class DumpTable(Task):
 
     # -- what is written
 
-    def _copied(self, copy_rows: CopyRows, writer: DelimitedWriter, write: Callable[[str | bytes], object]) -> int:
+    def _write(self, write: Write, writer: RowWriter, result: _Result) -> None:
+        if isinstance(writer, DelimitedWriter) and result.copy_rows is not None:
+            writer.rows = self._copied(result.copy_rows, writer, write)
+        for part in _parts(writer, result.batches, self._doing):
+            if part:
+                write(part)
+            context.attempt().rows = writer.rows
+
+    def _copied(self, copy_rows: CopyRows, writer: DelimitedWriter, write: Write) -> int:
         """Lets the database write the lines itself; how many rows."""
         attempt = context.attempt()
 
@@ -143,15 +157,15 @@ class DumpTable(Task):
         return copy_rows(told, delimiter=writer.delimiter, null=self.null)
 
     @contextmanager
-    def _result(self, *, as_lines: bool) -> Iterator[_Result]:
-        """Inside the read transaction; `as_lines` where the file may be the database's own lines."""
+    def _result(self, file: DumpFile) -> Iterator[_Result]:
+        """Inside the read transaction."""
         if self.table is not None and self.query is not None:
             raise LoadError(f"{type(self).__name__} has both a table and a query; give one of them.")
-        with self._of_table(as_lines) if self.table is not None else self._of_query(as_lines) as found:
+        with self._of_table(file) if self.table is not None else self._of_query(file) as found:
             yield found
 
     @contextmanager
-    def _of_table(self, as_lines: bool) -> Iterator[_Result]:
+    def _of_table(self, file: DumpFile) -> Iterator[_Result]:
         import sqlalchemy as sa
 
         from etlctl.db import tables
@@ -168,15 +182,15 @@ class DumpTable(Task):
             types = [by_name[name] for name in names]
             table = named_table(self.database.dialect.table_name(self.table), names)
             statement = str(sa.select(table).compile(dialect=connection.dialect))
-            copy_rows = self._copier(connection, statement, {}, types) if as_lines else None
-            if copy_rows is not None:
-                yield _Result(names, types, copy_rows=copy_rows)
+            by_database = self._by_database(file, connection, statement, {}, types)
+            if by_database is not None:
+                yield by_database(names)
                 return
             with closing(_streamed(connection, statement, {})) as result:
                 yield _Result(names, types, result.partitions(_BATCH))
 
     @contextmanager
-    def _of_query(self, as_lines: bool) -> Iterator[_Result]:
+    def _of_query(self, file: DumpFile) -> Iterator[_Result]:
         if self.columns is not None:
             raise LoadError(f"{type(self).__name__}: columns are of a table; a query names its own.")
         query, dialect = query_of(self), self.database.dialect
@@ -186,24 +200,42 @@ class DumpTable(Task):
         bare, parameters = query.without_values(values, flavour), dict(bound.values)
         with query.locating(flavour), self.database.reading(self._doing) as connection:
             types = dialect.result_types(connection, bound.statement, bound.values, without_parameters=bare)
-            copy_rows = self._copier(connection, bound.statement, parameters, types) if as_lines else None
-            if copy_rows is not None:
+            by_database = self._by_database(file, connection, bound.statement, parameters, types)
+            if by_database is not None:
                 named = dialect.query_columns(connection, bound.statement, bound.values, without_parameters=bare)
-                yield _Result([column.name for column in named], types, copy_rows=copy_rows)
+                yield by_database([column.name for column in named])
                 return
             with closing(_streamed(connection, bound.statement, parameters)) as result:
                 yield _Result(_names(result), types, result.partitions(_BATCH))
 
-    def _copier(
-        self, connection: sa.Connection, statement: str, parameters: Any, types: Sequence[ColumnType | None]
-    ) -> CopyRows | None:
-        """Where the database writes the form of loads/writers.py itself."""
+    def _by_database(
+        self,
+        file: DumpFile,
+        connection: sa.Connection,
+        statement: str,
+        parameters: Any,
+        types: Sequence[ColumnType | None],
+    ) -> Callable[[list[str]], _Result] | None:
+        """The result by the columns' names, where the database writes the form of loads/writers.py itself."""
         from etlctl.db.dialects.base import CopiesOut
+        from etlctl.db.dialects.objects import Unloads
 
         dialect = self.database.dialect
-        if not isinstance(dialect, CopiesOut) or not dialect.can_copy(connection, types):
+        if file.form not in ("csv", "tsv") or self.escape_formulas:
             return None
-        return partial(dialect.copy_rows, connection, statement, parameters, types)
+        if isinstance(dialect, CopiesOut) and dialect.can_copy(connection, types):
+            copy_rows = partial(dialect.copy_rows, connection, statement, parameters, types)
+            return lambda names: _Result(names, types, copy_rows=copy_rows)
+        if isinstance(dialect, Unloads) and can_be_unloaded(file, self.null) and dialect.can_unload(types):
+            unload = partial(dialect.unload, connection, statement, parameters)
+            is_ordered = _ORDERED.search(statement) is not None
+            return lambda names: _Result(
+                names,
+                types,
+                unload=partial(unload, columns=list(zip(names, types, strict=True))),
+                is_ordered=is_ordered,
+            )
+        return None
 
     def _columns_among(self, there: Sequence[str]) -> list[str]:
         """The wanted columns under the names the table has for them."""

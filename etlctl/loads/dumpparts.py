@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import PurePosixPath
 from typing import Any
@@ -93,14 +93,37 @@ def written_in_parts(target: Any, *, part_bytes: int, head: bytes, quotes: bool)
     parts.publish()
 
 
+def parts_folder(target: Any) -> str:
+    """A name beside the manifest at `target`, for the parts of one attempt: `flights.csv.gz.parts/TOKEN`."""
+    return f"{_whole(target)}.parts/{secrets.token_hex(8)}"
+
+
+def publish_manifest(target: Any, entries: Sequence[Entry], shown: str, discard: Callable[[], object]) -> None:
+    """Writes the manifest of parts that are there, in the folder `shown`; calls `discard` where it is surely not, and
+    cannot be, what readers see. Raises what the target raises."""
+    content = manifest_text(entries).encode()
+    with ExitStack() as publishing:
+        try:
+            out = publishing.enter_context(target.open("wb"))
+            out.write(content)
+            publishing.close()
+        except BaseException as error:
+            if _is_published_by(target, content, error):
+                context.attempt().notes.append(f"the parts in {shown} stay: the manifest may name them")
+            else:
+                discard()
+            raise
+    if getattr(out, "published", True) is False:  # another manifest was there first, and is to stay
+        discard()
+
+
 class _Parts:
     def __init__(self, target: Any, part_bytes: int, head: bytes, quotes: bool) -> None:
         self._target = target
         self._head = head
         self._cuts = RecordCuts(part_bytes, quotes=quotes, begun=len(head))
-        whole = PurePosixPath(str(target.path)).name.removesuffix(SUFFIX)
-        self._folder = f"{whole}.parts/{secrets.token_hex(8)}"
-        self._suffix = _suffix_of(whole)
+        self._folder = parts_folder(target)
+        self._suffix = suffix_of(_whole(target))
         self._made: list[tuple[str, Any]] = []
         """Name and target of each part, the one being written included."""
         self._entries: list[Entry] = []
@@ -123,20 +146,7 @@ class _Parts:
 
     def publish(self) -> None:
         """Writes the manifest."""
-        content = manifest_text(self._entries).encode()
-        with ExitStack() as publishing:
-            try:
-                out = publishing.enter_context(self._target.open("wb"))
-                out.write(content)
-                publishing.close()
-            except BaseException as error:
-                if _is_published_by(self._target, content, error):
-                    context.attempt().notes.append(f"the parts in {self._shown} stay: the manifest may name them")
-                else:
-                    self.discard()
-                raise
-        if getattr(out, "published", True) is False:  # another manifest was there first, and is to stay
-            self.discard()
+        publish_manifest(self._target, self._entries, self._shown, self.discard)
 
     def discard(self) -> None:
         """Removes the parts; what cannot be removed is told in the summary."""
@@ -175,7 +185,11 @@ class _Parts:
         return shortened(str(self._target.beside(self._folder)), 200)
 
 
-def _suffix_of(name: str) -> str:
+def _whole(target: Any) -> str:
+    return PurePosixPath(str(target.path)).name.removesuffix(SUFFIX)
+
+
+def suffix_of(name: str) -> str:
     """What the parts of `flights.2013.csv.gz` end with: `.csv.gz`."""
     suffixes = PurePosixPath(name).suffixes
     return "".join(suffixes[-2:] if suffixes[-1:] and suffixes[-1].lower() in _PACKED else suffixes[-1:])

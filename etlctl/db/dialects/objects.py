@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from etlctl.db.columns import Column
+    from etlctl.db.columns import Column, ColumnType
     from etlctl.db.dialects.base import Staged
 
 
@@ -28,6 +28,9 @@ class Unloaded:
 class Unloads(Protocol):
     """A Dialect whose database writes the rows of a query into S3 itself."""
 
+    def can_unload(self, types: Sequence[ColumnType | None]) -> bool:
+        """Whether `unload` writes columns of these types in the form of `loads/writers.py`; NULL as an empty field."""
+
     def unload(
         self,
         connection: sa.Connection,
@@ -37,12 +40,14 @@ class Unloads(Protocol):
         *,
         format: str = "csv",
         options: Mapping[str, Any] | None = None,
+        columns: Sequence[tuple[str, ColumnType | None]] = (),
     ) -> list[Unloaded]:
         """Writes the rows into objects whose names begin with `prefix`, which no other attempt has; what was written.
 
         `query` and `parameters` are what `Connection.exec_driver_sql` takes, `options` those of the database's own
-        UNLOAD by an allow-list. None of a query without rows. Whoever asked publishes them: a killed attempt leaves
-        objects that nothing names.
+        UNLOAD by an allow-list. With `columns`, the names and types of what the query gives, values are written in the
+        form that `can_unload` speaks of; else as the database does. None of a query without rows. Whoever asked
+        publishes them: a killed attempt leaves objects that nothing names.
         """
 
 

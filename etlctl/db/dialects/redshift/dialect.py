@@ -137,6 +137,12 @@ class RedshiftDialect:
         form = Form(format, paths, options or {})
         return redshift_copy.stage_objects(connection, name, columns, location, form)
 
+    def can_unload(self, types: Sequence[ColumnType | None]) -> bool:
+        """See `Unloads.can_unload`."""
+        from etlctl.db.dialects.redshift import unload as redshift_unload
+
+        return redshift_unload.can_unload(types)
+
     def unload(
         self,
         connection: sa.Connection,
@@ -146,11 +152,13 @@ class RedshiftDialect:
         *,
         format: str = "csv",
         options: Mapping[str, Any] | None = None,
+        columns: Sequence[tuple[str, ColumnType | None]] = (),
     ) -> list[Unloaded]:
         """See `Unloads.unload`."""
         from etlctl.db.dialects.redshift import unload as redshift_unload
 
-        return redshift_unload.unload(connection, query, parameters, prefix, Form(format, options=options or {}))
+        form = Form(format, options=options or {})
+        return redshift_unload.unload(connection, query, parameters, prefix, form, columns)
 
     def insert_records(self, connection: sa.Connection, table: str, records: Records) -> int:
         """By way of a staging table."""

@@ -4,29 +4,62 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 
+from etlctl.db.columns import ColumnType, Kind
 from etlctl.db.dialects.objects import Unloaded
 from etlctl.db.dialects.postgresql.guard import driver_connection
 from etlctl.db.dialects.redshift.access import access_of, region_option
 from etlctl.db.dialects.redshift.connection import run_bare
-from etlctl.db.dialects.redshift.statements import Form, unload_statement
+from etlctl.db.dialects.redshift.statements import Form, identifier, unload_statement
 from etlctl.errors import LoadError
 
+_KINDS = (
+    Kind.INTEGER,
+    Kind.NUMERIC,
+    Kind.TEXT,
+    Kind.BOOLEAN,
+    Kind.DATE,
+    Kind.TIMESTAMP,
+    Kind.TIMESTAMPTZ,
+)
+_EXPRESSIONS = {
+    Kind.BOOLEAN: "CASE WHEN {0} THEN 'true' WHEN NOT {0} THEN 'false' END",
+    Kind.TIMESTAMPTZ: "{0} AT TIME ZONE 'UTC'",
+}
 _LIMITED = re.compile(r"\bLIMIT\b", re.IGNORECASE)
 
 
-def unload(connection: sa.Connection, query: str, parameters: Any, prefix: str, form: Form) -> list[Unloaded]:
+def can_unload(types: Sequence[ColumnType | None]) -> bool:
+    """Not floats, whose digits are Redshift's own, and nothing whose text in a file is not known for certain."""
+    return bool(types) and all(
+        type_ is not None and type_.kind in _KINDS and (type_.kind is not Kind.NUMERIC or type_.scale is not None)
+        for type_ in types
+    )
+
+
+def unload(
+    connection: sa.Connection,
+    query: str,
+    parameters: Any,
+    prefix: str,
+    form: Form,
+    columns: Sequence[tuple[str, ColumnType | None]] = (),
+) -> list[Unloaded]:
     """See `Unloads.unload`. Redshift's own manifest, `<prefix>manifest`, tells what it wrote."""
     from etlctl.s3.address import parse
     from etlctl.s3.reader import open_object
 
     given = {**region_option(), **form.options, "manifest": "verbose"}
     statement = unload_statement(
-        _with_values(connection, query, parameters), prefix, access_of(connection), replace(form, options=given)
+        _formed(_with_values(connection, query, parameters), columns),
+        prefix,
+        access_of(connection),
+        replace(form, options=given),
     )
     run_bare(connection, statement)
     try:
@@ -46,6 +79,19 @@ def _with_values(connection: sa.Connection, query: str, parameters: Any) -> str:
         text = cursor.mogrify(query, parameters or ()).decode()
     text = text.strip().rstrip(";")
     return f"SELECT * FROM (\n{text}\n) AS etlctl_unloaded" if _LIMITED.search(text) else text  # noqa: S608  the task's own
+
+
+def _formed(query: str, columns: Sequence[tuple[str, ColumnType | None]]) -> str:
+    """The query itself where every column has the form already; its columns are named anew, as they may be alike."""
+    forms = [_EXPRESSIONS.get(type_.kind, "{0}") if type_ is not None else "{0}" for _, type_ in columns]
+    if all(form == "{0}" for form in forms):
+        return query
+    places = [f"c{number}" for number in range(len(columns))]
+    fields = (
+        f"{form.format(f'q.{place}')} AS {identifier(name)}"
+        for form, place, (name, _) in zip(forms, places, columns, strict=True)
+    )
+    return f"SELECT {', '.join(fields)} FROM (\n{query}\n) AS q ({', '.join(places)})"  # noqa: S608  quoted
 
 
 def _unloaded(entry: dict[str, Any]) -> Unloaded:
