@@ -65,7 +65,9 @@ class Flavour:
     name: str
     paramstyle: str = "pyformat"
     backslashes: bool = False
-    """A backslash escapes in every string (MySQL)."""
+    """A backslash escapes in every string, which double quotes enclose too (MySQL)."""
+    backslashes_in_literals: bool = False
+    """A backslash escapes in '…'; double quotes quote names (Redshift)."""
     escape_strings: bool = False
     """E'…' (PostgreSQL)."""
     dollar_quotes: bool = False
@@ -80,9 +82,12 @@ class Flavour:
 
 SQLITE = Flavour("sqlite", paramstyle="named", backticks=True, brackets=True, placeholders=True)
 POSTGRESQL = Flavour("postgresql", escape_strings=True, dollar_quotes=True, nested_comments=True)
+REDSHIFT = Flavour(
+    "redshift", backslashes_in_literals=True, escape_strings=True, dollar_quotes=True, nested_comments=True
+)
 MYSQL = Flavour("mysql", backslashes=True, hash_comments=True, backticks=True)
 
-_FLAVOURS = {"sqlite": SQLITE, "postgresql": POSTGRESQL, "redshift": POSTGRESQL, "mysql": MYSQL, "mariadb": MYSQL}
+_FLAVOURS = {"sqlite": SQLITE, "postgresql": POSTGRESQL, "redshift": REDSHIFT, "mysql": MYSQL, "mariadb": MYSQL}
 
 
 def flavour_of(dialect: str) -> Flavour:
@@ -257,7 +262,9 @@ def _pattern(flavour: Flavour) -> re.Pattern[str]:
     plain = r"'[^']*(?:''[^']*)*'"
     escaped = r"'(?:[^'\\]|\\.|'')*'"
     double = r'"[^"]*(?:""[^"]*)*"'
-    string = [escaped, r'"(?:[^"\\]|\\.|"")*"'] if flavour.backslashes else [plain]
+    string = [escaped if flavour.backslashes_in_literals else plain]
+    if flavour.backslashes:
+        string = [escaped, r'"(?:[^"\\]|\\.|"")*"']
     if flavour.escape_strings:
         string.insert(0, f"[eE]{escaped}")
     quoted = [] if flavour.backslashes else [double]

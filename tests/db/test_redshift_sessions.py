@@ -61,8 +61,10 @@ def test_the_lock_comes_before_anything_is_read(house: AnyWarehouse, redshift: S
     assert not [text for text in said if "TRUNCATE" in text or "APPEND" in text or "SAVEPOINT" in text]
 
 
-def test_racing_processes_load_once(house: AnyWarehouse) -> None:
-    """F27 where no key is enforced: six at once, one row set, one marker."""
+@pytest.mark.parametrize("isolation", ["serializable", "snapshot"])
+def test_racing_processes_load_once(house: AnyWarehouse, redshift: Standin, isolation: Any) -> None:
+    """F27 where no key is enforced: six at once, one row set, one marker; under either isolation of Redshift."""
+    redshift.isolate(isolation)
     house.databases.close()
 
     def work() -> int:
@@ -265,3 +267,17 @@ def test_another_driver_is_refused() -> None:
 
     with pytest.raises(SettingsError, match="redshift_connector is not the driver"):
         RedshiftDialect("redshift+redshift_connector", "x")
+
+
+def test_a_statement_that_takes_too_long_is_ended(
+    redshift_url: str, redshift_staging: str, redshift_role: str, redshift: Standin, tmp_path: Path
+) -> None:
+    """F22: not tried again, and the setting is named."""
+    options: dict[str, Any] = {"s3_staging": redshift_staging, "iam_role": redshift_role, "statement_timeout_s": 0.3}
+    with in_place(redshift_url, tmp_path, **options) as house:
+        slow = "SELECT count(*) FROM pg_class AS a, pg_class AS b, pg_class AS c, pg_class AS d"
+        with (
+            pytest.raises(LoadError, match=r"ended the statement .*statement_timeout"),
+            house.database.reading("t") as c,
+        ):
+            c.exec_driver_sql(slow)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etlctl.db.sqltext import MYSQL, POSTGRESQL, SQLITE, Kind, bind, check_parameters, parameters, tokens
+from etlctl.db.sqltext import MYSQL, POSTGRESQL, SQLITE, Kind, bind, check_parameters, flavour_of, parameters, tokens
 from etlctl.errors import QueryError
 
 
@@ -235,3 +235,19 @@ def test_token_name_is_without_its_quotes() -> None:
     quoted = [token.name for token in tokens('"a""b" `c``d` [e]', flavour=SQLITE) if token.kind is Kind.QUOTED]
 
     assert quoted == ['a"b', "c`d", "e"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "wanted"),
+    [
+        (r"SELECT 'it\'s :a', :b", ["b"]),
+        (r"SELECT 'ends \\', :a", ["a"]),
+        (r"""SELECT "a\", :a FROM t WHERE x = 'y'""", ["a"]),
+        (r"SELECT $q$ ' :a $q$, :b -- :c", ["b"]),
+    ],
+)
+def test_redshift_reads_backslashes_in_literals_alone(sql: str, wanted: list[str]) -> None:
+    r"""AWS's pages write \' and \\ in constants; a name in double quotes has no escapes."""
+    found = [token.name for token in tokens(sql, flavour=flavour_of("redshift")) if token.kind is Kind.PARAMETER]
+
+    assert found == wanted
