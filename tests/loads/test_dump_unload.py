@@ -5,6 +5,11 @@ from __future__ import annotations
 import bz2
 import gzip
 import json
+import signal
+import subprocess
+import sys
+import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,7 +158,7 @@ def test_dump_of_no_rows_has_one_part(
 def test_unload_that_breaks_off_leaves_no_object(
     house: AnyWarehouse, redshift: Standin, s3_server: S3Service, s3_url: str, way: Any
 ) -> None:
-    """After the first part; the dump of before stays, with its parts."""
+    """F54: after the first part; the dump of before stays, with its parts."""
     url = f"{s3_url}facts.csv.manifest"
     dump(url).run()
     before = keys(s3_server, s3_url)
@@ -164,3 +169,48 @@ def test_unload_that_breaks_off_leaves_no_object(
 
     assert redshift.struck >= 1
     assert keys(s3_server, s3_url) == before
+
+
+KILLED = """
+    import sys
+    from etlctl import DumpTable, S3Target
+
+    class DumpFacts(DumpTable):
+        table = "facts"
+        part_bytes = 64 * 2**20
+
+        def output(self):
+            return S3Target(sys.argv[1])
+
+    DumpFacts().run()
+    print("OK")
+"""
+
+
+def test_unload_whose_process_is_killed_is_seen_by_nobody(
+    house: AnyWarehouse, redshift: Standin, redshift_role: str, s3_server: S3Service, s3_url: str, tmp_path: Path
+) -> None:
+    """F54: kill -9 when a part is there; no manifest names it, and the next attempt is not in its way."""
+    url = f"{s3_url}facts.csv.manifest"
+    settings = tmp_path / "etlctl.toml"
+    settings.write_text(
+        f"[connections.default]\nurl = {json.dumps(house.url)}\niam_role = {json.dumps(redshift_role)}\n"
+    )
+    redshift.fault("^UNLOAD", "delay", after_parts=1, delay_s=2)
+    program = [sys.executable, "-c", textwrap.dedent(KILLED), url]
+
+    with subprocess.Popen(program, cwd=tmp_path) as process:
+        deadline = time.monotonic() + 60
+        while not keys(s3_server, s3_url) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.kill()
+    left = keys(s3_server, s3_url)
+    redshift.forget()
+    again = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert process.returncode == -signal.SIGKILL and left
+    assert all(".parts/" in key for key in left)
+    assert again.stdout == "OK\n", again.stderr
+    named = {entry["url"] for entry in json.loads(s3_server.get(*split_url(url)))["entries"]}
+    assert not {f"s3://{split_url(url)[0]}/{key}" for key in left} & named
+    assert lines(parts(s3_server, url), "n,word,flag,day,at,amount\n") == CSV_LINES
