@@ -162,7 +162,8 @@ def read(connection: sa.Connection, database: Database, ids: Collection[str]) ->
 def _asked(connection: sa.Connection, database: Database, query: sa.Select[Any]) -> list[Any]:
     """The answer; none where the question fails because there is no such table."""
     try:
-        return _as_read(connection.execute(query))
+        with database.dialect.bounded_wait(connection):
+            return _as_read(connection.execute(query))
     except SQLAlchemyError:
         if ambient.session_of(database) is not None:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -161,6 +162,31 @@ def test_the_lock_is_waited_for_within_lock_timeout(
 
     assert len(failed) == 1 and isinstance(failed[0], LockTimeoutError)
     assert "longer than lock_timeout (0.4 s)" in str(failed[0])
+
+
+def test_who_asks_for_a_marker_waits_no_longer(
+    redshift_url: str, redshift_staging: str, redshift_role: str, tmp_path: Path
+) -> None:
+    """A holder that is stopped in the middle must not stop planning for ever (F33)."""
+    options: dict[str, Any] = {"s3_staging": redshift_staging, "iam_role": redshift_role, "lock_timeout_s": 0.4}
+    with in_place(redshift_url, tmp_path, **options) as house:
+        TableTarget("t", "a").touch()
+        failed: list[BaseException] = []
+        around = contextvars.copy_context()
+
+        def ask() -> None:
+            try:
+                around.run(TableTarget("t", "a").exists)
+            except BaseException as error:  # noqa: BLE001  looked at below
+                failed.append(error)
+
+        with house.database.writing("first"):
+            thread = threading.Thread(target=ask)
+            thread.start()
+            thread.join(20)
+
+        assert [type(error) for error in failed] == [LockTimeoutError]
+        assert TableTarget("t", "a").exists()
 
 
 def test_a_step_that_fails_fails_the_whole_transaction(house: AnyWarehouse) -> None:

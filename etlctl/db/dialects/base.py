@@ -8,7 +8,7 @@ write begins, what keeps user code from committing, where rows are staged, how e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
@@ -213,6 +213,12 @@ class Dialect(Protocol):
         LockTimeoutError after lock_timeout.
         """
 
+    def bounded_wait(self, connection: sa.Connection) -> AbstractContextManager[None]:
+        """A block for questions about the marker table, which wait for its lock no longer than lock_timeout.
+
+        Nothing where sessions have such a limit. Elsewhere LockTimeoutError.
+        """
+
     def open_staging(self, connection: sa.Connection) -> None:
         """Called once on a fresh connection, before any transaction on it: makes room for staged rows."""
 
@@ -353,6 +359,10 @@ class EnforcesKeys:
 
     def lock_markers(self, connection: sa.Connection, markers: sa.Table) -> None:
         """Nothing."""
+
+    def bounded_wait(self, connection: sa.Connection) -> AbstractContextManager[None]:
+        """Nothing."""
+        return nullcontext()
 
 
 @runtime_checkable

@@ -108,6 +108,10 @@ class RedshiftDialect:
         """See `Dialect.lock_markers`."""
         redshift_lock.lock_markers(connection, markers)
 
+    def bounded_wait(self, connection: sa.Connection) -> AbstractContextManager[None]:
+        """See `Dialect.bounded_wait`."""
+        return redshift_lock.bounded_wait(connection)
+
     def open_staging(self, connection: sa.Connection) -> None:
         """The session is used for nothing else."""
         redshift_sessions.give_no_further(connection)

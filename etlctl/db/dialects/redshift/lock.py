@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import psycopg2
 import sqlalchemy as sa
@@ -33,10 +34,7 @@ def lock_markers(connection: sa.Connection, markers: sa.Table) -> None:
         except psycopg2.Error as error:
             raw.rollback()
             if error.pgcode == _CANCELLED:
-                raise LockTimeoutError(
-                    f"another load held the marker table {shortened(markers.name)} for longer than lock_timeout "
-                    f"({options.lock_timeout_s:g} s). svv_transactions tells which session."
-                ) from error
+                raise _held(f"the marker table {shortened(markers.name)}", options) from error
             if error.pgcode not in _NO_TABLE or number == _TRIES - 1:
                 raise
         else:
@@ -44,18 +42,45 @@ def lock_markers(connection: sa.Connection, markers: sa.Table) -> None:
         _make(raw, redshift_catalog.marker_statements(connection, markers))
 
 
+@contextmanager
+def bounded_wait(connection: sa.Connection) -> Iterator[None]:
+    """See `Dialect.bounded_wait`."""
+    raw, options = driver_connection(connection), options_of(connection)
+    _set(raw, f"SET statement_timeout TO {round(options.lock_timeout_s * 1000)}")
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        if getattr(error.orig, "pgcode", None) == _CANCELLED:
+            raise _held("the marker table", options) from error
+        raise
+    _set(raw, _back(options))
+
+
 def _lock(raw: Connection, place: str, options: Options) -> None:
     """LOCK, for lock_timeout at most: Redshift has no such setting, so statement_timeout is lent to it.
 
     Neither SET nor LOCK takes the transaction's snapshot; they are its first statements.
     """
-    after = "RESET statement_timeout"
-    if options.statement_timeout_s is not None:
-        after = f"SET statement_timeout TO {round(options.statement_timeout_s * 1000)}"
+    _set(raw, f"SET statement_timeout TO {round(options.lock_timeout_s * 1000)}", f"LOCK TABLE {place}", _back(options))
+
+
+def _set(raw: Connection, *statements: str) -> None:
     with raw.cursor() as cursor:
-        cursor.execute(f"SET statement_timeout TO {round(options.lock_timeout_s * 1000)}")
-        cursor.execute(f"LOCK TABLE {place}")
-        cursor.execute(after)
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def _back(options: Options) -> str:
+    if options.statement_timeout_s is None:
+        return "RESET statement_timeout"
+    return f"SET statement_timeout TO {round(options.statement_timeout_s * 1000)}"
+
+
+def _held(what: str, options: Options) -> LockTimeoutError:
+    return LockTimeoutError(
+        f"another load held {what} for longer than lock_timeout ({options.lock_timeout_s:g} s). svv_transactions tells "
+        "which session."
+    )
 
 
 def _make(raw: Connection, statements: Sequence[str]) -> None:
