@@ -9,7 +9,7 @@ What the bytes mean is known to loads/source.py.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -180,15 +180,13 @@ class Origin:
         """Whether it is one file and no more than that."""
         return self.manifest is None and self.folder is None
 
+    def remember(self) -> None:
+        """Looks at every file, so that from now on each must stay what it is, whoever reads it. Raises as `open()`."""
+        _ask_all([place.described for place in self.places])
+
     def check_unchanged(self) -> None:
-        """As that of each Place, the manifest's too; several at a time, since a transaction is waiting."""
-        places = [*self.places, *([self.manifest] if self.manifest else [])]
-        if len(places) == 1:
-            places[0].check_unchanged()
-            return
-        with ThreadPoolExecutor(min(_AT_ONCE, len(places)), thread_name_prefix="etlctl-unchanged") as pool:
-            for asked in [pool.submit(copy_context().run, place.check_unchanged) for place in places]:
-                asked.result()
+        """As that of each Place, the manifest's too."""
+        _ask_all([place.check_unchanged for place in (*self.places, *([self.manifest] if self.manifest else []))])
 
     def note(self) -> str | None:
         """A sentence about files that the manifest says may be missing, where some are."""
@@ -223,6 +221,16 @@ def found_at(target: Any, shown: str) -> Origin | None:
     if not is_manifest(text):
         return Origin(place.shown, [place], location)
     return _of_manifest(place, text, location)
+
+
+def _ask_all(questions: Sequence[Callable[[], object]]) -> None:
+    """Asks several at a time, since a transaction may be waiting; the error of the first that has one."""
+    if len(questions) == 1:
+        questions[0]()
+        return
+    with ThreadPoolExecutor(min(_AT_ONCE, len(questions)), thread_name_prefix="etlctl-places") as pool:
+        for asked in [pool.submit(copy_context().run, question) for question in questions]:
+            asked.result()
 
 
 def _of_folder(target: Any, paths: Sequence[str], shown: str) -> Origin:

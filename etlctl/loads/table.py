@@ -101,6 +101,7 @@ class LoadTable(RowsLoad):
 
     def _from_file(self, origin: Origin, carried: Sequence[Column], constants: Mapping[Column, Any]) -> Input:
         from etlctl.db.dialects.base import DelimitedFile, Records
+        from etlctl.db.dialects.objects import CopiesObjects
 
         names = [column.name for column in carried]
 
@@ -118,8 +119,8 @@ class LoadTable(RowsLoad):
             source.opened_bytes, source.delimiter, self.header, source.header_names(), location=origin.location
         )
         records = Records(carried, source, self._null_words(), constants, tell_rows, file)
-        if len(origin.places) == 1:
-            origin.described()  # what is not there is told before the transaction
+        if len(origin.places) == 1 or isinstance(self.database.dialect, CopiesObjects):
+            origin.remember()  # what is not there is told before the transaction; and they may be read past us
         return Input(records, place, origin.check_unchanged, origin.described, note)
 
     def _opened(self, origin: Origin, wanted: Sequence[str]) -> SourceFile | SourceFiles:

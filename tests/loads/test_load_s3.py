@@ -6,11 +6,12 @@ import bz2
 import gzip
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from any_warehouse import AnyWarehouse
+from any_warehouse import AnyWarehouse, in_place
 from etlctl import DumpTable, ExternalTask, LoadTable, S3FlagTarget, S3Target, faultpoints
 from etlctl.core.context import Attempt, attempting
 from etlctl.db.dialects.postgresql.copy import _Copy
@@ -472,3 +473,28 @@ def test_files_read_as_one_are_counted_as_one(s3_server: S3Service, s3_url: str,
         loading(manifest).run()
 
     assert attempt.rows == 6
+
+
+@pytest.mark.parametrize("point", ["load.begun", "load.copied"])
+def test_a_file_that_redshift_reads_itself_must_stay_the_same_too(
+    s3_server: S3Service,
+    s3_url: str,
+    redshift_url: str,
+    redshift_role: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    point: str,
+) -> None:
+    """Its COPY does not pass by us: what the manifest names is looked at before, and again before the commit."""
+    manifest = put_manifest(s3_server, s3_url, [CSV, CSV, CSV])
+
+    def replace(at: str) -> None:
+        if at == point:
+            put(s3_server, s3_url, "parts/2.csv", CSV.replace("a", "b"))
+
+    monkeypatch.setattr(faultpoints, "point", replace)
+    with in_place(redshift_url, tmp_path, s3_staging=f"{s3_url}staging/", iam_role=redshift_role) as warehouse:
+        told = refusal(loading(manifest))
+
+        assert told.startswith(f"{s3_url}parts/2.csv: changed while it was being loaded")
+        assert warehouse.count("numbers") == 0
