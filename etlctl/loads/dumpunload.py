@@ -17,8 +17,6 @@ from etlctl.errors import EtlctlError
 from etlctl.loads.dumpfiles import DumpFile
 from etlctl.loads.dumpparts import parts_folder, publish_manifest, suffix_of, written_in_parts
 from etlctl.loads.manifest import SUFFIX, Entry
-from etlctl.s3 import objects
-from etlctl.s3.address import SCHEME, parse
 from etlctl.text import shortened
 
 if TYPE_CHECKING:
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
 
 Unload = Callable[..., "list[Unloaded]"]
 """`Unloads.unload` of one query."""
+_IN_S3 = "s3://"
 _MIB = 2**20
 _LEAST_MIB, _MOST_MIB = 5, 6200
 """What Redshift takes for MAXFILESIZE."""
@@ -36,7 +35,7 @@ def can_be_unloaded(file: DumpFile, null: str) -> bool:
     """Whether UNLOAD can write such a file: delimited, in parts, into S3, with nothing that only our writers do."""
     if file.part_bytes is None or file.form not in ("csv", "tsv") or null:
         return False
-    return str(file.target.path).startswith(SCHEME) and not getattr(file.target, "options", None)
+    return str(file.target.path).startswith(_IN_S3) and not getattr(file.target, "options", None)
 
 
 @contextmanager
@@ -50,6 +49,9 @@ def unloaded(file: DumpFile, unload: Unload, head: str, *, is_ordered: bool) -> 
     shown = shortened(prefix, 200)
 
     def discard() -> None:
+        from etlctl.s3 import objects  # heavy, and a pipeline that is merely listed unloads nothing
+        from etlctl.s3.address import parse
+
         try:
             objects.remove_prefix(parse(prefix))
         except EtlctlError:  # the error that led here matters more
