@@ -14,6 +14,8 @@ MOST_KEY_BYTES = 1024
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 """Today's names (3 to 63 small letters, digits, dots, hyphens) and those that were allowed before March 2018."""
 _OTHER_SCHEMES = ("s3a://", "s3n://")
+_KEYS = re.compile(r"(s3[an]?://)[^/@]*:.*@", re.IGNORECASE | re.DOTALL)
+"""Some programs take `s3://ID:SECRET@bucket/key`; no bucket's name holds a colon, and a secret may hold slashes."""
 
 
 class S3Address(NamedTuple):
@@ -55,6 +57,11 @@ def parse(url: str, *, needs_key: bool = True) -> S3Address:
     `.` or `..`, which S3 takes literally and refuses by turns, and other programs read as a way up.
     """
     text = str(url)
+    if (shown := without_keys(text)) != text:
+        raise TaskError(
+            f"{shortened(shown)} holds keys, which have no place in an address: put them into [s3] of the settings, or "
+            "ETLCTL_S3_ACCESS_KEY_ID and ETLCTL_S3_SECRET_ACCESS_KEY, and write s3://BUCKET/KEY"
+        )
     if not text.startswith(SCHEME):
         raise TaskError(f"{shortened(text) or 'an empty path'} is no address in S3: write s3://BUCKET/KEY")
     bucket, _, key = text[len(SCHEME) :].partition("/")
@@ -67,6 +74,11 @@ def parse(url: str, *, needs_key: bool = True) -> S3Address:
     if needs_key and not key:
         raise TaskError(f"{shortened(text)} names a bucket and no object in it: write s3://{bucket}/KEY")
     return _checked(bucket, key)
+
+
+def without_keys(text: str) -> str:
+    """`text`, for a message, without the keys that some programs take in an address."""
+    return _KEYS.sub(r"\1***@", text)
 
 
 def _checked(bucket: str, key: str) -> S3Address:
