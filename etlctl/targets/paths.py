@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 
 from etlctl.core import context
 from etlctl.errors import TaskError
 from etlctl.text import printable, shortened
 
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*):/(/?)(.*)", re.IGNORECASE | re.DOTALL)
+_S3 = ("s3", "s3a", "s3n")
+_SURE = (*_S3, "gs", "http", "https", "file")
+"""Known with one slash as well: pathlib makes one of two."""
+
 
 def as_text(path: str | os.PathLike[str]) -> str:
-    """The path as str; TaskError for one that no file system takes: empty, with a NUL, or not encodable."""
+    """The path as str; TaskError for an address (`s3://…`), which a file system would take for a folder `s3:`, and for
+    what none takes: empty, with a NUL, or not encodable.
+    """
     text = os.fsdecode(path)
     if not text:
         raise TaskError("a target needs a path, and this one is empty")
+    if ":/" in text:
+        _refuse_address(text)
     if "\x00" in text:
         raise TaskError(f"the path {shortened(text)} holds a NUL character, which no file name may")
     try:
@@ -23,6 +33,25 @@ def as_text(path: str | os.PathLike[str]) -> str:
             f"the path {shortened(text)} cannot be written in this system's encoding: {error.reason}"
         ) from error
     return text
+
+
+def _refuse_address(text: str) -> None:
+    found = _ADDRESS.match(text)
+    if found is None:
+        return
+    scheme, second_slash, rest = found[1].lower(), found[2], found[3]
+    if not second_slash and scheme not in _SURE:
+        return
+    shown, meant = f"{scheme}://…", f"give a path of this machine (./{scheme}:/… for a folder of this name)"
+    if scheme in _S3:
+        from etlctl.s3.address import without_keys  # only here, since LocalTarget needs nothing of S3
+
+        shown = shortened(without_keys(f"{scheme}://{rest}"), 300)
+        meant = f'give S3Target("{shortened(without_keys(f"s3://{rest}"), 300)}")'
+    elif scheme == "file":
+        shown = shortened(text, 300)
+        meant = f'give LocalTarget("/{shortened(rest.partition("/")[2] if second_slash else rest, 300)}")'
+    raise TaskError(f"{shown} is an address, and a LocalTarget is a file on this machine: {meant}")
 
 
 def in_project(path: str) -> str:

@@ -184,3 +184,50 @@ def test_error_is_the_tasks_own() -> None:
 
     with pytest.raises(TaskError):
         _write("x.csv")
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("s3://bucket/a b.csv", 'give S3Target("s3://bucket/a b.csv")'),
+        ("S3A://bucket/x.csv", 'give S3Target("s3://bucket/x.csv")'),
+        ("s3n://bucket/", 'give S3Target("s3://bucket/")'),
+        (Path("s3://bucket/x.csv"), 'give S3Target("s3://bucket/x.csv")'),
+        ("s3://AKIA:hunter2@bucket/x.csv", 'give S3Target("s3://***@bucket/x.csv")'),
+        ("gs://bucket/x.csv", "give a path of this machine"),
+        ("https://example.org/x.csv", "give a path of this machine"),
+        ("hdfs://host:8020/x.csv", "give a path of this machine"),
+        ("sqlite:///x.db", "give a path of this machine"),
+        ("file:///data/x.csv", 'give LocalTarget("/data/x.csv")'),
+        ("file://localhost/data/x.csv", 'give LocalTarget("/data/x.csv")'),
+        ("https://user:hunter2@host/x\x1b[31m", "give a path of this machine"),
+    ],
+)
+def test_address_is_refused_when_the_target_is_made(path: str | Path, meant: str) -> None:
+    """Else a folder `s3:` is made here, and a build says OK of a file that is in no store."""
+    message = _refused(lambda: LocalTarget(path))
+
+    assert "is an address, and a LocalTarget is a file on this machine" in message and meant in message
+    assert message.isprintable() and "hunter2" not in message and os.listdir() == []
+
+
+def test_address_is_refused_as_root_and_as_goal_of_a_copy() -> None:
+    """Wherever a path of this machine is meant."""
+    _write("x.csv")
+
+    for act in (
+        lambda: LocalTarget("x.csv", root="s3://bucket/folder"),
+        lambda: LocalTarget("x.csv").copy("s3://bucket/x.csv"),
+        lambda: LocalTarget("x.csv").move("s3://bucket/x.csv"),
+    ):
+        assert "is an address" in _refused(act)
+
+    assert os.listdir() == ["x.csv"]
+
+
+@pytest.mark.parametrize("path", ["12:30/x.csv", "a/s3://b", "s3:x", "s3", "./s3:/x.csv", "c:/x.csv", "://x", "3s://x"])
+def test_path_that_only_looks_like_an_address_is_one(path: str) -> None:
+    """A colon in a name is legal, and a path that begins with `./` always is one."""
+    _write(path)
+
+    assert Path(path).read_text() == "content"

@@ -32,9 +32,10 @@ LINKED = [
     "dangling-out/x", "up/victim", "up/outside/victim", "in/../out/victim", "here/out/victim", "here/here/out/new",
     "root-link/etc/new", "sibling/new",
 ]  # fmt: skip
+ADDRESSES = ["file:///etc/passwd", "s3://bucket/key", "http://x/../../etc/passwd"]
 HARMLESS = [
     "...", "..x", "x..", "....//x", "..\\..\\x", "C:\\x", "~", "~root/x", "%2e%2e/x", "..%2fx", "..;/x",
-    "file:///etc/passwd", "$HOME", "`id`", "$(id)", "|id", "-rf", "*", "\uff0e\uff0e/x", "\u2025/x", " ..", ".. /x",
+    "$HOME", "`id`", "$(id)", "|id", "-rf", "*", "\uff0e\uff0e/x", "\u2025/x", " ..", ".. /x",
     "here/x", "\n", "\x1b[2J",
 ]  # fmt: skip
 
@@ -74,10 +75,12 @@ def test_payloads_are_sixty_and_more() -> None:
     assert len(UP + ABSOLUTE + EMPTY + LINKED) >= 60
 
 
-@pytest.mark.parametrize("payload", UP + ABSOLUTE + EMPTY + LINKED)
+@pytest.mark.parametrize("payload", UP + ABSOLUTE + EMPTY + LINKED + ADDRESSES)
 def test_root_refuses_what_leads_out(payload: str, fenced: Path) -> None:
     """S7: refused where the target is made, in one printable sentence that says why."""
-    with pytest.raises(TaskError, match=r"absolute|'\.\.'|the root itself|symbolic link|NUL|empty") as caught:
+    with pytest.raises(
+        TaskError, match=r"absolute|'\.\.'|the root itself|symbolic link|NUL|empty|an address"
+    ) as caught:
         LocalTarget(payload, root="fenced")
 
     assert str(caught.value).isprintable()
