@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import weakref
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from threading import Lock
 from typing import Any
 
 from etlctl.core import context
 from etlctl.s3.errors import translating
+from etlctl.s3.keys import tell_whose
 from etlctl.settings import S3Settings
 
 CONNECTIONS = 32
@@ -93,6 +94,12 @@ def close() -> None:
     _clients.close()
 
 
+def _origins() -> Mapping[str, str]:
+    given = context.current().settings
+    found: Mapping[str, str] = {} if given is None else given.origins
+    return found
+
+
 def _is_amazon(endpoint_url: str) -> bool:
     """Whether it is Amazon's own S3, which knows all of its protocol."""
     host = endpoint_url.split("://")[-1].split("/")[0].split(":")[0]
@@ -111,6 +118,7 @@ def _make(given: S3Settings) -> Any:
             aws_secret_access_key=given.secret_access_key.reveal() if given.secret_access_key else None,
             aws_session_token=given.session_token.reveal() if given.session_token else None,
         )
+        tell_whose(session._session, given, _origins())  # boto3 has no public way to events of each request
         if given.role_arn:
             _assume(session, given)
         config = Config(

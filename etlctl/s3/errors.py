@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from etlctl.errors import EtlctlError, TaskError, TransientError, UnavailableError
+from etlctl.s3.keys import whose
 from etlctl.text import shortened
 
 _EXPIRED = "the session's credentials have expired: get new ones (`aws sso login`, a new token), and run again"
@@ -23,6 +24,7 @@ _NO_KEYS = (
     "the settings, or give the machine a role"
 )
 _WRONG_KEYS = "the store does not know these credentials: look at the profile or the keys, and whose store this is"
+_OR_WRONG_KEYS = ", or the access key is wrong or has expired: the store's bare answer does not tell"
 _REGION = (
     "the bucket is in another region: set `region` in [s3] of the settings, or AWS_REGION, to the bucket's own{found}"
 )
@@ -183,18 +185,30 @@ def _of_store(error: Any, doing: str) -> EtlctlError:
     code, status = code_of(error), status_of(error)
     if code in _SAID:
         kind, said = _SAID[code]
-        return kind(f"{doing}: {said.format(found=_region_of(error)) if said is _REGION else said} ({code}).")
+        words = said.format(found=_region_of(error)) if said is _REGION else said
+        return kind(f"{doing}: {words} ({code}).{_signed(error) if said in (_EXPIRED, _WRONG_KEYS) else ''}")
     if status == 403:
         needed = _RIGHTS.get(error.operation_name, _WRITING)
-        return UnavailableError(f"{doing}: this user may not do that ({code}, {error.operation_name}). Grant {needed}.")
+        doubt = _OR_WRONG_KEYS if code == str(status) else ""  # botocore's word for an answer without a body
+        return UnavailableError(
+            f"{doing}: this user may not do that{doubt} ({code}, {error.operation_name}).{_signed(error)} Grant "
+            f"{needed}."
+        )
     if status in (301, 307):
         return UnavailableError(f"{doing}: {_REGION.format(found=_region_of(error))} ({code}).")
     if status >= 500 or status == 429:
         return TransientError(f"{doing}: {_TOO_BUSY} ({code}).")
     if status == 400 and error.operation_name.startswith("Head"):  # a HEAD's answer has no body, so no reason either
-        return UnavailableError(f"{doing}: the store refuses, as it does with expired credentials or a wrong region.")
+        return UnavailableError(
+            f"{doing}: the store refuses, as it does with expired credentials or a wrong region.{_signed(error)}"
+        )
     told = shortened(str(_answer(error).get("Error", {}).get("Message") or "no reason given"), 200)
     return TaskError(f"{doing}: the store refuses {error.operation_name}: {told} ({code}).")
+
+
+def _signed(error: Any) -> str:
+    found = whose(_answer(error))
+    return f" Signed with {found}." if found else ""
 
 
 def _region_of(error: Any) -> str:

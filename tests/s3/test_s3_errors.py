@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import traceback
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from servers.s3_proxy import S3Proxy
 
 At = Callable[[str], S3Address]
 CANARY = "S3cr3t-c4n4ry-0f-th3-s3-t3sts"
+OTHER_ID = "AKIANOBODYKNOWSTHIS1"
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -90,10 +92,23 @@ def test_errors_of_a_head_have_no_body_and_are_told_all_the_same(at: At, s3_prox
     s3_proxy.answer("HeadObject", 403)
     s3_proxy.answer("HeadObject", 400, times=3)
 
-    with pytest.raises(UnavailableError, match=r"may not do that .*Grant s3:GetObject, and s3:ListBucket"):
+    with pytest.raises(
+        UnavailableError, match=r"may not do that, or the access key is wrong .*Grant s3:GetObject, and s3:ListBucket"
+    ):
         head(at("one"))
-    with pytest.raises(UnavailableError, match="expired credentials or a wrong region"):
+    with pytest.raises(UnavailableError, match=r"expired credentials or a wrong region.* Signed with .*_ACCESS_KEY_ID"):
         head(at("one"))
+
+
+def test_errors_of_a_right_that_is_missing_do_not_speak_of_wrong_keys(at: At, s3_proxy: S3Proxy) -> None:
+    """An answer with a body says which it is; whose user that is, the sentence tells all the same."""
+    s3_proxy.answer("GetObject", 403, "AccessDenied")
+
+    with pytest.raises(UnavailableError, match=r"this user may not do that \(AccessDenied.* Grant ") as failed:
+        open_object(at("one"))
+
+    assert "wrong" not in str(failed.value)
+    assert "Signed with the access key of environment variable ETLCTL_S3_ACCESS_KEY_ID." in str(failed.value)
 
 
 def test_errors_of_wrong_keys_are_exit_4(rclone_server: RcloneServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +122,71 @@ def test_errors_of_wrong_keys_are_exit_4(rclone_server: RcloneServer, monkeypatc
     assert [type(error) for error in errors] == [UnavailableError] * 5
     assert "does not know these credentials" in str(errors[1])
     assert CANARY not in "".join("".join(traceback.format_exception(error)) for error in errors)
+
+
+KEYS = f"aws_access_key_id = {OTHER_ID}\naws_secret_access_key = {CANARY}\n"
+AWS_KEYS = {"AWS_ACCESS_KEY_ID": OTHER_ID, "AWS_SECRET_ACCESS_KEY": CANARY}
+ETLCTL_KEYS = {"ETLCTL_S3_ACCESS_KEY_ID": OTHER_ID, "ETLCTL_S3_SECRET_ACCESS_KEY": CANARY}
+BY_REFERENCE = '[s3]\naccess_key_id = "${MINE}"\nsecret_access_key = "${MINE_TOO}"\n'
+
+
+@pytest.mark.parametrize(
+    ("given", "settings", "told"),
+    [
+        (ETLCTL_KEYS, "", "the access key of environment variable ETLCTL_S3_ACCESS_KEY_ID"),
+        (
+            {"MINE": OTHER_ID, "MINE_TOO": CANARY},
+            BY_REFERENCE,
+            r"the access key of config/etlctl\.toml:2 from \$\{MINE\}",
+        ),
+        (AWS_KEYS, "", "the access key of AWS_ACCESS_KEY_ID"),
+        ({}, "", r"the profile 'default' of AWS's files \(shared-credentials-file\)"),
+        ({"AWS_PROFILE": "mine"}, "", r"the profile 'mine' of AWS's files \(shared-credentials-file\)"),
+        ({}, '[s3]\nprofile = "mine"\n', r"the profile 'mine' \(config/etlctl\.toml:2\)"),
+    ],
+    ids=["ETLCTL_S3", "settings", "AWS", "default profile", "AWS_PROFILE", "profile in settings"],
+)
+def test_errors_of_wrong_keys_say_whose_they_are(
+    rclone_server: RcloneServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    given: dict[str, str],
+    settings: str,
+    told: str,
+) -> None:
+    """A HEAD's 403 has no body: a wrong key is named beside the missing right, with the place to look at; no key is."""
+    lead(monkeypatch, rclone_server)
+    for name in ETLCTL_KEYS:
+        monkeypatch.delenv(name)
+    files = tmp_path / "aws"
+    files.write_text(f"[default]\n{KEYS}[mine]\n{KEYS}")
+    for name, value in {"AWS_SHARED_CREDENTIALS_FILE": str(files), **given}.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "etlctl.toml").write_text(settings)
+
+    with bucket_in(rclone_server) as bucket:
+        errors = [str(error) for error in every_error(S3Address(bucket, "one"))]
+
+    assert re.search(rf"may not do that, or the access key is wrong or has expired.* Signed with {told}", errors[0])
+    for error in errors:
+        assert re.search(f"Signed with {told}", error) and OTHER_ID not in error and CANARY not in error
+
+
+def test_errors_in_a_role_say_whose_keys_assumed_it(at: At, s3_proxy: S3Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which role it is stands in the settings, as the keys do."""
+    address = at("one")
+    monkeypatch.setenv("ETLCTL_S3_ROLE_ARN", "arn:aws:iam::123456789012:role/loader")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", s3_proxy.url)
+    s3_proxy.answer("HeadObject", 403)
+
+    with pytest.raises(UnavailableError) as failed:
+        head(address)
+
+    assert (
+        "Signed with the role arn:aws:iam::123456789012:role/loader (environment variable ETLCTL_S3_ROLE_ARN), "
+        "assumed with the access key of environment variable ETLCTL_S3_ACCESS_KEY_ID" in str(failed.value)
+    )
 
 
 def test_errors_without_credentials_are_exit_4(at: At, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

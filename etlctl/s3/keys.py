@@ -1,0 +1,58 @@
+"""Whose keys requests are signed with, in words: where to look when the store refuses them. Holds and shows no key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from etlctl.settings import S3Settings
+from etlctl.text import shortened
+
+_FIELD = "etlctl-signed-with"
+_REFUSED = (400, 401, 403)
+_OF_THE_MACHINE = {"iam-role": "this machine's role", "container-role": "this container's role"}
+"""By botocore's name for the way it has found them (botocore/credentials.py, METHOD)."""
+
+
+def tell_whose(session: Any, given: S3Settings, origins: Mapping[str, str]) -> None:
+    """Lets each refusal to a client of the botocore session, which is yet to be made, say whose keys it was sent with.
+
+    `origins` are the settings' own: where each key of `[s3]` stands.
+    """
+    found = session.get_credentials()
+    if found is not None:  # without any nothing is sent
+        words = _words(given, origins, found.method, session.profile or "default")
+        session.register("after-call", partial(_note, words))
+
+
+def whose(answer: Mapping[str, Any]) -> str:
+    """What a refusal says of it; empty where nothing is known."""
+    found = answer.get("ResponseMetadata", {}).get(_FIELD, "")
+    return str(found)
+
+
+def _note(words: str, http_response: Any, parsed: dict[str, Any], **_: Any) -> None:
+    if http_response.status_code in _REFUSED:
+        parsed.setdefault("ResponseMetadata", {})[_FIELD] = words
+
+
+def _words(given: S3Settings, origins: Mapping[str, str], method: str, profile: str) -> str:
+    if given.access_key_id:
+        words = "the access key" + _at(origins, "access_key_id", " of {}")
+    elif given.profile:
+        words = f"the profile '{shortened(given.profile)}'" + _at(origins, "profile", " ({})")
+    elif method == "env":
+        words = "the access key of AWS_ACCESS_KEY_ID"
+    else:
+        words = _OF_THE_MACHINE.get(method) or f"the profile '{shortened(profile)}' of AWS's files ({method})"
+    if not given.role_arn:
+        return words
+    role = f"the role {shortened(given.role_arn, 200)}" + _at(origins, "role_arn", " ({})")
+    return f"{role}, assumed with {words}"
+
+
+def _at(origins: Mapping[str, str], name: str, form: str) -> str:
+    """Where a key of `[s3]` stands; nothing for settings that were made by a program."""
+    origin = origins.get(f"s3.{name}")
+    return form.format(origin) if origin else ""
