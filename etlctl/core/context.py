@@ -6,7 +6,6 @@ notebook) gets one made from the settings of the current folder: `current()` ask
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -75,7 +74,7 @@ def current() -> Context:
     context = _context.get() or in_place()  # each task that is made asks for it
     if context is not None:
         return context
-    made: Context = (sys.modules.get(_DEFAULT) or import_module(_DEFAULT)).default_context()
+    made: Context = import_module(_DEFAULT).default_context()  # waits where another thread is importing it
     return made
 
 

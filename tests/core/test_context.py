@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Thread
@@ -98,6 +100,24 @@ def test_attempt_in_a_thread_beside_two_is_nobodys() -> None:
     finally:
         may_end.set()
         other.join()
+
+
+def test_current_is_whole_for_threads_that_ask_first_at_once(tmp_path: Path) -> None:
+    """In a script that has imported nothing of etlctl but a target: one thread imports the app, the others wait."""
+    code = (
+        "import sys, threading\n"
+        "from etlctl.core import context\n"
+        "sys.setswitchinterval(1e-6)\n"
+        "asked = []\n"
+        "threads = [threading.Thread(target=lambda: asked.append(context.current())) for _ in range(8)]\n"
+        "[thread.start() for thread in threads]\n"
+        "[thread.join() for thread in threads]\n"
+        "print(len(asked))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.stdout == "8\n", done.stderr
 
 
 def test_load_in_a_pool_inside_run_goes_to_the_profile_of_the_build(tmp_path: Path, monkeypatch: Any) -> None:
