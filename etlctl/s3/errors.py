@@ -26,7 +26,8 @@ _NO_KEYS = (
 _WRONG_KEYS = "the store does not know these credentials: look at the profile or the keys, and whose store this is"
 _OR_WRONG_KEYS = ", or the access key is wrong or has expired: the store's bare answer does not tell"
 _REGION = (
-    "the bucket is in another region: set `region` in [s3] of the settings, or AWS_REGION, to the bucket's own{found}"
+    "the bucket is in another region: set `region` in [s3] of the settings (ETLCTL_S3_REGION), or AWS_DEFAULT_REGION, "
+    "to the bucket's own{found}"
 )
 _NO_BUCKET = "there is no such bucket: look at its name, or make it first (`aws s3 mb`); etlctl makes none"
 _CLOCK = "this machine's clock is wrong by more than the store allows: set it right"
@@ -99,7 +100,10 @@ _LOST = (
 )
 _NOT_READY: tuple[tuple[tuple[str, ...], str], ...] = (
     (("NoCredentialsError", "PartialCredentialsError"), _NO_KEYS),
-    (("NoRegionError",), "no region is set: set `region` in [s3] of the settings, or AWS_REGION"),
+    (
+        ("NoRegionError",),
+        "no region is set: set `region` in [s3] of the settings (ETLCTL_S3_REGION), or AWS_DEFAULT_REGION",
+    ),
     (("ProfileNotFound",), "there is no such profile in the AWS configuration of this user: look at `profile` in [s3]"),
     (("SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError", "SSOError"), _EXPIRED),
     (

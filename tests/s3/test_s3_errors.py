@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from etlctl.errors import EtlctlError, ExitCode, TaskError, TransientError, UnavailableError
+from etlctl.s3 import client
 from etlctl.s3.address import S3Address
 from etlctl.s3.errors import translating
 from etlctl.s3.existence import exist
@@ -222,6 +223,26 @@ def test_errors_of_a_store_that_is_not_there_are_transient(at: At, monkeypatch: 
 
     assert [type(error) for error in errors] == [TransientError] * 5
     assert all("cannot be reached" in str(error) for error in errors)
+
+
+def test_errors_of_the_region_name_a_variable_that_is_read(
+    at: At, s3_proxy: S3Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """boto3 reads AWS_DEFAULT_REGION and, unlike other programs of Amazon's, no AWS_REGION."""
+    address = at("one")
+    monkeypatch.delenv("ETLCTL_S3_REGION")
+    s3_proxy.answer("PutObject", 301, "PermanentRedirect", times=9)
+
+    with pytest.raises(UnavailableError) as failed:
+        put(address)
+    named = re.findall(r"\b[A-Z_]+_REGION\b", str(failed.value))
+
+    assert named == ["ETLCTL_S3_REGION", "AWS_DEFAULT_REGION"]
+    for name in named:
+        monkeypatch.setenv(name, "eu-west-3")
+        client.close()
+        assert client.client().meta.region_name == "eu-west-3"
+        monkeypatch.delenv(name)
 
 
 def test_errors_of_a_redirect_that_leads_nowhere_come_to_an_end(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
