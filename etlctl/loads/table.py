@@ -102,6 +102,7 @@ class LoadTable(RowsLoad):
     def _from_file(self, origin: Origin, carried: Sequence[Column], constants: Mapping[Column, Any]) -> Input:
         from etlctl.db.dialects.base import DelimitedFile, Records
         from etlctl.db.dialects.objects import CopiesObjects
+        from etlctl.loads.storedobjects import stored_objects
 
         names = [column.name for column in carried]
 
@@ -116,7 +117,7 @@ class LoadTable(RowsLoad):
 
         source = self._opened(origin, names)
         file = DelimitedFile(
-            source.opened_bytes, source.delimiter, self.header, source.header_names(), location=origin.location
+            source.opened_bytes, source.delimiter, self.header, source.header_names(), objects=stored_objects(origin)
         )
         records = Records(carried, source, self._null_words(), constants, tell_rows, file)
         if len(origin.places) == 1 or isinstance(self.database.dialect, CopiesObjects):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from etlctl.core import context
 from etlctl.core.context import Attempt
 from etlctl.db.columns import BadValueError, parse_type
 from etlctl.errors import BadDataError
+from etlctl.loads.source import SourceFile
 from redshift_house import keys_under, put, rows_of
 from servers.redshift.standin import Standin
 from servers.s3 import S3Service
@@ -48,13 +51,18 @@ def copies(redshift: Standin) -> list[str]:
     return [text for _, text in redshift.log if text.startswith("COPY")]
 
 
+def went_straight(redshift: Standin) -> bool:
+    """Whether the last COPY read the file itself."""
+    return "IGNOREHEADER" in copies(redshift)[-1]
+
+
 TYPED = {"day": "date", "n": "numeric(10,2)", "v": "text", "b": "boolean", "at": "timestamp", "k": "bigint"}
 
 
 def test_a_file_is_copied_straight(
     house: AnyWarehouse, redshift: Standin, s3_server: S3Service, redshift_staging: str
 ) -> None:
-    """Columns by name, several null words, a surplus column, packed; no object of ours is made."""
+    """Columns by name, several null words, a surplus column, packed; no object of ours is left."""
     text = 'k;v;extra;n;day;b;at\n1;"a;""b""";x;1.50;2013-01-02;t;2013-01-02T03:04:05.25\nNA;;x;;NA;no;\n3;NA ;;-7;;;\n'
     place = f"{redshift_staging}in/flights.csv.gz"
     put(s3_server, place, gzip.compress(text.encode()))
@@ -68,7 +76,7 @@ def test_a_file_is_copied_straight(
         (None, None, None, None, "False", None),
     ]
     (copy,) = copies(redshift)
-    assert place in copy and "GZIP" in copy and "IGNOREHEADER 1" in copy
+    assert "GZIP" in copy and "IGNOREHEADER 1" in copy
     assert keys_under(s3_server, redshift_staging) == [place.split("/", 3)[3]]
     assert [row[2:] for row in house.markers()] == [("done", 3)]
 
@@ -122,7 +130,7 @@ def test_a_file_that_redshift_cannot_take_is_read_here(
     """With a note that says why."""
     place = f"{redshift_staging}in/flights.csv"
     put(s3_server, place, b"k,v\n1,a\n2,b\n")
-    redshift.fault("^COPY .*flights.csv", "fail")
+    redshift.fault("^COPY", "fail")
     attempt = Attempt()
 
     with context.attempting(attempt):
@@ -140,3 +148,138 @@ def test_a_ragged_file_is_named_with_its_line(house: AnyWarehouse, s3_server: S3
         loading(place, {"k": "integer", "v": "text"}).run()
 
     assert house.markers() == []
+
+
+def put_manifest(service: S3Service, place: str, parts: dict[str, bytes], **entry: Any) -> None:
+    """A manifest at `place`, and its parts beside it."""
+    folder = place.rpartition("/")[0]
+    for name, data in parts.items():
+        put(service, f"{folder}/{name}", data)
+    entries = [{"url": f"{folder}/{name}", **entry} for name in parts]
+    put(service, place, json.dumps({"entries": entries}).encode())
+
+
+@pytest.mark.parametrize("neighbour", ["flights.csv.bak", "flights.csv2", "flights.csv/x", "flights.csv.parts/a/0.csv"])
+def test_a_file_beside_it_whose_name_begins_so_is_not_loaded(
+    house: AnyWarehouse, redshift: Standin, s3_server: S3Service, redshift_staging: str, neighbour: str
+) -> None:
+    """A COPY without a manifest takes all keys that begin with the one that it was given."""
+    put(s3_server, f"{redshift_staging}in/flights.csv", b"k,v\n1,a\n2,b\n")
+    put(s3_server, f"{redshift_staging}in/{neighbour}", b"k,v\n7,x\n8,y\n")
+
+    loading(f"{redshift_staging}in/flights.csv", {"k": "bigint", "v": "text"}).run()
+
+    assert rows_of(house, "flights", "k, v") == [(1, "a"), (2, "b")]
+    assert went_straight(redshift)
+
+
+def test_files_of_a_manifest_are_copied_straight(
+    house: AnyWarehouse, redshift: Standin, s3_server: S3Service, redshift_staging: str
+) -> None:
+    """By their own names they are packed, whatever the manifest's says."""
+    place = f"{redshift_staging}in/flights.csv.manifest"
+    first, second = (gzip.compress(text) for text in (b"k,v\n1,a\n", b"k,v\n2,b\n3,c\n"))
+    put_manifest(s3_server, place, {"0.csv.gz": first, "1.csv.gz": second}, mandatory=False)
+
+    loading(place, {"k": "bigint", "v": "text"}).run()
+
+    assert rows_of(house, "flights", "k, v") == [(1, "a"), (2, "b"), (3, "c")]
+    assert ["GZIP" in copy for copy in copies(redshift)] == [True]
+
+
+def test_each_file_is_read_by_its_own_header(house: AnyWarehouse, s3_server: S3Service, redshift_staging: str) -> None:
+    place = f"{redshift_staging}in/flights.csv.manifest"
+    put_manifest(s3_server, place, {"0.csv": b"a,b\n1,x\n", "1.csv": b"b,a\ny,2\n"})
+
+    loading(place, {"a": "text", "b": "text"}).run()
+
+    assert rows_of(house, "flights", "a, b") == [("1", "x"), ("2", "y")]
+
+
+def test_a_file_of_one_column_is_read_here(
+    house: AnyWarehouse, redshift: Standin, s3_server: S3Service, redshift_staging: str
+) -> None:
+    """What an empty line of it is to Redshift, no page of its manual says."""
+    put(s3_server, f"{redshift_staging}in/flights.csv", b"v\na\n\nb\n")
+
+    loading(f"{redshift_staging}in/flights.csv", {"v": "text"}).run()
+
+    assert house.ask("SELECT count(*), count(v) FROM flights") == [(3, 2)]
+    assert not went_straight(redshift)
+
+
+CARRIED = b'k,v,w\n1,a,x\n2,"b,""c",\n3,,z\n'
+"""Three rows, a quoted field, two empty ones."""
+FILES: list[tuple[str, bytes, bool]] = [
+    ("plain.csv", CARRIED, True),
+    ("no-end.csv", CARRIED.rstrip(b"\n"), True),
+    ("crlf.csv", CARRIED.replace(b"\n", b"\r\n"), True),
+    ("crlf-no-end.csv", CARRIED.replace(b"\n", b"\r\n").rstrip(b"\r\n"), True),
+    ("cr.csv", CARRIED.replace(b"\n", b"\r"), False),
+    ("cr-inside.csv", CARRIED.replace(b"z\n", b"z\r"), False),
+    ("mixed-ends.csv", CARRIED.replace(b"x\n", b"x\r\n"), False),
+    ("mark.csv", b"\xef\xbb\xbf" + CARRIED, True),
+    ("empty-quoted.csv", CARRIED.replace(b"3,,", b'3,"",').replace(b",\n", b',""\n'), True),
+    ("one-empty-quoted.csv", CARRIED.replace(b"3,,", b'3,"",'), False),
+    ("some-quoted.csv", CARRIED.replace(b"x", b'"x"').replace(b"1,a", b'"1","a"'), False),
+    ("all-quoted.csv", b'"k","v","w"\n"1","a","x"\n"2","b,""c",""\n"3","","z"\n', True),
+    ("one.csv.gz", gzip.compress(CARRIED), True),
+    ("no-end.csv.gz", gzip.compress(CARRIED.rstrip(b"\n")), True),
+    ("large.CSV.GZ", gzip.compress(CARRIED), True),
+    ("members.csv.gz", gzip.compress(CARRIED[:11]) + gzip.compress(CARRIED[11:]), False),
+    ("one.csv.bz2", bz2.compress(CARRIED), False),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What our reader makes of bytes."""
+    folder = tmp_path_factory.mktemp("ours")
+
+    def read(name: str, data: bytes) -> list[tuple[str, ...]]:
+        (folder / name).write_bytes(data)
+        return list(SourceFile(folder / name, wanted=["k", "v", "w"]))
+
+    return read
+
+
+@pytest.mark.parametrize(("name", "data", "straight"), FILES, ids=[name for name, _, _ in FILES])
+def test_a_file_is_the_same_by_either_road(
+    house: AnyWarehouse,
+    redshift: Standin,
+    s3_server: S3Service,
+    redshift_staging: str,
+    ours: Any,
+    name: str,
+    data: bytes,
+    straight: bool,
+) -> None:
+    """It is copied straight only where every byte of it is accounted for."""
+    put(s3_server, f"{redshift_staging}in/{name}", data)
+
+    loading(f"{redshift_staging}in/{name}", {"k": "text", "v": "text", "w": "text"}, null_values=()).run()
+
+    assert rows_of(house, "flights", "k, v, w") == ours(name, data)
+    assert went_straight(redshift) is straight
+
+
+def test_a_header_alone_is_said_to_be_one(house: AnyWarehouse, s3_server: S3Service, redshift_staging: str) -> None:
+    put(s3_server, f"{redshift_staging}in/flights.csv", b"k,v\n")
+    attempt = Attempt()
+
+    with context.attempting(attempt):
+        loading(f"{redshift_staging}in/flights.csv", {"k": "bigint", "v": "text"}).run()
+
+    assert any("header alone" in note for note in attempt.notes)
+    assert [row[2:] for row in house.markers()] == [("done", 0)]
+
+
+def test_an_empty_file_of_a_manifest_is_no_file_less(
+    house: AnyWarehouse, s3_server: S3Service, redshift_staging: str
+) -> None:
+    place = f"{redshift_staging}in/flights.csv.manifest"
+    put_manifest(s3_server, place, {"0.csv": b"", "1.csv": b"k,v\n1,a\n", "2.csv": b"k,v"})
+
+    loading(place, {"k": "bigint", "v": "text"}).run()
+
+    assert rows_of(house, "flights", "k, v") == [(1, "a")]

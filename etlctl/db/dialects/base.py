@@ -75,6 +75,15 @@ class Staged:
     rows: int
 
 
+class StoredObject(NamedTuple):
+    """One object in S3."""
+
+    location: str
+    """`s3://bucket/key`."""
+    packing: str
+    """`.gz` or `.bz2`, by which it must be unpacked; empty where it is plain."""
+
+
 @dataclass(frozen=True)
 class DelimitedFile:
     """A CSV or TSV file as it is, for a database that reads such files itself."""
@@ -85,8 +94,9 @@ class DelimitedFile:
     has_header: bool
     names: Sequence[str]
     """Its columns in the order of the file; where it has no header, those of the Records."""
-    location: str | None = None
-    """`s3://bucket/key` of an object whose bytes, unpacked or not, these are, for a database that reads S3 itself."""
+    objects: Sequence[StoredObject] = ()
+    """Where its bytes lie, in their order, each object with a header of its own where there are headers, whose columns
+    may stand in another order; for a database that reads S3 itself. Empty for a file that is not in S3."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,6 @@ Each attempt has a folder of its own under the connection's `s3_staging`, with a
 
 from __future__ import annotations
 
-import json
-import secrets
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,17 +19,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import psycopg2
 import sqlalchemy as sa
 
-from etlctl.core import context
 from etlctl.db.columns import BadValueError, Column
 from etlctl.db.dialects.base import BadRecordError, Records, Staged
 from etlctl.db.dialects.redshift import staging as redshift_staging
-from etlctl.db.dialects.redshift.access import access_of, region_option, staging_of
+from etlctl.db.dialects.redshift.access import access_of, region_option
 from etlctl.db.dialects.redshift.connection import own_transaction, run_bare
 from etlctl.db.dialects.redshift.encode import CsvEncoder
+from etlctl.db.dialects.redshift.folder import AttemptFolder, new_folder
 from etlctl.db.dialects.redshift.loaderrors import ServerLoadError, load_error
 from etlctl.db.dialects.redshift.statements import Form, copy_statement, identifier
 from etlctl.db.dialects.redshift.straight import stage_file
-from etlctl.errors import BadDataError, EtlctlError, LoadError
+from etlctl.errors import BadDataError, LoadError
 
 if TYPE_CHECKING:
     from etlctl.s3.address import S3Address
@@ -48,7 +46,7 @@ def stage_records(connection: sa.Connection, name: str, columns: Sequence[Column
     if straight is not None:
         return straight
     access = access_of(connection)
-    attempt = Attempt(staging_of(connection).joined(f"{secrets.token_hex(16)}/"))
+    attempt = Attempt(new_folder(connection))
     encoder = CsvEncoder(records.columns, nulls=records.null_values, constants=records.constants or {})
     order = [*records.columns, *(records.constants or {})]
     try:
@@ -112,12 +110,11 @@ class _Part(NamedTuple):
     """Whether a record may take more than one line."""
 
 
-class Attempt:
-    """The objects of one attempt, in a folder of their own."""
+class Attempt(AttemptFolder):
+    """The rows of one attempt, in parts."""
 
     def __init__(self, folder: S3Address) -> None:
-        self.folder = folder
-        self.manifest = folder.joined("manifest")
+        super().__init__(folder)
         self._parts: list[_Part] = []
 
     def upload(self, encoder: CsvEncoder, records: Records) -> None:
@@ -129,16 +126,7 @@ class Attempt:
             block, has_longer = _write_part(place, block, blocks)
             self._parts.append(_Part(place, first, has_longer))
         if self._parts:
-            _put(self.manifest, manifest_of([part.address for part in self._parts]))
-
-    def remove(self) -> None:
-        """Takes the objects away. What cannot be removed is worth a note, and no failure."""
-        from etlctl.s3.objects import remove_prefix
-
-        try:
-            remove_prefix(self.folder)
-        except EtlctlError as error:
-            context.attempt().notes.append(f"rows on their way were left in {self.folder.shown}: {error}")
+            self.put_manifest([str(part.address) for part in self._parts])
 
     def refused(self, told: ServerLoadError, columns: Sequence[Column]) -> BadRecordError | BadDataError:
         """What the server says of a line of ours, as a record where every line is one."""
@@ -155,11 +143,6 @@ class _RefusedError(BadValueError):
     def __init__(self, reason: str, column: Column | None) -> None:
         super().__init__(None, f"is refused by Redshift: {reason}", column)
         self.args = (f"the row is refused by Redshift: {reason}",)
-
-
-def manifest_of(addresses: Sequence[S3Address]) -> bytes:
-    """The manifest of a COPY: exactly these objects, all of which must be there."""
-    return json.dumps({"entries": [{"url": str(one), "mandatory": True} for one in addresses]}).encode()
 
 
 class _Block(NamedTuple):
@@ -195,10 +178,3 @@ def _write_part(place: S3Address, begin: _Block, blocks: Iterator[_Block]) -> tu
             block = next(blocks, None)
         out.write(packer.flush())
     return block, has_longer
-
-
-def _put(place: S3Address, data: bytes) -> None:
-    from etlctl.s3.writer import ObjectWriter
-
-    with ObjectWriter(place) as out:
-        out.write(data)
