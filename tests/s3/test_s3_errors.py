@@ -235,7 +235,7 @@ def test_errors_of_the_region_name_a_variable_that_is_read(
 
     with pytest.raises(UnavailableError) as failed:
         put(address)
-    named = re.findall(r"\b[A-Z_]+_REGION\b", str(failed.value))
+    named = re.findall(r"\b[A-Z0-9_]+_REGION\b", str(failed.value))
 
     assert named == ["ETLCTL_S3_REGION", "AWS_DEFAULT_REGION"]
     for name in named:
