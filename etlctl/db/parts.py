@@ -18,6 +18,16 @@ class Parts:
     def __init__(self, *, has_savepoints: bool) -> None:
         self.has_savepoints = has_savepoints
         self._has_failed = False
+        self._refused: AlreadyLoaded | None = None
+
+    def refused(self, error: AlreadyLoaded) -> AlreadyLoaded:
+        """`error` itself, by which the innermost part is to be left: it has written nothing yet, so it does not fail.
+
+        To a part around that one, it is a failure like any other.
+        """
+        if not self.has_savepoints:
+            self._refused = error
+        return error
 
     @contextmanager
     def part(self, connection: sa.Connection) -> Iterator[None]:
@@ -28,10 +38,10 @@ class Parts:
             return
         try:
             yield
-        except AlreadyLoaded:  # said before anything was written
-            raise
-        except BaseException:
-            self._has_failed = True
+        except BaseException as error:
+            if error is not self._refused:
+                self._has_failed = True
+            self._refused = None
             raise
 
     def check(self, doing: str) -> None:

@@ -344,7 +344,7 @@ class Session:
             )
         marker.check(key, self.database)
         by = f" by {marker.owner}" if marker.owner else ""
-        raise AlreadyLoaded(f"{self.doing}: loaded already{by}.")
+        raise self.parts.refused(AlreadyLoaded(f"{self.doing}: loaded already{by}."))
 
 
 @contextmanager

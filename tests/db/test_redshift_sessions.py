@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from any_warehouse import AnyWarehouse, in_place
-from etlctl import LoadTable, RunSQL, Sequence, replace, transaction
+from etlctl import LoadTable, RunSQL, Sequence, Task, replace, transaction
 from etlctl.core import context
 from etlctl.core.context import Attempt
 from etlctl.db.dialects.redshift.connection import committing_words
@@ -199,6 +199,54 @@ def test_a_step_that_fails_fails_the_whole_transaction(house: AnyWarehouse) -> N
 
     assert house.ask("SELECT count(*) FROM pg_class WHERE relname = 'flights'") == [(0,)]
     assert house.markers() == []
+
+
+class Nested(Task):
+    """A load that meets another inside, which is done already."""
+
+    def output(self) -> Any:
+        return TableTarget("outer", "1", "warehouse")
+
+    def run(self) -> None:
+        with self.output().transaction() as connection:
+            connection.exec_driver_sql("INSERT INTO outside VALUES (1)")
+            with TableTarget("inner", "1", "warehouse").transaction():
+                pass
+
+
+class Steps(Sequence):
+    connection = "warehouse"
+
+    def steps(self) -> Any:
+        return [Nested()]
+
+
+@pytest.mark.parametrize("way", ["by hand", "a Sequence"])
+def test_a_load_that_is_left_by_another_that_was_loaded_already_has_failed(house: AnyWarehouse, way: str) -> None:
+    """Its marker was written, as `loading`, and its rows: neither may be committed."""
+    house.write("CREATE TABLE outside (n integer)")
+    TableTarget("inner", "1", "warehouse").touch()
+
+    with pytest.raises(LoadError, match="no savepoints"):
+        if way == "a Sequence":
+            Steps().run()
+        else:
+            with transaction("warehouse"), suppress(AlreadyLoaded):
+                Nested().run()
+
+    assert house.ask("SELECT count(*) FROM outside") == [(0,)]
+    assert [row[1:3] for row in house.markers()] == [("inner", "done")]
+
+
+def test_a_load_that_was_done_already_is_passed_over(house: AnyWarehouse) -> None:
+    TableTarget("inner", "1", "warehouse").touch()
+
+    with transaction("warehouse"):
+        with suppress(AlreadyLoaded), TableTarget("inner", "1", "warehouse").transaction():
+            pass
+        TableTarget("outer", "1", "warehouse").touch()
+
+    assert [row[1:3] for row in house.markers()] == [("inner", "done"), ("outer", "done")]
 
 
 def test_a_sequence_is_one_transaction(house: AnyWarehouse) -> None:
