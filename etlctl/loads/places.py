@@ -247,9 +247,10 @@ def _of_manifest(manifest: Place, path: str, location: str | None) -> Origin:
     places: list[Place] = []
     missing: list[str] = []
     for entry in read_manifest(content, manifest.shown):
-        place = _place_at(_url_of(entry, path, manifest.shown), entry.size)
+        leads_to = _url_of(entry, path, manifest.shown)
+        place = _place_at(leads_to, entry.size)
         place.name = _name_by(manifest.name.removesuffix(SUFFIX), place.name)
-        if entry.is_mandatory or _is_there(place):
+        if entry.is_mandatory or _is_there(leads_to):
             places.append(place)
         else:
             missing.append(place.shown)
@@ -277,11 +278,16 @@ def _place_at(path: str, size: int | None = None) -> Place:
     return ObjectPlace(parse(path), size=size) if path.startswith(SCHEME) else LocalPlace(path, size=size)
 
 
-def _is_there(place: Place) -> bool:
+def _is_there(path: str) -> bool:
+    """Whether there is a file, whatever it is: one of another size, or that may not be read, is not missing."""
+    if path.startswith(SCHEME):
+        return objects.head(parse(path)) is not None
     try:
-        place.described()
-    except BadDataError:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        raise BadDataError(f"{printable(path)}: cannot be read: {error.strerror}") from error
     return True
 
 
