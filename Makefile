@@ -50,6 +50,7 @@ torture: setup
 # a quarter of an hour: the demo's way through a warehouse, 200 builds killed with a load or an upload open
 torture-warehouse: setup
 	"$(B)/python" tests/torture/warehouse.py $(TORTURE)
+	"$(B)/python" tests/torture/warehouse.py --control
 
 # minutes too; some compare with doit and luigi, which are installed in a temporary folder
 bench: setup

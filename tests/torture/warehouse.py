@@ -1,5 +1,7 @@
 """The demo's way through a warehouse, killed and raced: `python tests/torture/warehouse.py [--kills 200] [--seed N]`.
 
+With `--control` the marker table is not locked, and nobody is killed: the run is good when a day is found doubled.
+
 Campaign.run()
   a round        an empty PostgreSQL, an empty database of Redshift's stand-in, an empty lake in S3
     a day        pairs of racers build the same `Warehouse(day)`; most are killed, at a point or at a time, until one
@@ -8,6 +10,8 @@ Campaign.run()
 
 What is looked for: each table has all rows of a day and one marker for each load, or none of them; the object in the
 lake is whole or absent; a manifest is absent, or names whole parts with all rows. The stand-in keeps no key unique.
+Rounds take turns between SNAPSHOT, the isolation of new clusters, where nothing but the lock stops a double, and
+SERIALIZABLE.
 """
 
 from __future__ import annotations
@@ -28,7 +32,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
+from itertools import cycle
 from pathlib import Path
+from typing import get_args
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 if __name__ == "__main__":
@@ -39,9 +45,11 @@ import psycopg2  # noqa: E402  the path above comes first
 from etlctl import faultpoints  # noqa: E402  as above
 from etlctl import settings as settings_module  # noqa: E402  as above
 from etlctl.app import App  # noqa: E402  as above
+from etlctl.core.task import Task  # noqa: E402  as above
+from etlctl.db.dialects.redshift import lock  # noqa: E402  as above
 from etlctl.errors import ExitCode  # noqa: E402  as above
 from servers.postgres import Postgres, PostgresServer  # noqa: E402  as above
-from servers.redshift.standin import Standin  # noqa: E402  as above
+from servers.redshift.standin import Isolation, Standin  # noqa: E402  as above
 from servers.redshift.storage import S3Access  # noqa: E402  as above
 from servers.s3 import S3Service, moto  # noqa: E402  as above
 from torture import racers  # noqa: E402  as above
@@ -49,13 +57,15 @@ from torture.racers import Blow, Plan, Racer  # noqa: E402  as above
 from torture.rounds import Times, product  # noqa: E402  as above
 
 ROLE = "arn:aws:iam::123456789012:role/etlctl-tests"
-DAYS = [f"2013-01-{day:02}" for day in range(1, 5)]
+FIRST_DAY, *DAYS = [f"2013-01-{day:02}" for day in range(1, 6)]
 POINTS = (*faultpoints.POINTS, *faultpoints.S3_POINTS)
 OPEN = {*POINTS} - {"load.committed", "s3.published"}
 """Points behind which a load or an upload is open."""
 MOST_NTH = {"load": 5, "s3": 3}
 """How often a build passes the points of a load, and those of an upload, about."""
 MOST_TRIES = 40
+CONTROL_DAYS = 24
+"""After which a control that has shown nothing has failed."""
 
 
 @dataclass
@@ -88,10 +98,10 @@ class Warehouse:
         self.folder, self.postgres, self.redshift, self.s3 = folder, postgres, redshift, s3
         for name in ("pipelines", "config", "data"):
             shutil.copytree(REPOSITORY / name, folder / name)
-        self.begin()
 
-    def begin(self) -> None:
+    def begin(self, isolation: Isolation = "snapshot") -> None:
         """New databases, a new bucket."""
+        self.redshift.isolate(isolation)
         self.postgres_url, self.redshift_url = self.postgres.new_database(), self.redshift.new_database()
         self.bucket = self.s3.new_bucket()
         shutil.rmtree(self.folder / ".etlctl", ignore_errors=True)
@@ -201,23 +211,33 @@ class Campaign:
     """With a load or an upload open."""
     days: list[str] = field(default_factory=lambda: list(DAYS))
     tally: Tally = field(default_factory=Tally)
+    is_control: bool = False
     _times: Times = field(default_factory=Times)
 
     def run(self) -> Tally:
         """Rounds until there were enough kills, or something is wrong."""
         began = time.monotonic()
-        while self.tally.kills_inside < self.kills and not self.tally.wrong:
+        for isolation in cycle(get_args(Isolation)):
+            if self._is_enough():
+                break
+            self.warehouse.begin(isolation)
             self._round()
+            self.warehouse.end()
         self.tally.seconds = time.monotonic() - began
         return self.tally
 
     def _round(self) -> None:
         app = self.warehouse.app()
+        if self.is_control:  # the tables are there then: they too are made under the lock
+            racers.watch([racers.start(partial(product, app, self._task(app, FIRST_DAY)))])
         for day in self.days:
-            if self.tally.kills_inside < self.kills and not self.tally.wrong:
+            if not self._is_enough():
                 self._day(app, day)
-        self.warehouse.end()
-        self.warehouse.begin()
+
+    def _is_enough(self) -> bool:
+        if self.is_control:
+            return bool(self.tally.wrong) or self.tally.days >= CONTROL_DAYS
+        return self.tally.kills_inside >= self.kills or bool(self.tally.wrong)
 
     def _day(self, app: App, day: str) -> None:
         self.tally.days += 1
@@ -243,10 +263,13 @@ class Campaign:
         self._look(day, is_done=True)
 
     def _start(self, app: App, day: str, *, is_peaceful: bool) -> Racer:
-        task = app.registry.find("Warehouse")(date=date.fromisoformat(day), lake=f"s3://{self.warehouse.bucket}/lake")
-        plan, blow = (None, None) if is_peaceful else self._harm()
+        plan, blow = (None, None) if is_peaceful or self.is_control else self._harm()
         self.tally.builds += 1
-        return racers.start(partial(product, app, task), plan, blow)
+        return racers.start(partial(unlocked if self.is_control else product, app, self._task(app, day)), plan, blow)
+
+    def _task(self, app: App, day: str) -> Task:
+        lake = f"s3://{self.warehouse.bucket}/lake"
+        return app.registry.find("Warehouse")(date=date.fromisoformat(day), lake=lake)
 
     def _harm(self) -> tuple[Plan | None, Blow | None]:
         """What a racer meets: death at a point, or at a time, or nothing."""
@@ -264,7 +287,7 @@ class Campaign:
             return
         self._times.learn("build", racer.duration_s)
         self.tally.exits[str(racer.status)] += 1
-        if racer.status not in (ExitCode.DONE, ExitCode.HELD, ExitCode.UNAVAILABLE):
+        if racer.status not in (ExitCode.DONE, ExitCode.HELD, ExitCode.UNAVAILABLE) and not self.is_control:
             self.tally.wrong.append(f"a build ended with exit code {racer.status}")
 
     def _look(self, day: str, *, is_done: bool) -> None:
@@ -272,10 +295,17 @@ class Campaign:
         self.tally.wrong += self.warehouse.faults(day, is_done=is_done)
 
 
+def unlocked(app: App, task: Task) -> int:
+    """`product` as it must not be: Redshift's marker table is not locked. In a child process."""
+    lock._lock = lambda raw, place, options: lock._set(raw, "SET statement_timeout TO 60000")  # it does nothing else
+    return product(app, task)
+
+
 def main() -> int:
     """Runs one campaign on servers of its own; 1 when anything is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200, help="builds to kill with a load or an upload open")
+    parser.add_argument("--control", action="store_true", help="without the lock, which must be found out")
     parser.add_argument("--seed", type=int, help="repeats a run's draws; a new one is taken and printed otherwise")
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1_000_000)
@@ -289,10 +319,13 @@ def main() -> int:
         warehouse = Warehouse(Path(folder), server, redshift, s3)
         gc.collect()
         gc.freeze()  # a collection in a racer would copy every page it looks at
-        tally = Campaign(warehouse, random.Random(seed), given.kills).run()
+        campaign = Campaign(warehouse, random.Random(seed), given.kills, is_control=given.control)
+        tally = campaign.run()
     print(f"  {tally}\n  killed at {dict(tally.at)}")
     for sentence in tally.wrong:
-        print(f"  WRONG {sentence}")
+        print(f"  {'found' if given.control else 'WRONG'} {sentence}")
+    if given.control:
+        return int(not any("doubled" in sentence for sentence in tally.wrong))
     return int(bool(tally.wrong))
 
 
