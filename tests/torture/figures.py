@@ -33,8 +33,8 @@ LIMITS = """
 
 * A killed process or server is not a power cut: what was written to the operating system stays. Losing that would need
   a file system that forgets (LazyFS, dm-log-writes), which is not part of this.
-* Servers are those named above, on one machine. MySQL itself and Redshift were not run; MariaDB stands for MySQL's
-  protocol and InnoDB.
+* Servers are those named above, on one machine. MySQL itself was not run; MariaDB stands for its protocol and InnoDB.
+  Redshift was not run either, but [the path through a warehouse](warehouse.md#measured) on what stands for it.
 * An asynchronous replica that takes over may lack the last commits. Rows and marker are then missing together, and the
   load runs again; files that were made from it stay.
 * Two of the eight kinds, a merge and a replaced partition, would by their nature hide a load that ran twice; the other
