@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from etlctl.db.dialects.redshift.redaction import redacted
 from etlctl.db.dialects.redshift.statements import (
     Access,
     Form,
     checked_role,
     copy_statement,
     literal,
-    redacted,
     unload_statement,
 )
 from etlctl.errors import LoadError, SettingsError
@@ -188,6 +188,13 @@ STATEMENTS: list[Any] = [
     unload_statement("SELECT 'x'", "s3://b/k", BY_KEYS, Form()),
     "copy t from 's3://b/k' credentials\n  AS 'aws_access_key_id=AKIACANARY;aws_secret_access_key=S3cr3t-canary'",
     "COPY t FROM 's3://b/k' access_key_id 'AKIACANARY' secret_access_key 'S3cr3t\\'canary",
+    "COPY t FROM 's3://b/k' ACCESS_KEY_ID'AKIACANARY' SECRET_ACCESS_KEY'S3cr3t-canary' CSV",
+    "COPY t FROM 's3://b/k' CREDENTIALS /* our /* own */ key */ 'aws_secret_access_key=S3cr3t-canary' CSV",
+    "COPY t FROM 's3://b/k' CREDENTIALS -- our key\nAS\n'aws_access_key_id=x;'\n'aws_secret_access_key=S3cr3t-canary'",
+    "COPY t FROM 's3://b/k' SECRET_ACCESS_KEY $$S3cr3t-canary$$ ACCESS_KEY_ID $a$AKIA$$CANARY$a$ CSV",
+    "COPY t FROM 's3://b/k' SESSION_TOKEN E'S3cr3t\\'-canary' SECRET_ACCESS_KEY $x$S3cr3t-canary",
+    "COPY t FROM 's3://b/k' SECRET_ACCESS_KEY 'S3cr3t-canary\\",
+    "COPY t FROM 's3://b/k': syntax error at or near \"'aws_access_key_id=AKIACANARY;aws_secret_access_key=canary\"",
 ]
 
 
@@ -198,6 +205,18 @@ def test_no_credential_is_shown(statement: str) -> None:
 
     assert "canary" not in shown.lower() and "***" in shown
     assert "s3://b/k" in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT token, credentials FROM t WHERE kind = 'a'",
+        'column "token" of relation "session_token" does not exist',
+        "COPY t FROM 's3://b/k' IAM_ROLE 'arn:aws:iam::123456789012:role/R' CSV",
+    ],
+)
+def test_what_is_no_credential_is_shown(text: str) -> None:
+    assert redacted(text) == text
 
 
 def test_keys_stand_in_the_statement_and_in_no_repr() -> None:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from etlctl.db.dialects.base import Options
 from etlctl.db.dialects.guarding import put_up
 from etlctl.db.dialects.postgresql.guard import Connection, PostgreSQLGuard, driver_connection
-from etlctl.db.dialects.redshift.statements import redacted
+from etlctl.db.dialects.redshift.redaction import redacted
 from etlctl.db.sqlscript import split_statements
 from etlctl.db.sqltext import flavour_of
 from etlctl.errors import CommitInsideError, QueryError

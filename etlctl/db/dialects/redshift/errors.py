@@ -13,7 +13,7 @@ import psycopg2
 from sqlalchemy import exc
 
 from etlctl.db.dialects.postgresql import errors as postgresql_errors
-from etlctl.db.dialects.redshift.statements import redacted
+from etlctl.db.dialects.redshift.redaction import redacted
 from etlctl.errors import BadDataError, EtlctlError, LoadError, TransientError, UnavailableError
 from etlctl.text import shortened
 

@@ -16,7 +16,7 @@ from etlctl.db.dialects.postgresql.errors import ConnectError
 from etlctl.db.dialects.postgresql.guard import Connection
 from etlctl.db.dialects.postgresql.waiting import Waiter
 from etlctl.db.dialects.redshift.connection import OPTIONS, RedshiftConnection
-from etlctl.db.dialects.redshift.statements import redacted
+from etlctl.db.dialects.redshift.redaction import redacted
 
 _PORT = 5439
 _KEPT_CONNECTIONS = 2

@@ -1,7 +1,7 @@
 r"""The text of Redshift's COPY and UNLOAD, which take no bound values; pure: opens nothing and runs nothing.
 
 Everything that comes from outside goes through `literal()`, every option through an allow-list. Credentials are never
-options: they are the connection's, and `redacted()` takes them out of whatever is shown.
+options: they are the connection's, and redaction.py takes them out of whatever is shown.
 
 Source: the pages "COPY", "UNLOAD" and "Authorization parameters" of Amazon Redshift's Database Developer Guide.
 """
@@ -19,11 +19,6 @@ from etlctl.text import shortened
 
 _ROLE = re.compile(r"arn:aws(?:-cn|-us-gov)?:iam::\d{12}:role/[\w+=,.@/-]{1,512}", re.ASCII)
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d", re.ASCII)
-_SECRET = re.compile(
-    r"\b(?P<word>ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|TOKEN|CREDENTIALS|MASTER_SYMMETRIC_KEY)\b"
-    r"(?P<between>\s+(?:AS\s+)?)E?'(?:[^'\\]|''|\\.)*(?:'|$)",
-    re.IGNORECASE | re.DOTALL,
-)
 
 
 def literal(text: str) -> str:
@@ -43,11 +38,6 @@ def literal(text: str) -> str:
 def identifier(name: str) -> str:
     """A name in quotes, for a statement that no driver looks for `%` in."""
     return '"' + name.replace('"', '""') + '"'
-
-
-def redacted(text: str) -> str:
-    """`text` without the credentials that a COPY or UNLOAD in it names."""
-    return _SECRET.sub(r"\g<word>\g<between>'***'", text)
 
 
 # -- who may read and write in S3
