@@ -71,6 +71,14 @@ def test_public_face_classes_of_a_pipeline_need_no_heavy_library() -> None:
     assert fresh(code) == "[]\n"
 
 
+def test_public_face_a_pipeline_on_s3_needs_no_threads_and_no_tls() -> None:
+    """Nor HTTP: `etlctl list` of targets in S3 asks nobody, and `concurrent.futures` alone costs 20 ms."""
+    names = "S3Target, S3FlagTarget, S3Client, LoadTable"
+    heavy = (*HEAVY, "concurrent.futures", "hashlib", "logging", "urllib3", "s3transfer")
+    code = f"from etlctl import {names}; import sys; print([m for m in {heavy!r} if m in sys.modules])"
+    assert fresh(code) == "[]\n"
+
+
 def modules() -> list[str]:
     return [found.name for found in pkgutil.walk_packages(etlctl.__path__, "etlctl.")]
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any
 
@@ -103,6 +102,8 @@ class _Bucket:
     def _ask_by_head(self, keys: list[str]) -> None:
         if not keys:
             return
+        from concurrent.futures import ThreadPoolExecutor  # heavy: `list` and `show` ask nobody
+
         asking = _Asking(client(), self._bucket)
         with ThreadPoolExecutor(min(_AT_ONCE, len(keys)), thread_name_prefix="etlctl-s3-head") as pool:
             self._answers.update(zip(keys, pool.map(asking.answer, keys), strict=True))

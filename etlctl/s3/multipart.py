@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import threading
 from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from etlctl import faultpoints
 from etlctl.errors import TaskError
 from etlctl.s3.address import S3Address
 from etlctl.s3.errors import code_of
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 PART_BYTES = 8 * 1024 * 1024
 """Of the first thousand parts; S3 takes none under 5 MiB but the last."""
@@ -32,6 +32,9 @@ def body_checks(client: Any, body: bytes | bytearray) -> dict[str, str]:
     """The checksum that goes with a body: none where botocore adds its CRC32, else the MD5 that every store knows."""
     if _adds_crc(client):
         return {}
+    import base64
+    import hashlib  # heavy, as it brings OpenSSL
+
     return {"ContentMD5": base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()}
 
 
@@ -39,6 +42,8 @@ class Multipart:
     """An upload that the store knows of, from CreateMultipartUpload to its completion or abortion."""
 
     def __init__(self, client: Any, address: S3Address, options: Mapping[str, Any]) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # heavy: `list` and `show` write nothing
+
         self.sent = 0
         """Parts handed over so far."""
         self._client = client
@@ -83,6 +88,8 @@ class Multipart:
         """Ends the upload without an object, once no part is on its way; False where the store would not hear of it."""
         self._is_stopped.set()
         if not threading.current_thread().name.startswith(_THREAD):
+            from concurrent.futures import wait
+
             wait(self._pending)  # a part that arrives after the abortion would stay for ever
             self._pool.shutdown()
         try:
