@@ -226,7 +226,7 @@ class DumpTable(Task):
         if isinstance(dialect, CopiesOut) and dialect.can_copy(connection, types):
             copy_rows = partial(dialect.copy_rows, connection, statement, parameters, types)
             return lambda names: _Result(names, types, copy_rows=copy_rows)
-        if isinstance(dialect, Unloads) and can_be_unloaded(file, self.null) and dialect.can_unload(types):
+        if isinstance(dialect, Unloads) and can_be_unloaded(file, self.null) and dialect.can_unload(statement, types):
             unload = partial(dialect.unload, connection, statement, parameters)
             is_ordered = _ORDERED.search(statement) is not None
             return lambda names: _Result(

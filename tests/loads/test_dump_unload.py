@@ -19,7 +19,7 @@ import pytest
 from any_warehouse import AnyWarehouse, in_place
 from etlctl import DumpTable, ExternalTask, LoadTable, S3Target
 from etlctl.core.context import Attempt, attempting
-from etlctl.errors import EtlctlError
+from etlctl.errors import EtlctlError, LoadError
 from servers.redshift.standin import Standin
 from servers.s3 import S3Service, split_url
 
@@ -125,6 +125,8 @@ def test_dump_that_is_unloaded_loads_back(
     "attributes",
     [
         {"table": None, "query": "SELECT n, n::double precision AS f FROM facts"},
+        {"table": None, "query": "SELECT n, flag FROM facts ORDER BY n DESC"},
+        {"table": None, "query": "SELECT n, word FROM facts ORDER BY n DESC LIMIT 4"},
         {"null": "NA"},
         {"escape_formulas": True},
         {"output": lambda self: S3Target(self.at, StorageClass="STANDARD_IA")},
@@ -133,7 +135,8 @@ def test_dump_that_is_unloaded_loads_back(
 def test_dump_that_unload_cannot_write_alike_is_streamed(
     house: AnyWarehouse, redshift: Standin, s3_server: S3Service, s3_url: str, attributes: dict[str, Any]
 ) -> None:
-    """Floats in plain digits, a word for NULL, formulas made harmless, options of the object."""
+    """Floats in plain digits, an order inside another SELECT, a word for NULL, formulas made harmless, options of the
+    object."""
     url = f"{s3_url}facts.csv.manifest"
 
     dump(url, at=url, **attributes).run()
@@ -152,6 +155,22 @@ def test_dump_of_no_rows_has_one_part(
 
     assert parts(s3_server, url) == [b"n,word\n"] and len(statements(redshift)) == 1
     assert attempt.rows == 0 and "holds a header alone" in attempt.notes[0]
+
+
+def test_rows_whose_manifest_is_gone_are_not_taken_for_none(
+    house: AnyWarehouse, s3_server: S3Service, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session says how many it unloaded."""
+
+    def gone(place: Any) -> Any:
+        raise FileNotFoundError(str(place))
+
+    monkeypatch.setattr("etlctl.s3.reader.open_object", gone)
+
+    with pytest.raises(LoadError, match=r"unloaded 4 rows, and .*manifest tells of 0"):
+        dump(f"{s3_url}facts.csv.manifest").run()
+
+    assert keys(s3_server, s3_url) == []
 
 
 @pytest.mark.parametrize("way", ["kill", "fail"])

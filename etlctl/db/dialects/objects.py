@@ -28,8 +28,9 @@ class Unloaded:
 class Unloads(Protocol):
     """A Dialect whose database writes the rows of a query into S3 itself."""
 
-    def can_unload(self, types: Sequence[ColumnType | None]) -> bool:
-        """Whether `unload` writes columns of these types in the form of `loads/writers.py`; NULL as an empty field."""
+    def can_unload(self, query: str, types: Sequence[ColumnType | None]) -> bool:
+        """Whether `unload` writes columns of these types in the form of `loads/writers.py`, NULL as an empty field, and
+        rows in the order that the query speaks of."""
 
     def unload(
         self,

@@ -141,11 +141,11 @@ class RedshiftDialect:
         form = Form(format, paths, options or {})
         return redshift_copy.stage_objects(connection, name, columns, location, form)
 
-    def can_unload(self, types: Sequence[ColumnType | None]) -> bool:
+    def can_unload(self, query: str, types: Sequence[ColumnType | None]) -> bool:
         """See `Unloads.can_unload`."""
         from etlctl.db.dialects.redshift import unload as redshift_unload
 
-        return redshift_unload.can_unload(types)
+        return redshift_unload.can_unload(query, types)
 
     def unload(
         self,

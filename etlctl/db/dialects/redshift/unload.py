@@ -32,10 +32,14 @@ _EXPRESSIONS = {
     Kind.TIMESTAMPTZ: "{0} AT TIME ZONE 'UTC'",
 }
 _LIMITED = re.compile(r"\bLIMIT\b", re.IGNORECASE)
+_ORDERED = re.compile(r"\bORDER\b", re.IGNORECASE)
 
 
-def can_unload(types: Sequence[ColumnType | None]) -> bool:
-    """Not floats, whose digits are Redshift's own, and nothing whose text in a file is not known for certain."""
+def can_unload(query: str, types: Sequence[ColumnType | None]) -> bool:
+    """Not floats, whose digits are Redshift's own, and nothing whose text in a file is not known for certain; nor what
+    has an order and would stand inside another SELECT, which need not keep it."""
+    if _ORDERED.search(query) and (_LIMITED.search(query) or any(one and one.kind in _EXPRESSIONS for one in types)):
+        return False
     return bool(types) and all(
         type_ is not None and type_.kind in _KINDS and (type_.kind is not Kind.NUMERIC or type_.scale is not None)
         for type_ in types
@@ -50,7 +54,10 @@ def unload(
     form: Form,
     columns: Sequence[tuple[str, ColumnType | None]] = (),
 ) -> list[Unloaded]:
-    """See `Unloads.unload`. Redshift's own manifest, `<prefix>manifest`, tells what it wrote."""
+    """See `Unloads.unload`. Redshift's own manifest, `<prefix>manifest`, tells what it wrote.
+
+    LoadError where that is not as many rows as the session says it unloaded.
+    """
     from etlctl.s3.address import parse
     from etlctl.s3.reader import open_object
 
@@ -62,15 +69,23 @@ def unload(
         replace(form, options=given),
     )
     run_bare(connection, statement)
+    sent = int(connection.exec_driver_sql("SELECT pg_last_unload_count()").scalar_one())
     try:
         with open_object(parse(f"{prefix}manifest")) as file:
             told = json.load(file)
     except FileNotFoundError:  # a query without rows writes nothing at all
-        return []
+        told = {"entries": []}
     try:
-        return [_unloaded(entry) for entry in told["entries"]]
+        written = [_unloaded(entry) for entry in told["entries"]]
     except (KeyError, TypeError, AttributeError) as error:
         raise LoadError(f"{prefix}manifest, which Redshift wrote, cannot be read: it has no entries.") from error
+    rows = sum(one.rows or 0 for one in written)
+    if rows != sent:
+        raise LoadError(
+            f"Redshift unloaded {sent:,} rows, and {prefix}manifest tells of {rows:,}: it may have been removed, or "
+            "written into another S3 than the endpoint_url of [s3] is. Nothing was published."
+        )
+    return written
 
 
 def _with_values(connection: sa.Connection, query: str, parameters: Any) -> str:
@@ -78,7 +93,7 @@ def _with_values(connection: sa.Connection, query: str, parameters: Any) -> str:
     with driver_connection(connection).cursor() as cursor:
         text = cursor.mogrify(query, parameters or ()).decode()
     text = text.strip().rstrip(";")
-    return f"SELECT * FROM (\n{text}\n) AS etlctl_unloaded" if _LIMITED.search(text) else text  # noqa: S608  the task's own
+    return f"SELECT * FROM (\n{text}\n) AS etlctl_unloaded" if _LIMITED.search(query) else text  # noqa: S608  the task's own
 
 
 def _formed(query: str, columns: Sequence[tuple[str, ColumnType | None]]) -> str:
