@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from etlctl import LoadTable, QueryTable, Redshift, merge_on
 from etlctl.core import context
 from etlctl.core.context import Attempt
 from etlctl.db.columns import BadValueError, Column, parse_type
-from etlctl.db.dialects.base import BadRecordError, Records
+from etlctl.db.dialects.base import BadRecordError, Records, Staged
 from etlctl.db.dialects.objects import CopiesObjects, Unloaded, Unloads
 from etlctl.db.dialects.redshift import copy as redshift_copy
 from etlctl.db.dialects.redshift.encode import CsvEncoder
@@ -39,10 +38,10 @@ def columns(**words: str) -> list[Column]:
 TWO = columns(k="integer", v="text")
 
 
-def copied(house: AnyWarehouse, its: list[Column], location: str, **options: Any) -> int:
+def copied(house: AnyWarehouse, its: list[Column], *objects: tuple[str, int], **options: Any) -> Staged:
     assert isinstance(house.dialect, CopiesObjects)
     with open_session(house.database, "t") as session, house.database.translating("t on warehouse"):
-        return house.dialect.stage_objects(session.connection, "rows_1", its, location, **options).rows
+        return house.dialect.stage_objects(session.connection, "rows_1", its, objects, **options)
 
 
 def unloaded(house: AnyWarehouse, query: str, values: Any, prefix: str, **options: Any) -> list[Unloaded]:
@@ -222,37 +221,44 @@ def test_keys_in_a_users_own_copy_are_not_shown(house: AnyWarehouse) -> None:
 
 
 def test_objects_are_copied_in_their_forms(house: AnyWarehouse, s3_server: S3Service, redshift_staging: str) -> None:
-    put(s3_server, f"{redshift_staging}in's/a.csv", b"k;v\n1;one\n")
-    put(s3_server, f"{redshift_staging}in's/b.csv", b"k;v\n2;two\n")
-    put(s3_server, f"{redshift_staging}rows.json", b'{"k": 1, "v": "one"}\n{"v": "two", "k": 2}\n{"k": 3, "v": "x"}\n')
-    entries = [{"url": f"{redshift_staging}in's/b.csv", "mandatory": True}]
-    put(s3_server, f"{redshift_staging}one.csv.manifest", json.dumps({"entries": entries}).encode())
+    """Those that are named, and no others that begin so; with what every row gets besides."""
+    first, second, third = (f"{redshift_staging}in's/{name}" for name in ("a.csv", "a.csv.old", "rows.json"))
+    put(s3_server, first, b"k;v\n1;one\n")
+    put(s3_server, second, b"k;v\n2;two\n")
+    put(s3_server, third, b'{"k": 1, "v": "one"}\n{"v": "two", "k": 2}\n{"k": 3, "v": "x"}\n')
     csv = {"delimiter": ";", "ignoreheader": 1}
+    day = Column("day", parse_type("date"))
 
-    assert copied(house, TWO, f"{redshift_staging}in's/", options=csv) == 2
-    assert copied(house, TWO, f"{redshift_staging}one.csv.manifest", options=csv) == 1
-    assert copied(house, TWO, f"{redshift_staging}rows.json", format="json") == 3
+    assert copied(house, TWO, (first, 10), options=csv).rows == 1
+    assert copied(house, TWO, (first, 10), (second, 10), options=csv).rows == 2
+    staged = copied(house, TWO, (third, 62), format="json", constants={day: "2013-01-02"})
+    assert (staged.rows, staged.columns) == (3, ("k", "v", "day"))
+    assert keys_under(s3_server, f"{redshift_staging}") == sorted(
+        one.split("/", 3)[3] for one in (first, second, third)
+    )
 
 
 def test_a_bad_row_names_file_line_and_column(
     house: AnyWarehouse, redshift: Standin, s3_server: S3Service, redshift_staging: str
 ) -> None:
     """From stl_load_errors, or from sys_load_error_detail where the server names that."""
+    objects = [(f"{redshift_staging}in/{number}.csv", 12) for number in range(5)]
     for number in range(5):
         lines = ["1,a", "x,b" if number == 2 else "2,b", "3,c"]
         put(s3_server, f"{redshift_staging}in/{number}.csv", "\n".join([*lines, ""]).encode())
 
     for _ in range(2):
         with pytest.raises(BadDataError, match=rf"{redshift_staging}in/2.csv, line 2, column k: .*nteger"):
-            copied(house, TWO, f"{redshift_staging}in/")
+            copied(house, TWO, *objects)
         redshift.be_serverless()
 
 
 def test_what_is_not_there_and_what_is_not_allowed_are_sentences(house: AnyWarehouse, redshift_staging: str) -> None:
-    with pytest.raises(LoadError, match="Look at the address in S3"):
-        copied(house, TWO, f"{redshift_staging}nothing/")
+    nothing = (f"{redshift_staging}nothing", 1)
+    with pytest.raises(EtlctlError, match="nothing' does not exist"):
+        copied(house, TWO, nothing)
     with pytest.raises(LoadError, match="takes no option credentials"):
-        copied(house, TWO, f"{redshift_staging}nothing/", options={"credentials": "x"})
+        copied(house, TWO, nothing, options={"credentials": "x"})
 
 
 # -- UNLOAD

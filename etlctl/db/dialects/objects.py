@@ -56,20 +56,25 @@ class Unloads(Protocol):
 class CopiesObjects(Protocol):
     """A Dialect whose database reads objects in S3 itself, in forms of its own."""
 
+    def check_copy(self, *, format: str, paths: str, options: Mapping[str, Any]) -> None:
+        """LoadError, with what was meant, for what `stage_objects` does not take; asks nobody."""
+
     def stage_objects(
         self,
         connection: sa.Connection,
         name: str,
         columns: Sequence[Column],
-        location: str,
+        objects: Sequence[tuple[str, int]],
         *,
         format: str = "csv",
         paths: str = "auto",
         options: Mapping[str, Any] | None = None,
+        constants: Mapping[Column, Any] | None = None,
     ) -> Staged:
-        """Copies the objects at `location` (a prefix, or a manifest) into a new staging table `name` of `columns`.
+        """Copies objects, each told by address and size in bytes, into a new staging table `name`.
 
-        Values are read as the database reads them: csv and parquet by their place, json and avro by name, or by the
-        file of paths. BadDataError names file, line and column of what it refuses; LoadError an option that there is
-        not. Called where `stage_records` is.
+        Values are read as the database reads them: csv and parquet by their place, in the order of `columns`; json and
+        avro by name, or by the file of paths. Every row gets `constants` besides, in the form the database stores.
+        `options` are those of its own COPY by an allow-list. BadDataError names file, line and column of what it
+        refuses; LoadError an option that there is not. Called where `stage_records` is.
         """

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg2
@@ -73,25 +72,6 @@ def stage_records(connection: sa.Connection, name: str, columns: Sequence[Column
     finally:
         attempt.remove()
     return Staged(staged, tuple(column.name for column in columns), encoder.rows)
-
-
-def stage_objects(connection: sa.Connection, name: str, columns: Sequence[Column], location: str, form: Form) -> Staged:
-    """See `CopiesObjects.stage_objects`; a name that ends in `.manifest` is a manifest."""
-    given = {**region_option(), "manifest": location.endswith(".manifest")} | dict(form.options)
-    into = identifier(redshift_staging.staged_name(name).name)
-    names = [identifier(one.name) for one in columns]
-    statement = copy_statement(into, names, location, access_of(connection), replace(form, options=given))
-    try:
-        with own_transaction(connection):
-            staged = redshift_staging.create_staging(connection, name, columns)
-            run_bare(connection, statement)
-            rows = count_rows(connection, staged, None)
-    except psycopg2.Error as error:
-        told = load_error(connection, error)
-        if told is None:
-            raise
-        raise BadDataError(f"{told}.") from error
-    return Staged(staged, tuple(column.name for column in columns), rows)
 
 
 def count_rows(connection: sa.Connection, staged: sa.TableClause, sent: int | None) -> int:

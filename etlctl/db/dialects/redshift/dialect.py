@@ -124,22 +124,29 @@ class RedshiftDialect:
 
         return redshift_copy.stage_records(connection, name, columns, records)
 
+    def check_copy(self, *, format: str, paths: str, options: Mapping[str, Any]) -> None:
+        """See `CopiesObjects.check_copy`."""
+        from etlctl.db.dialects.redshift import objects as redshift_objects
+
+        redshift_objects.check_copy(Form(format, paths, options))
+
     def stage_objects(
         self,
         connection: sa.Connection,
         name: str,
         columns: Sequence[Column],
-        location: str,
+        objects: Sequence[tuple[str, int]],
         *,
         format: str = "csv",
         paths: str = "auto",
         options: Mapping[str, Any] | None = None,
+        constants: Mapping[Column, Any] | None = None,
     ) -> Staged:
         """See `CopiesObjects.stage_objects`."""
-        from etlctl.db.dialects.redshift import copy as redshift_copy
+        from etlctl.db.dialects.redshift import objects as redshift_objects
 
         form = Form(format, paths, options or {})
-        return redshift_copy.stage_objects(connection, name, columns, location, form)
+        return redshift_objects.stage_objects(connection, name, columns, objects, form, constants or {})
 
     def can_unload(self, query: str, types: Sequence[ColumnType | None]) -> bool:
         """See `Unloads.can_unload`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -24,12 +24,19 @@ class AttemptFolder:
         self.folder = folder
         self.manifest = folder.joined("manifest")
 
-    def put_manifest(self, addresses: Sequence[str]) -> None:
-        """What a COPY is to read: exactly these objects, all of which must be there."""
+    def put_manifest(self, addresses: Sequence[str], sizes: Sequence[int] = ()) -> None:
+        """What a COPY is to read: exactly these objects, all of which must be there.
+
+        `sizes` are their bytes, which COPY of Parquet asks for.
+        """
         from etlctl.s3.writer import ObjectWriter
 
+        entries: list[dict[str, Any]] = [{"url": one, "mandatory": True} for one in addresses]
+        if sizes:
+            for entry, size in zip(entries, sizes, strict=True):
+                entry["meta"] = {"content_length": size}
         with ObjectWriter(self.manifest) as out:
-            out.write(json.dumps({"entries": [{"url": one, "mandatory": True} for one in addresses]}).encode())
+            out.write(json.dumps({"entries": entries}).encode())
 
     def remove(self) -> None:
         """Takes the objects away. What cannot be removed is worth a note, and no failure."""

@@ -187,10 +187,11 @@ _UNLOAD: Mapping[str, Words] = {
     "maxfilesize": _size,
     "allowoverwrite": _flag,
 }
-_OF_TEXT = frozenset(
-    ("delimiter", "quote", "ignoreheader", "null_as", "emptyasnull", "blanksasnull", "ignoreblanklines", "trimblanks")
-)
-"""Options that a COPY of Parquet or Avro does not take."""
+_OF_TEXT = frozenset(("delimiter", "quote", "ignoreheader", "null_as", "fillrecord", "ignoreblanklines"))
+"""Options of delimited files, which a COPY of JSON does not take."""
+_NOT_OF_AVRO = _OF_TEXT | {"emptyasnull", "blanksasnull", "trimblanks", "encoding"}
+_OF_PARQUET = frozenset(("manifest", "acceptinvchars", "fillrecord", "explicit_ids", "statupdate"))
+"""The only ones there ("COPY from columnar data formats"); not even `region`: its bucket is in the database's own."""
 _SELF_PACKED = frozenset(("parquet",))
 _FORMATS = ("csv", "json", "parquet", "avro")
 _OF_CONNECTION = frozenset(
@@ -229,11 +230,8 @@ def copy_statement(table: str, columns: Sequence[str], source: str, access: Acce
     """
     into = f"{table} ({', '.join(columns)})" if columns else table
     options = checked_options("COPY", _COPY, form.options)
-    if form.format in ("parquet", "avro"):
-        wrong = next((name for name in form.options if name in _OF_TEXT), None)
-        if wrong is not None:
-            raise LoadError(f"the option {wrong} is of CSV and JSON; {form.format} takes none such.")
     _refuse_packing(form)
+    _refuse_of_others(form)
     return " ".join([f"COPY {into} FROM {_place(source)} {access.words()}", f"FORMAT {_format(form)}", *options])
 
 
@@ -276,6 +274,15 @@ def checked_options(statement: str, known: Mapping[str, Words], given: Mapping[s
 def _refuse_packing(form: Form) -> None:
     if form.format in _SELF_PACKED and form.options.get("compression") is not None:
         raise LoadError("Parquet is packed inside; it takes no compression around it.")
+
+
+def _refuse_of_others(form: Form) -> None:
+    """LoadError for an option of COPY that the format does not take."""
+    for name in form.options:
+        if form.format == "parquet" and name not in _OF_PARQUET:
+            raise LoadError(f"COPY of parquet takes no option {name}; it takes {', '.join(sorted(_OF_PARQUET))}.")
+        if name in {"json": _OF_TEXT, "avro": _NOT_OF_AVRO}.get(form.format, ()):
+            raise LoadError(f"the option {name} is of csv; {form.format} takes none such.")
 
 
 def _format(form: Form) -> str:
