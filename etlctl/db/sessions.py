@@ -135,8 +135,13 @@ class Session:
 
     def stage_records(self, name: str, columns: Sequence[Column], records: Records) -> Staged:
         """Streams rows into a staging table; see `Dialect.stage_records`. BadRecordError and errors of rows pass."""
+        dialect = self.database.dialect
+        return self.stage(name, lambda connection, its: dialect.stage_records(connection, its, columns, records))
+
+    def stage(self, name: str, make: Callable[[sa.Connection, str], Staged]) -> Staged:
+        """A staging table that `make` makes and fills, called with the connection and the name the table is to have."""
         with self.database.translating(f"{self.doing}: staging the rows"):
-            staged = self.database.dialect.stage_records(self.connection, self._stage_name(name), columns, records)
+            staged = make(self.connection, self._stage_name(name))
         self._staged.append(staged)
         return staged
 

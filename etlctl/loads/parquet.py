@@ -1,4 +1,4 @@
-"""Rows of a database as the bytes of a Parquet file; opens no file, and knows no database. Alone in importing pyarrow.
+"""Rows of a database as the bytes of a Parquet file, and the names in one; knows no database. Alone with pyarrow.
 
     type of the column     in the file            what may need a word
     integers               int16, int32, int64
@@ -18,13 +18,14 @@ memory does not grow with their number: https://parquet.apache.org/docs/file-for
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from etlctl.db.columns import BadValueError, ColumnType, Kind
 from etlctl.db.values import to_value
@@ -122,6 +123,50 @@ def check_pyarrow() -> None:
         import pyarrow.parquet  # noqa: F401  only whether it is there
     except ImportError as error:
         raise LoadError('Parquet needs pyarrow, which is not installed: pip install "etlctl[parquet]"') from error
+
+
+def column_names(raw: BinaryIO, shown: str) -> list[str]:
+    """The columns of the Parquet file that `raw` is, which can seek; BadDataError, naming `shown`, where it is none."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return list(pq.read_schema(raw).names)
+    except pa.ArrowException as error:
+        said = shortened(" ".join(str(error).split()), 200)
+        raise BadDataError(f"{shown}: is no Parquet file: {said}") from error
+
+
+def unpacked_zstd(raw: BinaryIO) -> BinaryIO:
+    """What `raw` is, unpacked, as a buffered file; LoadError where pyarrow, which has zstd, is not installed."""
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise LoadError(
+            'a header packed by zstd is read with pyarrow, which is not installed: pip install "etlctl[parquet]"'
+        ) from error
+    return cast(BinaryIO, io.BufferedReader(_Unzstd(raw, pa.CompressedInputStream(pa.PythonFile(raw, "r"), "zstd"))))
+
+
+class _Unzstd(io.RawIOBase):
+    """Closes `raw` with itself."""
+
+    def __init__(self, raw: BinaryIO, stream: Any) -> None:
+        self._raw = raw
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._raw.close()
+        super().close()
 
 
 class _File:

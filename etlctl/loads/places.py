@@ -26,7 +26,8 @@ from etlctl.text import printable, shortened
 
 _AT_ONCE = 16
 PACKED = (".gz", ".bz2")
-_FORMS = (".csv", ".tsv", ".tab", ".txt")
+_PACKED_ANYWHERE = (*PACKED, ".zst", ".lzo")
+_FORMS = (".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".avro")
 
 
 class Place(Protocol):
@@ -304,7 +305,7 @@ def _name_by(manifest: str, part: str) -> str:
 
 def _without_packing(name: str) -> tuple[str, str]:
     suffix = PurePosixPath(name).suffix
-    return (name.removesuffix(suffix), suffix) if suffix.lower() in PACKED else (name, "")
+    return (name.removesuffix(suffix), suffix) if suffix.lower() in _PACKED_ANYWHERE else (name, "")
 
 
 def _check_size(shown: str, size: int, expected: int | None) -> None:

@@ -39,6 +39,9 @@ class Input:
     """Something worth saying about so many rows."""
     reading: Callable[[], AbstractContextManager[object]] = nullcontext
     """What must be open while the records are asked for, and is closed afterwards, however that went."""
+    stage: Callable[[Session, Sequence[Column], Records], Staged] | None = None
+    """Stages the rows where they are not read here; called with all columns of a row of this load, and the records'
+    columns and constants under the table's own names."""
     matter: Any = None
     """The load's own."""
 
@@ -118,6 +121,8 @@ class RowsLoad(TableLoad):
             self.store(load, self._stage(load.session, columns, source), columns)
 
     def _stage(self, session: Session, columns: Sequence[Column], source: Input) -> Staged:
+        if source.stage is not None:
+            return source.stage(session, columns, source.records)
         with _placing(source):
             return session.stage_records("rows", columns, source.records)
 

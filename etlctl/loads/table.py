@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from etlctl.core.task import flatten
 from etlctl.db.columns import Column, ColumnType, Kind
 from etlctl.errors import LoadError
+from etlctl.loads import copyobjects
 from etlctl.loads.columns import RowReader
 from etlctl.loads.rowsload import Input, PlacedRows, RowsLoad, tell_rows
 from etlctl.text import shortened
@@ -35,11 +36,23 @@ class LoadTable(RowsLoad):
     """Whether the first record of the file names its columns; without, they are those of `columns`, in order."""
     delimiter: Any = None
     """One character; None is a comma, and a tab for .tsv and .tab."""
+    format: Any = None
+    """csv, tsv, json, jsonl, parquet or avro; None goes by the file's suffix. All but csv and tsv are read by Redshift
+    alone."""
+    jsonpaths: Any = None
+    """How Redshift finds columns in JSON and Avro: "auto", "auto ignorecase", or the file of paths, "s3://…"."""
+    copy_options: Mapping[str, Any] = {}
+    """Options of Redshift's COPY, by their names there in small letters."""
 
     def rows(self) -> Iterable[Mapping[str, Any] | Sequence[Any]] | None:
         """The rows, as mappings or as sequences in the order of `columns` (those of `values` left out); None takes the
         requirement's file."""
         return None
+
+    def check_settings(self) -> None:
+        """See MarkedLoad; what the file is must be something that this database loads."""
+        super().check_settings()
+        copyobjects.check(self, has_rows=type(self).rows is not LoadTable.rows)
 
     def prepare(self, session: Session) -> Any:
         """See RowsLoad; the file is found, and opened once, before the transaction."""
@@ -47,15 +60,19 @@ class LoadTable(RowsLoad):
         if rows is None and type(self).rows is not LoadTable.rows:
             raise LoadError(f"{type(self).__name__}.rows() returned None. Yield rows, or return a list of them.")
         declared = self.declared_columns()
+        copyobjects.check(self, has_rows=rows is not None)
         origin = self._origin() if rows is None else None
+        copying = copyobjects.copying_of(self, origin) if origin is not None else None
         if declared is None:
-            declared, rows = self._columns_of_table(session, rows, origin)
+            declared, rows = self._columns_of_table(session, rows, copying or origin)
+        if copying is not None:
+            return self.prepare_rows(session, declared, copying.input_of)
         if origin is not None:
             return self.prepare_rows(session, declared, partial(self._from_file, origin))
         return self.prepare_rows(session, declared, partial(self._from_rows, rows))
 
     def _columns_of_table(
-        self, session: Session, rows: Any, origin: Origin | None
+        self, session: Session, rows: Any, origin: Origin | copyobjects.Copying | None
     ) -> tuple[tuple[Column, ...] | None, Any]:
         """Those of the table that the rows bring, which need not bring what gets a value by itself; and the rows.
 
@@ -77,11 +94,11 @@ class LoadTable(RowsLoad):
         ), rows
 
     def _brought(
-        self, rows: Any, origin: Origin | None, most: int, free: Collection[str]
+        self, rows: Any, origin: Origin | copyobjects.Copying | None, most: int, free: Collection[str]
     ) -> tuple[Collection[str] | None, Any]:
         """The names of the columns that the rows bring, as the first of them tells; None where it tells none."""
         if origin is not None:
-            return (self._opened(origin, ()).header_names() if self.header else None), rows
+            return self._names_in(origin), rows
         if isinstance(rows, (str, bytes, Mapping)) or hasattr(rows, "itertuples") or not isinstance(rows, Iterable):
             return None, rows  # what is wrong with them is told by who reads them
         left = iter(rows)
@@ -91,6 +108,11 @@ class LoadTable(RowsLoad):
             return [name for name in first if isinstance(name, str)], again
         is_short = isinstance(first, Sized) and len(first) == most - len(free)
         return () if is_short else None, again
+
+    def _names_in(self, origin: Origin | copyobjects.Copying) -> Sequence[str] | None:
+        if isinstance(origin, copyobjects.Copying):
+            return origin.names
+        return self._opened(origin, ()).header_names() if self.header else None
 
     def _from_rows(self, rows: Iterable[Any], carried: Sequence[Column], constants: Mapping[Column, Any]) -> Input:
         from etlctl.db.dialects.base import Records
@@ -119,7 +141,7 @@ class LoadTable(RowsLoad):
         file = DelimitedFile(
             source.opened_bytes, source.delimiter, self.header, source.header_names(), objects=stored_objects(origin)
         )
-        records = Records(carried, source, self._null_words(), constants, tell_rows, file)
+        records = Records(carried, source, copyobjects.null_words(self), constants, tell_rows, file)
         if len(origin.places) == 1 or isinstance(self.database.dialect, CopiesObjects):
             origin.remember()  # what is not there is told before the transaction; and they may be read past us
         return Input(records, place, origin.check_unchanged, origin.described, note)
@@ -129,14 +151,14 @@ class LoadTable(RowsLoad):
         if origin.is_single:
             from etlctl.loads.source import SourceFile
 
-            return SourceFile(origin.places[0], wanted=wanted, header=self.header, delimiter=self.delimiter)
+            return SourceFile(
+                origin.places[0], wanted=wanted, header=self.header, delimiter=copyobjects.field_end(self)
+            )
         from etlctl.loads.sourcefiles import SourceFiles
 
-        return SourceFiles(origin.places, origin.shown, wanted=wanted, header=self.header, delimiter=self.delimiter)
-
-    def _null_words(self) -> tuple[str, ...]:
-        words = self.null_values
-        return (words,) if isinstance(words, str) else tuple(word for word in words if word is not None)
+        return SourceFiles(
+            origin.places, origin.shown, wanted=wanted, header=self.header, delimiter=copyobjects.field_end(self)
+        )
 
     def _origin(self) -> Origin:
         """The one file that the requirements make, or the files that are one together."""

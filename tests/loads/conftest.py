@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from any_warehouse import AnyWarehouse, in_place
+from copy_house import House
 from copying import Pair, new_pair
 from etlctl.core import context
 from etlctl.s3 import client as s3_client
 from etlctl.settings import load as load_settings
 from flight_loads import CSV
+from servers.s3 import S3Service
 from warehouse import Warehouse
 
 
@@ -73,3 +75,12 @@ def beside_s3(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callab
             return found
 
         yield make
+
+
+@pytest.fixture
+def copy_house(
+    redshift_url: str, redshift_role: str, s3_url: str, s3_server: S3Service, tmp_path: Path
+) -> Iterator[House]:
+    """Where COPY loads into, with all settings that it needs."""
+    yield House(tmp_path, redshift_url, s3_url, s3_server, s3_staging=f"{s3_url}staging/", iam_role=redshift_role)
+    s3_client.close()

@@ -115,7 +115,7 @@ def roads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     from_file, values = _Copy._from_file, _Copy._values
 
     def watched_file(self: Any, *arguments: Any) -> int:
-        taken.append(f"bytes of {self._records.file.location}")
+        taken.append("bytes of " + ", ".join(one.location for one in self._records.file.objects))
         return from_file(self, *arguments)
 
     def watched_values(self: Any) -> int:
@@ -147,7 +147,8 @@ def test_load_of_a_manifest_is_streamed_into_one_copy(
 
     loading(manifest).run()
 
-    assert roads == [f"bytes of {s3_url}all.csv.manifest"] and rows(warehouse) == ROWS
+    parts = ", ".join(f"{s3_url}parts/{number}.csv" for number in range(3))
+    assert roads == [f"bytes of {parts}"] and rows(warehouse) == ROWS
     assert inputs(warehouse)["files"] == 3 and inputs(warehouse)["path"] == manifest.path
 
 
