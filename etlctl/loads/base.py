@@ -102,7 +102,6 @@ class MarkedLoad(Task):
                     self.load(load)
                 if load.rows is not None:
                     attempt.rows = load.rows
-            self.after_commit()
         except AlreadyLoaded as loaded:
             attempt.rows = None  # those counted so far were staged for nothing
             attempt.notes.append(str(loaded))
@@ -111,6 +110,8 @@ class MarkedLoad(Task):
         except Exception as error:
             error.add_note(f"{self.doing}: nothing was loaded, the table is as it was")
             raise
+        else:
+            self.after_commit()
 
     def after_commit(self) -> None:
         """Called once the rows and the marker are there: by now nothing may fail, only be noted.

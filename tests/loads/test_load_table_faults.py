@@ -275,3 +275,22 @@ def test_values_that_cannot_be_had_leave_no_table_behind(warehouse: Warehouse) -
         Load().run()
 
     assert warehouse.ask("SELECT name FROM sqlite_schema WHERE name = 't'") == []
+
+
+def test_what_fails_after_the_commit_does_not_say_that_nothing_was_loaded(warehouse: Warehouse) -> None:
+    """The rows and their marker are there by then."""
+
+    class Tended(LoadTable):
+        columns = {"n": "integer"}
+
+        def rows(self) -> Any:
+            return [(1,)]
+
+        def after_commit(self) -> None:
+            raise ValueError("tending")
+
+    with pytest.raises(ValueError, match="tending") as caught:
+        Tended().run()
+
+    assert not hasattr(caught.value, "__notes__")
+    assert warehouse.count("tended") == 1 and [row[2] for row in warehouse.markers()] == ["done"]
