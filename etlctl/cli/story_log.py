@@ -10,7 +10,8 @@ from etlctl.cli.streams import Streams
 from etlctl.text import printable
 
 _TELL_KEYS = ("boto3", "botocore", "s3transfer")
-"""Their DEBUG records hold session tokens, signatures and the answers that keys come in."""
+"""Their DEBUG records hold session tokens, signatures and the answers that keys come in; and what they warn of with a
+traceback, such as credentials that could not be renewed, comes out as an error of ours as well, or did no harm."""
 
 
 @contextmanager
@@ -19,6 +20,8 @@ def installed(streams: Streams, *, debug: bool) -> Iterator[None]:
     handler = _StoryHandler(streams)
     handler.setFormatter(_PrintableFormatter("%(levelname)s %(name)s: %(message)s"))
     handler.addFilter(_tells_no_keys)
+    if not debug:
+        handler.addFilter(_is_no_traceback_of_theirs)
     root = logging.getLogger()
     before = root.level
     root.addHandler(handler)
@@ -32,6 +35,10 @@ def installed(streams: Streams, *, debug: bool) -> Iterator[None]:
 
 def _tells_no_keys(record: logging.LogRecord) -> bool:
     return record.levelno > logging.DEBUG or record.name.partition(".")[0] not in _TELL_KEYS
+
+
+def _is_no_traceback_of_theirs(record: logging.LogRecord) -> bool:
+    return not record.exc_info or record.name.partition(".")[0] not in _TELL_KEYS
 
 
 class _StoryHandler(logging.Handler):

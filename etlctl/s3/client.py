@@ -15,8 +15,8 @@ from threading import Lock
 from typing import Any
 
 from etlctl.core import context
-from etlctl.s3.errors import translating
-from etlctl.s3.keys import tell_whose
+from etlctl.s3.errors import assuming, translating
+from etlctl.s3.keys import role_words, tell_whose
 from etlctl.settings import S3Settings
 
 CONNECTIONS = 32
@@ -191,4 +191,10 @@ def _assume(session: Any, given: S3Settings) -> None:
         role_arn=given.role_arn,
         extra_args=extra,
     )
-    core._credentials = DeferredRefreshableCredentials(method="assume-role", refresh_using=fetcher.fetch_credentials)
+    role = role_words(given, _origins())
+
+    def fetch() -> Any:
+        with assuming(role):
+            return fetcher.fetch_credentials()
+
+    core._credentials = DeferredRefreshableCredentials(method="assume-role", refresh_using=fetch)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from etlctl.errors import EtlctlError, TaskError, TransientError, UnavailableError
 from etlctl.s3.keys import whose
@@ -32,7 +33,11 @@ _REGION = (
 _NO_BUCKET = "there is no such bucket: look at its name, or make it first (`aws s3 mb`); etlctl makes none"
 _CLOCK = "this machine's clock is wrong by more than the store allows: set it right"
 _TOO_BUSY = "the store is too busy, or has an error of its own, through every try: run again later"
-_UNREACHABLE = "the store cannot be reached: look at the network, and at `endpoint_url` and `region` in [s3]"
+_UNREACHABLE = "the store cannot be reached{at}: look at the network, and at `endpoint_url` and `region` in [s3]"
+_NO_ROLES = (
+    "the service that gives out a role's credentials cannot be reached{at}: look at the network, and at "
+    "AWS_ENDPOINT_URL_STS, which leads to it where it is not Amazon's"
+)
 _GONE_UPLOAD = "the upload was ended by somebody else, such as a lifecycle rule or `etlctl gc --s3`: run again"
 _IN_THE_WAY = "another process was writing the same key at the same moment: run again"
 _CHANGED = "the object was changed while it was being read: run again, which reads the new one from its beginning"
@@ -82,7 +87,7 @@ _RIGHTS = {
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
     "CopyObject": "s3:PutObject, and s3:GetObject on the source",
     "UploadPartCopy": "s3:PutObject, and s3:GetObject on the source",
-    "AssumeRole": "sts:AssumeRole",
+    "AssumeRole": "sts:AssumeRole, and name this user in the role's trust policy",
 }
 _WRITING = "s3:PutObject (and kms:GenerateDataKey where the bucket is encrypted with a KMS key)"
 
@@ -104,7 +109,10 @@ _NOT_READY: tuple[tuple[tuple[str, ...], str], ...] = (
         ("NoRegionError",),
         "no region is set: set `region` in [s3] of the settings (ETLCTL_S3_REGION), or AWS_DEFAULT_REGION",
     ),
-    (("ProfileNotFound",), "there is no such profile in the AWS configuration of this user: look at `profile` in [s3]"),
+    (
+        ("ProfileNotFound",),
+        "this user's AWS configuration has no profile {profile}: look at AWS_PROFILE and at `profile` in [s3]",
+    ),
     (("SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError", "SSOError"), _EXPIRED),
     (
         ("CredentialRetrievalError", "MetadataRetrievalError", "RefreshWithMFAUnsupportedError"),
@@ -127,7 +135,7 @@ _NOT_READY: tuple[tuple[tuple[str, ...], str], ...] = (
 
 
 @contextmanager
-def translating(doing: str) -> Iterator[None]:
+def translating(doing: str, *, unreachable: str = _UNREACHABLE) -> Iterator[None]:
     """Turns the store's and boto3's errors of the block into ours; `doing` begins their sentences, with the address.
 
     `doing` is shown as it is: give it `address.shown`.
@@ -135,13 +143,20 @@ def translating(doing: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        ours = translated(error, doing)
+        ours = translated(error, doing, unreachable=unreachable)
         if ours is None:
             raise
         raise ours from error
 
 
-def translated(error: BaseException, doing: str) -> EtlctlError | None:
+@contextmanager
+def assuming(role: str) -> Iterator[None]:
+    """The same for a block that asks for the credentials of `role`, which another service than the store gives out."""
+    with translating(f"assuming {role}", unreachable=_NO_ROLES):
+        yield
+
+
+def translated(error: BaseException, doing: str, *, unreachable: str = _UNREACHABLE) -> EtlctlError | None:
     """Our error for one of botocore's, or of the connection below it; None for any other, and for one of ours."""
     if isinstance(error, EtlctlError):
         return None
@@ -152,9 +167,10 @@ def translated(error: BaseException, doing: str) -> EtlctlError | None:
     kinds = {kind.__name__ for kind in type(error).__mro__}
     for names, said in _NOT_READY:
         if not kinds.isdisjoint(names):
-            return UnavailableError(f"{doing}: {said} ({type(error).__name__}).")
+            profile = shortened(repr(getattr(error, "kwargs", {}).get("profile")))
+            return UnavailableError(f"{doing}: {said.replace('{profile}', profile)} ({type(error).__name__}).")
     if isinstance(error, HTTPClientError) or not kinds.isdisjoint(_LOST):
-        return TransientError(f"{doing}: {_UNREACHABLE} ({type(error).__name__}).")
+        return TransientError(f"{doing}: {unreachable.format(at=_at_host(error))} ({type(error).__name__}).")
     if isinstance(error, ParamValidationError):
         return TaskError(f"{doing}: boto3 does not take these values: {shortened(str(error), 300)}")
     if isinstance(error, BotoCoreError):
@@ -213,6 +229,12 @@ def _of_store(error: Any, doing: str) -> EtlctlError:
 def _signed(error: Any) -> str:
     found = whose(_answer(error))
     return f" Signed with {found}." if found else ""
+
+
+def _at_host(error: BaseException) -> str:
+    """Where a request went that no answer came to; empty where botocore does not tell."""
+    host = urlsplit(str(getattr(error, "kwargs", {}).get("endpoint_url", ""))).netloc.rpartition("@")[2]
+    return f" at {shortened(host, 200)}" if host else ""
 
 
 def _region_of(error: Any) -> str:

@@ -22,8 +22,17 @@ def tell_whose(session: Any, given: S3Settings, origins: Mapping[str, str]) -> N
     """
     found = session.get_credentials()
     if found is not None:  # without any nothing is sent
-        words = _words(given, origins, found.method, session.profile or "default")
+        source = _source(given, origins, found.method, session.profile or "default")
+        words = f"{role_words(given, origins)}, assumed with {source}" if given.role_arn else source
         session.register("after-call", partial(_note, words))
+        session.register(
+            "after-call.sts", partial(_note, source)
+        )  # is asked first; whoever assumes a role has none yet
+
+
+def role_words(given: S3Settings, origins: Mapping[str, str]) -> str:
+    """The role of the settings, and where it stands."""
+    return f"the role {shortened(given.role_arn or '', 200)}" + _at(origins, "role_arn", " ({})")
 
 
 def whose(answer: Mapping[str, Any]) -> str:
@@ -34,22 +43,17 @@ def whose(answer: Mapping[str, Any]) -> str:
 
 def _note(words: str, http_response: Any, parsed: dict[str, Any], **_: Any) -> None:
     if http_response.status_code in _REFUSED:
-        parsed.setdefault("ResponseMetadata", {})[_FIELD] = words
+        parsed.setdefault("ResponseMetadata", {}).setdefault(_FIELD, words)
 
 
-def _words(given: S3Settings, origins: Mapping[str, str], method: str, profile: str) -> str:
+def _source(given: S3Settings, origins: Mapping[str, str], method: str, profile: str) -> str:
     if given.access_key_id:
-        words = "the access key" + _at(origins, "access_key_id", " of {}")
-    elif given.profile:
-        words = f"the profile '{shortened(given.profile)}'" + _at(origins, "profile", " ({})")
-    elif method == "env":
-        words = "the access key of AWS_ACCESS_KEY_ID"
-    else:
-        words = _OF_THE_MACHINE.get(method) or f"the profile '{shortened(profile)}' of AWS's files ({method})"
-    if not given.role_arn:
-        return words
-    role = f"the role {shortened(given.role_arn, 200)}" + _at(origins, "role_arn", " ({})")
-    return f"{role}, assumed with {words}"
+        return "the access key" + _at(origins, "access_key_id", " of {}")
+    if given.profile:
+        return f"the profile '{shortened(given.profile)}'" + _at(origins, "profile", " ({})")
+    if method == "env":
+        return "the access key of AWS_ACCESS_KEY_ID"
+    return _OF_THE_MACHINE.get(method) or f"the profile '{shortened(profile)}' of AWS's files ({method})"
 
 
 def _at(origins: Mapping[str, str], name: str, form: str) -> str:

@@ -452,15 +452,53 @@ def _ask_nobody(proxy: S3Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ETLCTL_S3_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
 
 
+ROLE = "arn:aws:iam::123456789012:role/loader"
+
+
+def _ask_in_a_role(url: str) -> Callable[[S3Proxy, pytest.MonkeyPatch], None]:
+    """`url`, where it is not the proxy's, gives out the role's credentials."""
+
+    def play(proxy: S3Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("ETLCTL_S3_ROLE_ARN", ROLE)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", url or proxy.url)
+        proxy.answer("*", 403, "AccessDenied", times=99)
+
+    return play
+
+
+def _ask_without_login(proxy: S3Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    _forget_keys(monkeypatch)
+    session = "[sso-session work]\nsso_start_url = https://x.invalid/start\nsso_region = eu-central-1\n"
+    profile = "[profile work]\nsso_session = work\nsso_account_id = 123456789012\nsso_role_name = loader\n"
+    Path("aws").write_text(session + profile)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(Path("aws").absolute()))
+    monkeypatch.setenv("AWS_PROFILE", "work")
+
+
+def _ask_with_a_profile_of_aws(proxy: S3Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    _forget_keys(monkeypatch)
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+
+
 REFUSALS: dict[str, tuple[Callable[[S3Proxy, pytest.MonkeyPatch], None], str]] = {
     "403 on HEAD": (lambda proxy, _: proxy.answer("HeadObject", 403, times=99), "Grant s3:GetObject"),
     "403 on all": (lambda proxy, _: proxy.answer("*", 403, times=99), "Grant s3:GetObject"),
     "expired": (lambda proxy, _: proxy.answer("*", 400, "ExpiredToken", times=99), "expired"),
     "wrong region": (lambda proxy, _: proxy.answer("*", 301, "PermanentRedirect", times=99), "another region"),
     "no credentials": (lambda _, monkeypatch: _forget_keys(monkeypatch), "there are no credentials"),
-    "no such profile": (_ask_with_a_profile, "there is no such profile"),
-    "nobody listens": (_ask_nobody, "cannot be reached"),
-    "no answer": (_ask_a_wall, "cannot be reached"),
+    "no such profile": (_ask_with_a_profile, "has no profile 'nobody'"),
+    "no such profile of AWS": (_ask_with_a_profile_of_aws, "look at AWS_PROFILE and at `profile` in [s3]"),
+    "nobody listens": (_ask_nobody, "the store cannot be reached at 127.0.0.1:"),
+    "no answer": (_ask_a_wall, "the store cannot be reached at 127.0.0.1:"),
+    "role refused": (
+        _ask_in_a_role(""),
+        f"assuming the role {ROLE} (environment variable ETLCTL_S3_ROLE_ARN): this us",
+    ),
+    "role not to be had": (
+        _ask_in_a_role("http://127.0.0.1:1"),
+        "the service that gives out a role's credentials cannot be reached at 127.0.0.1:1: ",
+    ),
+    "never logged in": (_ask_without_login, "`aws sso login`"),
 }
 """What is wrong, and what is said of it."""
 

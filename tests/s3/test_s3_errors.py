@@ -190,6 +190,23 @@ def test_errors_in_a_role_say_whose_keys_assumed_it(at: At, s3_proxy: S3Proxy, m
     )
 
 
+def test_errors_of_a_role_that_may_not_be_assumed_name_it_and_who_asked(
+    at: At, s3_proxy: S3Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The role's own policy names who may."""
+    address = at("one")
+    monkeypatch.setenv("ETLCTL_S3_ROLE_ARN", "arn:aws:iam::123456789012:role/loader")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", s3_proxy.url)
+    s3_proxy.answer("*", 403, "AccessDenied", times=9)
+
+    with pytest.raises(UnavailableError) as failed:
+        head(address)
+
+    said = str(failed.value)
+    assert said.startswith("assuming the role arn:aws:iam::123456789012:role/loader (environment variable ETLCTL_S3_")
+    assert "Signed with the access key of environment variable ETLCTL_S3_ACCESS_KEY_ID. Grant sts:AssumeRole" in said
+
+
 def test_errors_without_credentials_are_exit_4(at: At, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """F53: neither in the settings, nor in the environment, nor in a file, nor from the machine."""
     address = at("one")
@@ -210,7 +227,7 @@ def test_errors_of_a_profile_that_is_not_there_are_exit_4(at: At, monkeypatch: p
         monkeypatch.delenv(name)
     monkeypatch.setenv("ETLCTL_S3_PROFILE", "nobody")
 
-    with pytest.raises(UnavailableError, match="there is no such profile"):
+    with pytest.raises(UnavailableError, match="has no profile 'nobody'"):
         head(address)
 
 
