@@ -10,9 +10,10 @@
                                                          load.committed
 
 Inside a transaction that is open already (`transaction()`, a Sequence, a hand-written load) `open_session` joins it: a
-load is then a savepoint, and the outer end commits. Exactly once needs no more than the
-primary key of the marker: two transactions that wrote the rows of one update would both have inserted it. This module
-knows no task and no mode.
+load is then a savepoint, and the outer end commits; without savepoints (Redshift), a load that fails fails all of it.
+Exactly once needs no more than the primary key of the marker: two transactions that wrote the rows of one update would
+both have inserted it. Where no key is enforced, the lock of the marker table, first of all in each transaction, stands
+for it. This module knows no task and no mode.
 """
 
 from __future__ import annotations

@@ -25,9 +25,10 @@ def transaction(connection: str | None = None) -> Iterator[sa.Connection]:
     """One transaction around everything that is loaded inside: all of it is committed at the end, or none.
 
     `with transaction("warehouse"): Load(a).run(); Load(b).run()`. `connection` is a name of the settings or a URL, None
-    the default connection. Each load inside is a savepoint: one whose error is caught leaves the others as they are.
-    Its markers, and whatever runs on the SQLAlchemy Connection handed out, belong to the transaction; committing it is
-    refused with CommitInsideError. Inside an open one it joins that.
+    the default connection. Each load inside is a savepoint: one whose error is caught leaves the others as they are; on
+    Redshift, which has none, all of it is refused then. Its markers, and whatever runs on the SQLAlchemy Connection
+    handed out, belong to the transaction; committing it is refused with CommitInsideError. Inside an open one it joins
+    that.
     """
     from etlctl.db.sessions import open_session
 
