@@ -510,6 +510,7 @@ def test_store_that_cannot_be_asked_is_no_absent_object(
 ) -> None:
     """F53: exit 4 with the mend, before the task has run; no key is shown, with --debug neither (S4)."""
     play, said = REFUSALS[refusal]
+    monkeypatch.chdir(lake.project.folder)
     monkeypatch.setenv("ETLCTL_S3_SESSION_TOKEN", "CANARY-0123456789")
     play(s3_proxy, monkeypatch)
 
