@@ -11,6 +11,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ import pytest
 from any_warehouse import AnyWarehouse, in_place
 from etlctl import DumpTable, ExternalTask, LoadTable, S3Target
 from etlctl.core.context import Attempt, attempting
+from etlctl.db.dialects.objects import Unloaded
+from etlctl.db.dialects.redshift.unload import _check_count
 from etlctl.errors import EtlctlError, LoadError
 from servers.redshift.standin import Standin
 from servers.s3 import S3Service, split_url
@@ -155,6 +158,27 @@ def test_dump_of_no_rows_has_one_part(
 
     assert parts(s3_server, url) == [b"n,word\n"] and len(statements(redshift)) == 1
     assert attempt.rows == 0 and "holds a header alone" in attempt.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("counts", "sent", "is_all"),
+    [
+        ([3, 2], 5, True),
+        ([], 0, True),
+        ([4, 3], 5, True),
+        ([3, 2], 7, True),
+        ([None, 2], 5, True),
+        ([3, 2], 9, False),
+        ([3, 2], 4, False),
+        ([], 1, False),
+    ],
+)
+def test_rows_that_were_sent_are_looked_for(counts: list[int | None], sent: int, is_all: bool) -> None:
+    """A header for each part may be counted, or not; what is not told is not compared."""
+    written = [Unloaded(f"s3://b/{number}", 1, count) for number, count in enumerate(counts)]
+
+    with nullcontext() if is_all else pytest.raises(LoadError, match="Nothing was published"):
+        _check_count("s3://b/", written, sent)
 
 
 def test_rows_whose_manifest_is_gone_are_not_taken_for_none(
