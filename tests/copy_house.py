@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 import etlctl
 from any_warehouse import AnyWarehouse
-from etlctl import ExternalTask, LoadTable, S3Target
+from etlctl import ExternalTask, LoadTable, S3Target, Task
 from etlctl.errors import LoadError
 from etlctl.settings import load as load_settings
 from redshift_house import put
@@ -76,10 +76,10 @@ def avro(rows: list[tuple[int, str | None]]) -> bytes:
 class House:
     """The warehouse, the folder of the test in S3, and build() on them."""
 
-    def __init__(self, project: Path, url: str, folder: str, service: S3Service, **settings: str) -> None:
+    def __init__(self, project: Path, url: str, folder: str, service: S3Service, **settings: str | bool) -> None:
         self.warehouse = AnyWarehouse(url, project)
         self.folder, self.service = folder, service
-        given = {"url": url, **settings}
+        given: dict[str, str | bool] = {"url": url, **settings}
         lines = [f"{name} = {json.dumps(value)}" for name, value in given.items()]
         (project / "etlctl.toml").write_text("\n".join(["[connections.warehouse]", *lines, ""]))
         self.settings = load_settings(Path("etlctl.toml"), environ=os.environ, cwd=project)
@@ -92,10 +92,10 @@ class House:
         entries = [{"url": self.put(one, data).path, "mandatory": True} for one, data in files.items()]
         return self.put(name, json.dumps({"entries": entries}).encode())
 
-    def build(self, task: LoadTable) -> etlctl.TaskResult:
+    def build(self, task: Task) -> etlctl.TaskResult:
         return etlctl.build([task], settings=self.settings).results[-1]
 
-    def refusal(self, task: LoadTable, kind: type[Exception] = LoadError) -> str:
+    def refusal(self, task: Task, kind: type[Exception] = LoadError) -> str:
         result = self.build(task)
         assert isinstance(result.error, kind), result
         return str(result.error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,14 +15,17 @@ from etlctl import (
     DateParameter,
     S3FlagTarget,
     S3Target,
+    Sequence,
     merge_on,
     replace,
     replace_where,
     row_count,
 )
-from etlctl.errors import CheckFailedError
+from etlctl.errors import BadDataError, CheckFailedError
+from etlctl.s3 import client as s3_client
 from redshift_house import keys_under
 from servers.redshift.standin import Standin
+from servers.s3 import S3Service
 
 FILES: list[tuple[str, bytes]] = [
     ("n.json", JSON),
@@ -62,6 +66,41 @@ def test_format_and_compression_are_what_the_task_says(copy_house: House) -> Non
     copy_house.build(loading(target, format="jsonl", copy_options={"compression": "gzip"}))
 
     assert copy_house.rows() == ROWS
+
+
+def test_a_csv_may_be_called_anything(s3_url: str, s3_server: S3Service, tmp_path: Path) -> None:
+    """On every database, when the task says what it is; fields end as its format has it."""
+    house = House(tmp_path, f"sqlite:///{tmp_path}/w.db", s3_url, s3_server)
+
+    house.build(loading(house.put("n.json", CSV), format="csv"))
+    house.build(loading(house.put("n.csv", CSV.replace(b"n,w", b"n\tw")[:7] + b"1\ta\n"), format="tsv", table="tabs"))
+
+    assert house.rows() == ROWS and house.rows("tabs") == [(1, "a")]
+    s3_client.close()
+
+
+def test_steps_of_a_sequence_copy_inside_its_transaction(copy_house: House) -> None:
+    """A bad row of the second takes the first back too."""
+    good, bad = copy_house.put("a.json", JSON), copy_house.put("b.json", b'{"n": "x"}')
+    again = copy_house.put("c.json", JSON)
+
+    class Both(Sequence):
+        connection = "warehouse"
+        second: Any = bad
+
+        def steps(self) -> Any:
+            return [
+                loading(good, table="first", day=1),
+                loading(self.second, table="second", values={"word": "w"}, w="w"),
+            ]
+
+    class BothGood(Both):
+        second = again
+
+    told = copy_house.refusal(Both(), BadDataError)
+    assert told.startswith(f"{bad.path}, line 1, column n: ") and copy_house.warehouse.markers() == []
+    assert copy_house.build(BothGood()).error is None
+    assert copy_house.rows("first") == ROWS and copy_house.rows("second") == [(1, "w"), (2, "w"), (3, "w")]
 
 
 def test_jsonpaths_find_the_columns_in_their_order(copy_house: House) -> None:

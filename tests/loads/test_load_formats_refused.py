@@ -124,6 +124,17 @@ def test_a_missing_role_is_a_setting_to_mend(
     s3_client.close()
 
 
+def test_parquet_is_not_copied_by_keys(redshift_url: str, s3_url: str, s3_server: S3Service, tmp_path: Path) -> None:
+    """Redshift says "only accepts IAM_ROLE credentials" (awsdocs/amazon-redshift-developer-guide#34)."""
+    house = House(tmp_path, redshift_url, s3_url, s3_server, s3_staging=f"{s3_url}staging/", static_keys=True)
+
+    told = house.refusal(loading(house.put("n.parquet", parquet(n=[1], word=["a"]))), SettingsError)
+    json_too = house.build(loading(house.put("n.json", JSON)))
+
+    assert "COPY of Parquet takes a role" in told and json_too.rows == 3
+    s3_client.close()
+
+
 def test_a_file_on_this_machine_is_not_copied(copy_house: House, tmp_path: Path) -> None:
     """Redshift cannot reach it."""
     (tmp_path / "n.json").write_bytes(JSON)

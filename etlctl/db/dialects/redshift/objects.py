@@ -29,7 +29,7 @@ from etlctl.db.dialects.redshift.loaderrors import load_error
 from etlctl.db.dialects.redshift.statements import Access, Form, copy_statement, identifier
 from etlctl.db.dialects.redshift.values import ddl
 from etlctl.db.words import TypeWords
-from etlctl.errors import BadDataError, LoadError
+from etlctl.errors import BadDataError, LoadError, SettingsError
 
 _ROLE = Access(role="default")
 
@@ -54,6 +54,8 @@ def stage_objects(
     """See `CopiesObjects.stage_objects`."""
     check_copy(form)
     access = access_of(connection)
+    if form.format == "parquet" and access.role is None:
+        raise SettingsError("COPY of Parquet takes a role, and no keys: set iam_role of the connection.")
     copied = f"{name}_copied" if constants else name
     into = identifier(redshift_staging.staged_name(copied).name)
     names = [identifier(one.name) for one in columns]
