@@ -8,6 +8,8 @@ What the bytes mean is known to loads/source.py.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -95,6 +97,7 @@ class LocalPlace:
             status = self._path.stat()
         except OSError as error:
             raise BadDataError(f"{self.shown}: cannot be read: {error.strerror}") from error
+        self._identity = self._identity or _identity(status)
         modified = datetime.fromtimestamp(status.st_mtime, UTC)
         return {"path": str(self._path), "size": status.st_size, "mtime": modified.isoformat()}
 
@@ -196,12 +199,20 @@ class Origin:
         return f"{self.shown} names files that are not there and need not be: {shortened(', '.join(self.missing), 300)}"
 
     def described(self) -> dict[str, Any]:
-        """Of the file; of several the manifest or the folder, and how many files and bytes they were."""
+        """Of the file; of several the manifest or the folder, how many files and bytes they were, and a digest that is
+        another one when any of them is.
+        """
         if self.is_single:
             return self.places[0].described()
         whole = {"path": self.folder} if self.manifest is None else self.manifest.described()
-        sizes = [place.described()["size"] for place in self.places]
-        return {**whole, "files": len(sizes), "files_size": sum(sizes)}
+        files = [place.described() for place in self.places]
+        told = json.dumps(files, sort_keys=True).encode()
+        return {
+            **whole,
+            "files": len(files),
+            "files_size": sum(file["size"] for file in files),
+            "files_digest": hashlib.sha256(told).hexdigest()[:32],
+        }
 
 
 def found_at(target: Any, shown: str) -> Origin | None:

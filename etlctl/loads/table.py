@@ -123,7 +123,6 @@ class LoadTable(RowsLoad):
 
     def _from_file(self, origin: Origin, carried: Sequence[Column], constants: Mapping[Column, Any]) -> Input:
         from etlctl.db.dialects.base import DelimitedFile, Records
-        from etlctl.db.dialects.objects import CopiesObjects
         from etlctl.loads.storedobjects import stored_objects
 
         names = [column.name for column in carried]
@@ -142,8 +141,7 @@ class LoadTable(RowsLoad):
             source.opened_bytes, source.delimiter, self.header, source.header_names(), objects=stored_objects(origin)
         )
         records = Records(carried, source, copyobjects.null_words(self), constants, tell_rows, file)
-        if len(origin.places) == 1 or isinstance(self.database.dialect, CopiesObjects):
-            origin.remember()  # what is not there is told before the transaction; and they may be read past us
+        origin.remember()  # what is not there is told before the transaction; and they may be read past us, or late
         return Input(records, place, origin.check_unchanged, origin.described, note)
 
     def _opened(self, origin: Origin, wanted: Sequence[str]) -> SourceFile | SourceFiles:

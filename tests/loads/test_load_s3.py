@@ -395,7 +395,7 @@ def test_a_packed_object_that_is_cut_is_refused(
     whole = PACKERS[name.rpartition(".")[2]]((HEADER + "".join(f"{n},{n * 7919}\n" for n in range(50_000))).encode())
     cut = put(s3_server, s3_url, name, whole[: len(whole) // 2])
     good = put(s3_server, s3_url, "g.csv", CSV)
-    entries = [{"url": target.path} for target in (good, cut, S3Target(s3_url + "never read"))]
+    entries = [{"url": target.path} for target in (good, cut, put(s3_server, s3_url, "never read", ""))]
     manifest = put(s3_server, s3_url, "all.csv.manifest", json.dumps({"entries": entries}))
 
     for target in (cut, manifest):

@@ -73,3 +73,38 @@ def test_place_that_may_be_missing_and_cannot_be_looked_at_is_an_error(
 
     with pytest.raises(BadDataError, match=r"1\.csv: cannot be read"):
         found_at(LocalTarget("all.csv.manifest"), "all")
+
+
+def test_places_of_a_manifest_are_the_same_from_the_first_look_on(put: Put) -> None:
+    """Also those that are opened later: one replaced by as many bytes, while the load waits, is refused."""
+    first, second = put("0.csv", "n\n1\n"), put("1.csv", "n\n2\n")
+    text = json.dumps({"entries": [entry(first, size=4), entry(second, size=4)]})
+    origin = found_at(put("all.csv.manifest", text), "all")
+    assert origin is not None
+    origin.remember()
+
+    put("1.csv", "n\n3\n")
+
+    origin.places[0].open().close()
+    with pytest.raises(BadDataError, match=r"1\.csv: changed while it was being loaded"):
+        origin.places[1].open()
+    with pytest.raises(BadDataError, match=r"1\.csv: changed while it was being loaded"):
+        origin.check_unchanged()
+
+
+def test_places_of_a_manifest_are_told_apart_in_the_marker(put: Put) -> None:
+    """The same names and sizes with other content are another input; what nobody has touched is the same."""
+    file = put("0.csv", "n\n1\n")
+    manifest = put("all.csv.manifest", json.dumps({"entries": [entry(file, size=4)]}))
+
+    def described() -> dict[str, Any]:
+        origin = found_at(manifest, "all")
+        assert origin is not None
+        return origin.described()
+
+    first, second = described(), described()
+    put("0.csv", "n\n2\n")
+    third = described()
+
+    assert first == second and third["files_size"] == first["files_size"] == 4
+    assert third["files_digest"] != first["files_digest"]
