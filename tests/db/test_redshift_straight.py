@@ -89,7 +89,7 @@ FIELDS: list[tuple[str, str]] = [
     ("date", "2013-02-28"), ("date", "2013-02-30"), ("date", "today"), ("date", "2013-02-03 00:00:00"),
     ("timestamp", "2013-01-02 03:04"), ("timestamp", "2013-01-02T03:04:05Z"), ("timestamp", "2013-01-02 24:00:00"),
     ("timestamp", "2013-01-02 03:04:05+02:00"), ("varchar(3)", "äöü"), ("varchar(3)", "abcd"), ("text", "a\r"),
-    ("text", " \\N "), ("text", "etlctl-null"), ("double precision", "0.1"), ("json", '{"a": 1}'),
+    ("numeric", "1.1234567890"), ("text", " \\N "), ("text", "etlctl-null"), ("double precision", "0.1"), ("json", '{"a": 1}'),
 ]  # fmt: skip
 
 
@@ -138,6 +138,17 @@ def test_a_file_that_redshift_cannot_take_is_read_here(
 
     assert rows_of(house, "flights") == [(1, "a"), (2, "b")] and len(copies(redshift)) == 2
     assert any("did not take" in note and "read here" in note for note in attempt.notes)
+
+
+@pytest.mark.parametrize("field", ["0.00000000049", "1.1234567891", "1" + "0" * 29])
+def test_a_number_that_a_numeric_without_sizes_would_round_is_refused(
+    house: AnyWarehouse, s3_server: S3Service, redshift_staging: str, field: str
+) -> None:
+    """It has nine digits behind the point there, and 29 before it."""
+    put(s3_server, f"{redshift_staging}in/flights.csv", f"k,n\n1,2\n2,{field}\n".encode())
+
+    with pytest.raises(BadDataError, match=r"line 3, column n: .*numeric without sizes.*declare numeric\(p,s\)"):
+        loading(f"{redshift_staging}in/flights.csv", {"k": "bigint", "n": "numeric"}).run()
 
 
 def test_a_ragged_file_is_named_with_its_line(house: AnyWarehouse, s3_server: S3Service, redshift_staging: str) -> None:

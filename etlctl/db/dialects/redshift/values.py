@@ -1,12 +1,13 @@
 """How Redshift keeps the values of our column types: its words in DDL, values as psycopg2 binds them. Runs no SQL.
 
 A VARCHAR(n) counts bytes there, so ours of n characters is made four times as long; `text` is the longest there is. A
-bare NUMERIC would be one without fractions: ours is DECIMAL(38,9), as on MySQL. JSON is SUPER, which keeps the
-document and not its text.
+bare NUMERIC would be one without fractions: ours is DECIMAL(38,9), as on MySQL, and what it would round is refused.
+JSON is SUPER, which keeps the document and not its text.
 """
 
 from __future__ import annotations
 
+from decimal import Context, Decimal
 from typing import Any
 
 from sqlalchemy.ext.compiler import compiles
@@ -31,7 +32,10 @@ _DDL = {
     Kind.TIME: "TIME",
     Kind.JSON: "SUPER",
 }
-_NUMERIC = ColumnType(Kind.NUMERIC, precision=38, scale=9)
+_PRECISION, _SCALE = 38, 9
+"""Of a numeric without sizes."""
+_EXACT = Context(prec=2000)
+"""Python's own would round to 28 digits."""
 
 
 def ddl(type_: ColumnType) -> str:
@@ -52,8 +56,10 @@ def ddl(type_: ColumnType) -> str:
 
 def stored(type_: ColumnType, value: Any) -> Value | None:
     """What stands for a column of the type: text or Python value; BadValueError when the type refuses it."""
-    is_bare = type_.kind is Kind.NUMERIC and type_.precision is None
-    kept = postgresql_values.stored(_NUMERIC if is_bare else type_, value)
+    is_bare = type_.kind is Kind.NUMERIC and (type_.precision, type_.scale) in ((None, None), (_PRECISION, _SCALE))
+    kept = postgresql_values.stored(ColumnType(Kind.NUMERIC) if is_bare else type_, value)
+    if is_bare and isinstance(kept, Decimal):
+        _check_bare(kept, value)
     if isinstance(kept, str):
         size = len(kept.encode())
         if size > _LONGEST:
@@ -61,6 +67,22 @@ def stored(type_: ColumnType, value: Any) -> Value | None:
         if "\0" in kept:
             raise BadValueError(value, "holds a NUL character, which Redshift cannot keep")
     return kept
+
+
+def _check_bare(number: Decimal, value: Any) -> None:
+    exponent = number.normalize(_EXACT).as_tuple().exponent if number else 0
+    if isinstance(exponent, int) and exponent < -_SCALE:
+        raise BadValueError(
+            value,
+            f"would be rounded: a numeric without sizes has {_SCALE} digits behind the point on Redshift; declare "
+            "numeric(p,s), or text",
+        )
+    if number and number.adjusted() >= _PRECISION - _SCALE:
+        raise BadValueError(
+            value,
+            f"does not fit: a numeric without sizes has {_PRECISION - _SCALE} digits before the point on Redshift; "
+            "declare numeric(p,s), or text",
+        )
 
 
 bound = postgresql_values.bound
