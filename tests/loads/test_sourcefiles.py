@@ -178,6 +178,23 @@ def test_a_file_of_a_manifest_that_changes_while_it_is_loaded_is_refused(
             LoadNumbers().run()
 
 
+def test_a_file_of_a_manifest_that_is_replaced_before_it_is_opened_is_refused(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By as many bytes, while the load waits for its turn: the second file is opened after the first is read."""
+    write_manifest(warehouse.project, "0.csv", "1.csv")
+    for number in (0, 1):
+        (warehouse.project / f"{number}.csv").write_text(f"n\n{number}\n")
+
+    def replace(point: str) -> None:
+        if point == "load.begun":
+            (warehouse.project / "1.csv").write_text("n\n9\n")
+
+    monkeypatch.setattr("etlctl.faultpoints.point", replace)
+    with pytest.raises(BadDataError, match=r"1\.csv: changed while it was being loaded"):
+        LoadNumbers().run()
+
+
 @pytest.mark.parametrize(
     ("manifest", "part", "name"),
     [
