@@ -131,12 +131,14 @@ def test_a_flagged_folder_of_json_takes_jsonpaths(copy_house: House) -> None:
 
 
 def test_names_of_another_case_are_found_when_asked(copy_house: House) -> None:
-    """Redshift's own "auto" takes them for missing."""
+    """Redshift's own "auto" takes them for missing: that is worth a note."""
     target = copy_house.put("n.json", b'{"N": 1, "Word": "a"}')
 
-    copy_house.build(loading(target, jsonpaths="auto ignorecase"))
+    missing = copy_house.build(loading(target, table="missing"))
+    found = copy_house.build(loading(target, jsonpaths="auto ignorecase"))
 
-    assert copy_house.rows() == [(1, "a")]
+    assert copy_house.rows("missing") == [(None, None)] and copy_house.rows() == [(1, "a")]
+    assert found.notes == () and missing.notes[0].startswith("NULL in all 1 rows: n, word. Look at how the files spell")
 
 
 def test_a_manifest_and_a_flagged_folder_are_read_whole(copy_house: House) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import psycopg2
 import sqlalchemy as sa
 
+from etlctl.core import context
 from etlctl.db.columns import Column
 from etlctl.db.dialects.base import Staged
 from etlctl.db.dialects.redshift import staging as redshift_staging
@@ -30,7 +31,9 @@ from etlctl.db.dialects.redshift.statements import Access, Form, copy_statement,
 from etlctl.db.dialects.redshift.values import ddl
 from etlctl.db.words import TypeWords
 from etlctl.errors import BadDataError, LoadError, SettingsError
+from etlctl.text import shortened
 
+_BY_NAME = ("json", "avro")
 _ROLE = Access(role="default")
 
 
@@ -67,6 +70,8 @@ def stage_objects(
             staged = redshift_staging.create_staging(connection, copied, columns)
             run_bare(connection, statement)
             rows = count_rows(connection, staged, None)
+            if form.format in _BY_NAME and rows:
+                _note_empty(connection, staged, rows)
             if constants:
                 staged = _with_constants(connection, name, columns, staged, constants)
     except psycopg2.Error as error:
@@ -87,6 +92,17 @@ def _options(form: Form) -> dict[str, Any]:
     if form.format == "csv":
         given["null_as"] = made_up_null()
     return given | dict(form.options) | {"manifest": True}
+
+
+def _note_empty(connection: sa.Connection, staged: sa.TableClause, rows: int) -> None:
+    """A note about columns without any value: to COPY a key of another name, or in other letters, is a NULL."""
+    counts = connection.execute(sa.select(*(sa.func.count(column) for column in staged.columns))).one()
+    empty = [column.name for column, count in zip(staged.columns, counts, strict=True) if not count]
+    if empty:
+        context.attempt().notes.append(
+            f"NULL in all {rows:,} rows: {shortened(', '.join(empty), 300)}. Look at how the files spell it, in "
+            'small and large letters too (jsonpaths = "auto ignorecase")'
+        )
 
 
 def _with_constants(
