@@ -181,16 +181,21 @@ def test_a_file_of_a_manifest_that_changes_while_it_is_loaded_is_refused(
 def test_a_file_of_a_manifest_that_is_replaced_before_it_is_opened_is_refused(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By as many bytes, while the load waits for its turn: the second file is opened after the first is read."""
+    """By as many bytes, while the load waits, or reads the first one (which is opened for its header before)."""
     write_manifest(warehouse.project, "0.csv", "1.csv")
     for number in (0, 1):
         (warehouse.project / f"{number}.csv").write_text(f"n\n{number}\n")
+    opened: list[str] = []
+    open_place = LocalPlace.open
 
-    def replace(point: str) -> None:
-        if point == "load.begun":
-            (warehouse.project / "1.csv").write_text("n\n9\n")
+    def open_and_replace(self: LocalPlace) -> Any:
+        opened.append(Path(self.shown).name)
+        if opened.count("0.csv") == 2 and "1.csv" not in opened:
+            (warehouse.project / "other").write_text("n\n9\n")
+            (warehouse.project / "other").rename(warehouse.project / "1.csv")
+        return open_place(self)
 
-    monkeypatch.setattr("etlctl.faultpoints.point", replace)
+    monkeypatch.setattr(LocalPlace, "open", open_and_replace)
     with pytest.raises(BadDataError, match=r"1\.csv: changed while it was being loaded"):
         LoadNumbers().run()
 
