@@ -45,23 +45,6 @@ def statements(redshift: Standin) -> list[str]:
     return [" ".join(text.split()) for _, text in redshift.log]
 
 
-def test_the_lock_comes_before_anything_is_read(house: AnyWarehouse, redshift: Standin) -> None:
-    """In every write transaction, the forced one too: the snapshot is taken at the first query."""
-    Flights().run()
-    with context.attempting(Attempt(forced=True)), suppress(LoadError):
-        Flights().run()
-
-    said = statements(redshift)
-    locks = [at for at, text in enumerate(said) if text.startswith("LOCK TABLE")]
-    writes = [at for at, text in enumerate(said) if 'INSERT INTO "table_updates"' in text]
-    assert len(locks) >= 2 and writes
-    for at in locks:
-        assert said[at - 1].startswith("SET statement_timeout") and said[at - 2].startswith("BEGIN"), said[
-            at - 3 : at + 1
-        ]
-    assert not [text for text in said if "TRUNCATE" in text or "APPEND" in text or "SAVEPOINT" in text]
-
-
 @pytest.mark.parametrize("isolation", ["serializable", "snapshot"])
 def test_racing_processes_load_once(house: AnyWarehouse, redshift: Standin, isolation: Any) -> None:
     """F27 where no key is enforced: six at once, one row set, one marker; under either isolation of Redshift."""
@@ -99,7 +82,6 @@ def test_a_killed_load_is_there_whole_or_not_at_all(house: AnyWarehouse, moment:
 
 def test_a_lost_answer_to_commit_is_looked_up(house: AnyWarehouse, redshift: Standin) -> None:
     """F09."""
-    Flights().output()
     TableTarget("other", "makes the marker table").touch()
     with house.database.writing("test") as connection:
         connection.exec_driver_sql("CREATE TABLE flights (k integer, v varchar(100))")
@@ -117,7 +99,6 @@ def test_a_lost_answer_to_commit_is_looked_up(house: AnyWarehouse, redshift: Sta
 
 def test_a_serialization_violation_may_be_tried_again(house: AnyWarehouse, redshift: Standin) -> None:
     """Error 1023, SQLSTATE XX000; nothing is kept."""
-    Flights().output()
     redshift.fault(r'^INSERT INTO "flights"', "fail", refusal=serialization(1, (2, 3), 4))
 
     with pytest.raises(TransientError, match=r"changed what this one had read \(1023: Serializable isolation"):

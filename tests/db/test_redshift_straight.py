@@ -89,7 +89,8 @@ FIELDS: list[tuple[str, str]] = [
     ("date", "2013-02-28"), ("date", "2013-02-30"), ("date", "today"), ("date", "2013-02-03 00:00:00"),
     ("timestamp", "2013-01-02 03:04"), ("timestamp", "2013-01-02T03:04:05Z"), ("timestamp", "2013-01-02 24:00:00"),
     ("timestamp", "2013-01-02 03:04:05+02:00"), ("varchar(3)", "äöü"), ("varchar(3)", "abcd"), ("text", "a\r"),
-    ("numeric", "1.1234567890"), ("text", " \\N "), ("text", "etlctl-null"), ("double precision", "0.1"), ("json", '{"a": 1}'),
+    ("numeric", "1.1234567890"), ("text", " \\N "), ("text", "etlctl-null"), ("double precision", "0.1"),
+    ("json", '{"a": 1}'),
 ]  # fmt: skip
 
 
