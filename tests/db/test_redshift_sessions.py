@@ -20,7 +20,15 @@ from etlctl.db.dialects.redshift.connection import committing_words
 from etlctl.db.markers import MarkerKey
 from etlctl.db.sessions import open_session
 from etlctl.db.table_target import TableTarget
-from etlctl.errors import AlreadyLoaded, CommitInsideError, LoadError, LockTimeoutError, SettingsError, TransientError
+from etlctl.errors import (
+    AlreadyLoaded,
+    CommitInsideError,
+    LoadError,
+    LockTimeoutError,
+    SettingsError,
+    TransientError,
+    UnavailableError,
+)
 from servers.redshift.errors import serialization
 from servers.redshift.standin import Standin
 from warehouse import all_ended, die_at, forked
@@ -315,6 +323,28 @@ def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
 
     with pytest.raises(SettingsError, match=r'pip install "etlctl\[redshift\]"'):
         dialect.RedshiftDialect("redshift", "config/etlctl.toml:3")
+
+
+def test_a_redshift_under_the_url_of_a_postgresql_is_one_sentence(redshift_url: str, tmp_path: Path) -> None:
+    """As it stands in many a configuration: Redshift speaks the same protocol."""
+    url = redshift_url.replace("redshift+psycopg2://", "postgresql+psycopg2://")
+
+    with (
+        in_place(url, tmp_path),
+        pytest.raises(UnavailableError, match=r"no PostgreSQL .*redshift://.*etlctl\[redshift\]"),
+    ):
+        Flights().run()
+
+
+def test_what_commits_is_refused_with_what_to_write_instead(house: AnyWarehouse) -> None:
+    house.write("CREATE TABLE flights (k integer, v varchar(100))")
+
+    class Emptied(RunSQL):
+        query = "TRUNCATE flights"
+        table = "emptied"
+
+    with pytest.raises(CommitInsideError, match=r"TRUNCATE, with which Redshift commits \(write DELETE\), was tried"):
+        Emptied().run()
 
 
 def test_another_driver_is_refused() -> None:

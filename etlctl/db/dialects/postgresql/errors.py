@@ -118,6 +118,15 @@ _BY_CLASS: Mapping[str, _Kind] = {
     "XX": (UnavailableError, "{url} reports an internal error: {said}."),
 }
 _OTHERS: _Kind = (QueryError, "{said}{near}.{hint}")
+_NO_POSTGRESQL = re.compile(r'parameter "(?:standard_conforming_strings|intervalstyle|bytea_output)"', re.IGNORECASE)
+"""Settings of each session that every PostgreSQL has."""
+_REDSHIFT: _Kind = (
+    UnavailableError,
+    (
+        "{url} is no PostgreSQL ({said}). A Redshift is written redshift://USER:PASSWORD@HOST:5439/DATABASE, and wants "
+        'pip install "etlctl[redshift]".'
+    ),
+)
 _TELLING_KEYS = ("23503", "23505", "23P01")
 _CANCELLED = {
     "statement timeout": " It took longer than statement_timeout allows; give the connection more in the settings.",
@@ -135,6 +144,8 @@ def _of_server(error: psycopg2.Error, doing: str, shown_url: str) -> EtlctlError
         )
     kind, pattern = _BY_STATE.get(code) or _BY_CLASS.get(code[:2]) or _OTHERS
     said = _said(error)
+    if code == "42704" and _NO_POSTGRESQL.search(said):
+        kind, pattern = _REDSHIFT
     return kind(
         f"{doing}: "
         + pattern.format(

@@ -26,6 +26,7 @@ from etlctl.errors import CommitInsideError, QueryError
 OPTIONS = "etlctl_options"
 """Execution option of every Connection: the Options it was made with."""
 _SUSPICIOUS = re.compile(r"\b(?:TRUNCATE|APPEND)\b", re.IGNORECASE)
+_INSTEAD = {"TRUNCATE": "DELETE", "ALTER TABLE APPEND": "INSERT … SELECT"}
 _APPENDS = re.compile(r"\bAPPEND\s+FROM\b", re.IGNORECASE)
 
 
@@ -61,7 +62,7 @@ class RedshiftGuard(PostgreSQLGuard):
         super().check(query)
         tried = committing_words(self._raw.text_of(query))
         if tried is not None:
-            self.refuse(tried)
+            self.refuse(f"{tried}, with which Redshift commits (write {_INSTEAD[tried]}),")
 
 
 def committing_words(sql: str) -> str | None:
