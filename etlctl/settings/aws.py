@@ -24,6 +24,8 @@ _SESSION_NAME = r"[A-Za-z0-9_+=,.@-]{2,64}"
 _EXTERNAL_ID = r"[A-Za-z0-9_+=,.@:/-]{2,1224}"
 """The last two: AssumeRole in the reference of STS."""
 _BUCKET = r"s3://[A-Za-z0-9._-]{3,255}"
+_DOTS = r"(?:.*/)?\.\.?(?:/|$)"
+"""A part of a path that is `.` or `..`: no key has one (s3/address.py)."""
 _STYLES = ("auto", "path", "virtual")
 _EXISTENCE = ("auto", "head")
 
@@ -60,7 +62,7 @@ def s3_settings(resolver: Resolver) -> S3Settings:
 def staging(resolver: Resolver, connection: str) -> str | None:
     """`s3_staging` of a connection, with a slash at its end; it never is a bucket's top."""
     path = path_of(keys.S3_STAGING, connection)
-    given = _formed(resolver, path, rf"{_BUCKET}/[^/].*", "a folder in a bucket: s3://BUCKET/FOLDER/")
+    given = _formed(resolver, path, rf"{_BUCKET}/(?!{_DOTS})[^/].*", "a folder in a bucket: s3://BUCKET/FOLDER/")
     return f"{given.rstrip('/')}/" if given is not None else None
 
 

@@ -205,7 +205,11 @@ def test_staging_is_a_folder_with_one_slash_at_its_end(load_text: Loader, writte
     assert settings.connections["warehouse"].s3_staging == "s3://lake/staging/"
 
 
-@pytest.mark.parametrize("written", ["s3://lake", "s3://lake/", "s3://lake//x", "lake/x", "https://lake/x", "s3://l/x"])
+@pytest.mark.parametrize(
+    "written",
+    ["s3://lake", "s3://lake/", "s3://lake//x", "lake/x", "https://lake/x", "s3://l/x", "s3://lake/a/../x",
+     "s3://lake/./x", "s3://lake/..", "s3://lake/a/."],
+)  # fmt: skip
 def test_staging_that_is_no_folder_is_refused(load_text: Loader, written: str) -> None:
     """Never a bucket's top: what is removed after a load lies below it."""
     assert f"must be a folder in a bucket: s3://BUCKET/FOLDER/, not '{written}'." in _sentence(
