@@ -176,9 +176,14 @@ class S3FlagTarget(Target):
         return S3Target(name, format, root=self.path, **options)
 
     def parts(self) -> Iterator[S3Target]:
-        """The objects of the folder, in the store's order, but for the flag and for markers of folders."""
+        """The objects of the folder, in the store's order, but for the flag and for markers of folders.
+
+        As for Hadoop's and Spark's own readers, what begins with `_` or `.` is none of them, object or folder, such as
+        `_committed_…` and `.part-0.crc`; `_name=value/`, a folder of a partition, is.
+        """
         for info in listed(self._folder):
-            if info.address != self.address and not info.address.key.endswith("/"):
+            names = info.address.key.removeprefix(self._folder.key).split("/")
+            if names[-1] and info.address != self.address and not any(map(_is_hidden, names)):
                 yield S3Target(str(info.address))
 
     def touch(self) -> None:
@@ -224,6 +229,11 @@ class _Raw(io.RawIOBase):
 
     def write(self, data: Any, /) -> int:
         return memoryview(data).nbytes if self.is_muted else self._upload.write(data)
+
+
+def _is_hidden(name: str) -> bool:
+    """The rule of Spark's `InMemoryFileIndex.shouldFilterOutPathName`."""
+    return name.startswith(".") or (name.startswith("_") and "=" not in name)
 
 
 def _refuse_other(other: S3Address, raise_if_exists: bool) -> None:

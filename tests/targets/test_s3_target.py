@@ -272,6 +272,22 @@ def test_s3_flag_target_is_there_with_its_flag(url: Callable[[str], str]) -> Non
     assert not target.exists() and len([*target.parts()]) == 2
 
 
+def test_s3_flag_target_has_no_parts_that_hadoop_hides(url: Callable[[str], str]) -> None:
+    """What Spark and Hadoop keep for themselves would be read as rows; a folder of a partition begins with `_` too."""
+    target = S3FlagTarget(url("day/"))
+    hidden = ["_started_1", "_committed_1", "_metadata", ".part-0.csv.crc", "_temporary/0/part-9.csv", "a/.x/part.csv"]
+    for name in ("part-0.csv", "_hour=1/part-1.csv", "a_b.csv", *hidden):
+        write(url(f"day/{name}"))
+
+    target.touch()
+
+    assert [part.path.removeprefix(url("day/")) for part in target.parts()] == [
+        "_hour=1/part-1.csv",
+        "a_b.csv",
+        "part-0.csv",
+    ]
+
+
 def test_s3_flag_target_takes_another_flag_and_stays_in_its_folder(url: Callable[[str], str]) -> None:
     """The path ends with a slash; the flag may be called otherwise."""
     target = S3FlagTarget(url("day/"), flag="DONE")
