@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from any_warehouse import AnyWarehouse, in_place
-from etlctl import ExternalTask, LoadTable, S3Target
+from etlctl import ExternalTask, LoadTable, S3FlagTarget, S3Target
 from etlctl.core import context
 from etlctl.core.context import Attempt
 from etlctl.db.columns import BadValueError, parse_type
@@ -295,3 +295,40 @@ def test_an_empty_file_of_a_manifest_is_no_file_less(
     loading(place, {"k": "bigint", "v": "text"}).run()
 
     assert rows_of(house, "flights", "k, v") == [(1, "a")]
+
+
+@pytest.mark.parametrize("bad", [b"3x,c\n", b"3,c,d\n", b'3,"c\n'])
+def test_a_bad_row_in_the_third_of_five_files_is_named(
+    house: AnyWarehouse, s3_server: S3Service, redshift_staging: str, bad: bytes
+) -> None:
+    """With file and line; the table is as it was, and nothing of ours is left in S3."""
+    place = f"{redshift_staging}in/flights.csv.manifest"
+    parts = {f"{number}.csv": b"k,v\n1,a\n2,b\n" for number in range(5)}
+    put_manifest(s3_server, place, parts | {"2.csv": b"k,v\n1,a\n2,b\n" + bad})
+    before = keys_under(s3_server, redshift_staging)
+
+    with pytest.raises(BadDataError, match=r"in/2\.csv: line 4"):
+        loading(place, {"k": "bigint", "v": "text"}).run()
+
+    assert house.ask("SELECT count(*) FROM flights") == [(0,)] and house.markers() == []
+    assert keys_under(s3_server, redshift_staging) == before
+
+
+def test_a_folder_is_copied_straight_where_its_files_are_alike(
+    house: AnyWarehouse, redshift: Standin, s3_server: S3Service, redshift_staging: str
+) -> None:
+    """Those that the flag's folder holds, and not the flag."""
+    folder = f"{redshift_staging}in/day/"
+    for name, data in (("0.csv", b"k,v\n1,a\n"), ("1.csv", b"k,v\n2,b\n"), ("_SUCCESS", b"")):
+        put(s3_server, f"{folder}{name}", data)
+
+    class Day(LoadTable):
+        table = "flights"
+        columns = {"k": "bigint", "v": "text"}
+
+        def requires(self) -> Any:
+            return type("Folder", (ExternalTask,), {"output": lambda _: S3FlagTarget(folder)})()
+
+    Day().run()
+
+    assert rows_of(house, "flights", "k, v") == [(1, "a"), (2, "b")] and went_straight(redshift)
