@@ -57,18 +57,19 @@ def parse(url: str, *, needs_key: bool = True) -> S3Address:
     `.` or `..`, which S3 takes literally and refuses by turns, and other programs read as a way up.
     """
     text = str(url)
+    form = "s3://BUCKET/KEY" if needs_key else "s3://BUCKET or s3://BUCKET/PREFIX"
     if (shown := without_keys(text)) != text:
         raise TaskError(
             f"{shortened(shown)} holds keys, which have no place in an address: put them into [s3] of the settings, or "
-            "ETLCTL_S3_ACCESS_KEY_ID and ETLCTL_S3_SECRET_ACCESS_KEY, and write s3://BUCKET/KEY"
+            f"ETLCTL_S3_ACCESS_KEY_ID and ETLCTL_S3_SECRET_ACCESS_KEY, and write {form}"
         )
     if not text.startswith(SCHEME):
-        raise TaskError(f"{shortened(text) or 'an empty path'} is no address in S3: write s3://BUCKET/KEY")
+        raise TaskError(f"{shortened(text) or 'an empty path'} is no address in S3: write {form}")
     bucket, _, key = text[len(SCHEME) :].partition("/")
     if not _BUCKET.fullmatch(bucket):
         named = f"the bucket {shortened(bucket)!r}" if bucket else "no bucket"
         raise TaskError(
-            f"{shortened(text)} names {named}: write s3://BUCKET/KEY; a bucket has 3 to 63 small letters, digits, "
+            f"{shortened(text)} names {named}: write {form}; a bucket has 3 to 63 small letters, digits, "
             "dots and hyphens"
         )
     if needs_key and not key:

@@ -38,6 +38,10 @@ _NO_ROLES = (
     "the service that gives out a role's credentials cannot be reached{at}: look at the network, and at "
     "AWS_ENDPOINT_URL_STS, which leads to it where it is not Amazon's"
 )
+_NO_CLASS = (
+    "the store does not have this StorageClass; S3 has STANDARD, STANDARD_IA, ONEZONE_IA, INTELLIGENT_TIERING, "
+    "GLACIER_IR, GLACIER, DEEP_ARCHIVE"
+)
 _GONE_UPLOAD = "the upload was ended by somebody else, such as a lifecycle rule or `etlctl gc --s3`: run again"
 _IN_THE_WAY = "another process was writing the same key at the same moment: run again"
 _CHANGED = "the object was changed while it was being read: run again, which reads the new one from its beginning"
@@ -69,7 +73,7 @@ _SAID: dict[str, tuple[type[EtlctlError], str]] = {
     "XAmzContentSHA256Mismatch": (TransientError, "the bytes were damaged on their way to the store: run again"),
     "InvalidObjectState": (TaskError, "the object is archived: restore it first (`aws s3api restore-object`)"),
     "EntityTooLarge": (TaskError, "the object is larger than the store takes: split it"),
-    "InvalidStorageClass": (TaskError, "the store does not have this StorageClass"),
+    "InvalidStorageClass": (TaskError, _NO_CLASS),
     "InvalidEncryptionAlgorithmError": (TaskError, "the store does not have this ServerSideEncryption"),
     "KMS.NotFoundException": (UnavailableError, "there is no such KMS key in the bucket's region: look at SSEKMSKeyId"),
     "KMS.DisabledException": (UnavailableError, "the KMS key is disabled"),

@@ -153,7 +153,7 @@ def test_gc_works_on_another_service(
     [
         ([], "gc is told what to look for: give --s3"),
         (["--s3"], "no place is known to look in: name one (s3://BUCKET/PREFIX), or set gc in [s3] of the settings"),
-        (["--s3", "lake/etl"], "lake/etl is no address in S3: write s3://BUCKET/KEY."),
+        (["--s3", "lake/etl"], "lake/etl is no address in S3: write s3://BUCKET or s3://BUCKET/PREFIX."),
         (["--s3", "s3://"], "s3:// names no bucket"),
         (["--s3", "s3://lake/a/../b"], "has a part that is '.' or '..'"),
         (["--s3", "s3://lake", "--older-than", "1 day"], "--older-than cannot take '1 day': it is a whole number"),

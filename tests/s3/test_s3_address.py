@@ -95,6 +95,13 @@ def test_address_may_hold_a_colon_and_an_at_in_its_key() -> None:
     assert parse("s3://bucket/12:30@host").key == "12:30@host"
 
 
+@pytest.mark.parametrize("url", ["s3:/bucket", "bucket", "s3://b", "s3://", ""])
+def test_address_of_a_prefix_is_told_as_one(url: str) -> None:
+    """Where a bucket alone will do, no key is asked for."""
+    with pytest.raises(TaskError, match="write s3://BUCKET or s3://BUCKET/PREFIX"):
+        parse(url, needs_key=False)
+
+
 def test_address_of_a_bucket_is_one_where_no_key_is_needed() -> None:
     """A prefix may be empty; who removes by prefix refuses that itself."""
     assert parse("s3://bucket", needs_key=False) == parse("s3://bucket/", needs_key=False) == S3Address("bucket", "")

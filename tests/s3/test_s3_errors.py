@@ -70,7 +70,7 @@ def every_error(address: S3Address) -> list[EtlctlError]:
         (500, "InternalError", TransientError, "too busy"),
         (429, "TooManyRequests", TransientError, "too busy"),
         (400, "BadDigest", TransientError, "damaged on their way"),
-        (400, "InvalidStorageClass", TaskError, "does not have this StorageClass"),
+        (400, "InvalidStorageClass", TaskError, "does not have this StorageClass; S3 has STANDARD, STANDARD_IA, "),
         (501, "NotImplemented", TaskError, "does not do what was asked for"),
         (400, "SomethingNew", TaskError, r"refuses PutObject: We encountered an internal error.*\(SomethingNew\)"),
     ],
