@@ -67,6 +67,9 @@ def dump_file(targets: Sequence[Any], *, owner: str, form: Any, part_bytes: Any)
             f'{owner}.output() must give one file, such as LocalTarget("reports/x.csv"), and gives: {found}.'
         )
     (target,) = targets
+    if str(getattr(target, "path", target)).endswith("/"):
+        shown = shortened(str(target), 200)
+        raise LoadError(f"{owner}: {shown} names a folder: name the file in it, such as {shown}rows.csv.")
     _check_parts(target, owner, part_bytes)
     form = form if form is not None else _form_by_suffix(target, owner)
     if form not in _SUFFIXES.values():

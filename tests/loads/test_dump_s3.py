@@ -19,7 +19,7 @@ from any_warehouse import AnyWarehouse
 from etlctl import DumpTable, S3Target
 from etlctl.core.context import Attempt, attempting
 from etlctl.db.dialects.postgresql import dump as postgresql_dump
-from etlctl.errors import BadDataError, TransientError, UnavailableError
+from etlctl.errors import BadDataError, LoadError, TransientError, UnavailableError
 from servers.s3 import S3Service, split_url
 from servers.s3_proxy import S3Proxy
 
@@ -370,3 +370,10 @@ def test_dump_to_s3_that_is_killed_leaves_only_what_nobody_reads(
         assert len(keys(s3_server, s3_url)) == objects + len(parts) + 1
     else:
         assert content(s3_server, s3_url, name).count(b"\n") == 100_001
+
+
+@pytest.mark.parametrize("attributes", [{}, {"format": "csv"}, {"part_bytes": LEAST}])
+def test_dump_into_a_folder_is_told_as_one(s3_url: str, attributes: dict[str, Any]) -> None:
+    """Not by its suffix: whatever is set besides, an object is written, and no folder."""
+    with pytest.raises(LoadError, match=r"names a folder: name the file in it, such as s3://.*/day/rows\.csv"):
+        into(s3_url, name="day/", **attributes).run()
