@@ -58,7 +58,21 @@ TEXTS = [
     "2013-01-01",
 ]
 TEXTS += ["2013-01-01 05:00:00", "2013-01-01T05:00:00Z", "05:30", "{}", "\\x00ff", "x", "EWR", "Zürich", "\0", "\udc80"]
-OBJECTS = [None, 0, 1, -5, 2**40, True, False, 1.0, 2.5, float("nan"), Decimal("1.5"), date(2013, 1, 1), b"\0"]
+OBJECTS: list[Any] = [
+    None,
+    0,
+    1,
+    -5,
+    2**40,
+    True,
+    False,
+    1.0,
+    2.5,
+    float("nan"),
+    Decimal("1.5"),
+    date(2013, 1, 1),
+    b"\0",
+]
 OBJECTS += [datetime(2013, 1, 1, 5), datetime(2013, 1, 1, 5, tzinfo=UTC), {"a": 1}]
 OBJECTS += [datetime(2013, 1, 1, 6, tzinfo=timezone(timedelta(hours=1)))]
 BATCHES = st.one_of(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from etlctl.errors import TaskError
 from etlctl.s3.address import S3Address, parse
 
-KEYS = st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",)), min_size=1, max_size=200).filter(
+KEYS = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1, max_size=200).filter(
     lambda key: {".", ".."}.isdisjoint(key.split("/"))
 )
 

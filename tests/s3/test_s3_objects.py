@@ -10,6 +10,7 @@ import pytest
 from etlctl.errors import TaskError, TransientError, UnavailableError
 from etlctl.s3 import objects
 from etlctl.s3.address import S3Address, parse
+from etlctl.s3.client import client
 from etlctl.s3.objects import abort_uploads, copy, head, listed, move, remove, remove_prefix, unfinished_uploads
 from etlctl.s3.reader import open_object
 from etlctl.s3.writer import ObjectWriter
@@ -56,7 +57,7 @@ def test_listed_goes_on_over_pages(at: At, s3_server: S3Service, monkeypatch: py
     """More than one answer of the store."""
     for number in range(7):
         s3_server.put(*at(str(number)))
-    found = objects.client()
+    found = client()
     ask = found.list_objects_v2
     monkeypatch.setattr(found, "list_objects_v2", lambda **given: ask(**given, MaxKeys=3))
 
@@ -226,7 +227,7 @@ def test_remove_prefix_that_is_refused_in_part_says_so(at: At, s3_proxy: S3Proxy
 
 def test_abort_uploads_ends_old_ones_below_the_prefix(every_at: At) -> None:
     """F49: what a killed process leaves; younger ones and those elsewhere stay."""
-    found = objects.client()
+    found = client()
     for name in ("in/one", "in/two", "out/three"):
         address = every_at(name)
         made = found.create_multipart_upload(Bucket=address.bucket, Key=address.key)

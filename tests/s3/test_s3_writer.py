@@ -118,7 +118,7 @@ def test_writer_dropped_unclosed_publishes_nothing(at: At, s3_server: S3Service,
     with pytest.warns(ResourceWarning, match=r"one was opened for writing and never closed: discarded"):
         del file
 
-    assert s3_server.keys(at("").bucket) == s3_server.uploads(at("").bucket) == []
+    assert not s3_server.keys(at("").bucket) and not s3_server.uploads(at("").bucket)
 
 
 @pytest.mark.parametrize("end", ["", "sys.exit(3)", "raise KeyboardInterrupt", "1 / 0", "file.loop = file"])
@@ -136,7 +136,7 @@ def test_writer_open_at_the_interpreters_end_publishes_nothing(
     done = child(code + end, str(at("one")))
 
     assert done.stdout == "1\n", done.stderr
-    assert s3_server.keys(at("").bucket) == s3_server.uploads(at("").bucket) == []
+    assert not s3_server.keys(at("").bucket) and not s3_server.uploads(at("").bucket)
     assert "Exception ignored" not in done.stderr
 
 
