@@ -35,7 +35,7 @@ class ColumnTexts(ColumnValues):
         self._fields: dict[type, dict[Any, str]] = {one: {None: form.null} for one in alike}
         """Of types of which only the same values are equal."""
         words = "".join(f"|{re.escape(word)}" for word in self._null_words if "\t" not in word)
-        whole = rf"(?:(?:{whole_number(column.type)}{words})\t)*+"
+        whole = rf"(?>(?:(?:{whole_number(column.type)}{words})\t)*)"
         self._are_whole = re.compile(whole).fullmatch if kind is Kind.INTEGER else None
 
     def texts(self, values: Sequence[Any]) -> Sequence[str]:

@@ -53,7 +53,7 @@ class ColumnValues:
         self._null_others = [word for word in null_values if not isinstance(word, str) and word is not None]
         self._known: dict[type, dict[Any, Any]] = {}
         self._most_known = min(_REMEMBERED, _REMEMBERED_IN_ALL // width)
-        whole = re.compile(rf"(?:{whole_number(column.type)}\t)*+")
+        whole = re.compile(rf"(?>(?:{whole_number(column.type)}\t)*)")
         self._all_whole = whole.fullmatch if column.type.kind is Kind.INTEGER else None
 
     def stored(self, values: Sequence[Any]) -> Sequence[Any]:

@@ -130,7 +130,7 @@ class _ColumnEncoder:
         form = _COMMON_FORMS.get(column.type.kind, {}).get(column.type.bits) if column.type.precision is None else None
         self._most_known = min(_MOST_REMEMBERED, _IN_ALL // width)
         self._known: dict[type | None, dict[Any, str]] = {}
-        self._all_common = None if form is None else re.compile(rf"(?:{form}\t)*+").fullmatch
+        self._all_common = None if form is None else re.compile(rf"(?>(?:{form}\t)*)").fullmatch
 
     def texts(self, values: Sequence[Any]) -> Sequence[str]:
         """The fields, NULL included. Raises _RefusedError."""

@@ -146,7 +146,8 @@ class DelimitedStream:
         key = has_quotes, line_end
         if key not in self._patterns:
             record = pattern_of(self._types, self.nulls, self.delimiter, quotes=has_quotes)
-            self._patterns[key] = re.compile(b"(?:" + record + line_end + b")*+")
+            # no (?:…)*+ around what backtracks: Python before 3.11.5 matches that wrongly (cpython#106052)
+            self._patterns[key] = re.compile(b"(?>(?:" + record + line_end + b")*)")
         return self._patterns[key].fullmatch(block) is not None
 
     # -- what is changed in it

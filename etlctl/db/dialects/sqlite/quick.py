@@ -97,7 +97,7 @@ def look_for(type_: ColumnType, null_values: Sequence[str]) -> Look | None:
     if pattern is None:
         return None
     words = "".join(f"|{re.escape(word)}" for word in null_values)
-    all_match = re.compile(f"(?:(?:{pattern}{words}){_END})*+").fullmatch
+    all_match = re.compile(f"(?>(?:(?:{pattern}{words}){_END})*)").fullmatch
     if type_.kind in (Kind.TIMESTAMP, Kind.TIMESTAMPTZ):
         if any(mark in word for word in nulls for mark in "TZ"):  # would be changed as the moments are
             return None
