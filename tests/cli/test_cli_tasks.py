@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import shlex
 
 import click
@@ -138,6 +139,7 @@ def test_help_of_a_task_shows_its_parameters(project: Project) -> None:
 def test_defaults_from_the_settings_are_told_and_used(project: Project) -> None:
     """`[params.Flights] batch` is the default that help shows, and needs no option."""
     project.write("config/etlctl.toml", f'[pipelines]\npath = "{project.package}"\n[params.Flights]\nbatch = 77\n')
+    gc.collect()  # classes of the same name from other tests
 
     assert "[default: 77, from the settings]" in " ".join(project.run("build", "Flights", "--help").out.split())
     assert project.run("build", "Flights", "--date", "2013-01-02").code == 0
