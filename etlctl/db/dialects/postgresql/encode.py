@@ -16,6 +16,7 @@ from typing import Any
 
 from etlctl.db.columns import BadValueError, Column, Kind
 from etlctl.db.dialects.base import BadRecordError, FieldForm, RowsByColumns
+from etlctl.db.dialects.lines import in_blocks
 from etlctl.db.dialects.postgresql.values import stored
 
 _ROWS = 256
@@ -61,15 +62,7 @@ class LineEncoder:
 
     def blocks(self, rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:
         """The lines of all rows; exceptions of the rows pass through."""
-        held: list[str] = []
-        size = 0
-        for lines in self._lines(rows):
-            held.append(lines)
-            size += len(lines)
-            if size >= _BLOCK:
-                yield "".join(held).encode()
-                held, size = [], 0
-        yield "".join(held).encode()
+        return in_blocks(self._lines(rows), _BLOCK)
 
     def _lines(self, rows: Iterable[Sequence[Any]]) -> Iterator[str]:
         if not self._columns:
