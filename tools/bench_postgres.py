@@ -37,7 +37,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 import etlctl  # noqa: E402  the path above comes first
 from measured import flights  # noqa: E402  as above
 from servers.postgres import PostgresServer, postgres  # noqa: E402  as above
-from servers.process import MEMORY, ROOM_BYTES  # noqa: E402  as above
+from servers.process import MEMORY, has_memory  # noqa: E402  as above
 
 LUIGI = ("luigi==3.8.1", "psycopg2-binary==2.9.13")
 
@@ -261,10 +261,7 @@ def _children(pid: int) -> set[str]:
 
 def _roomy() -> str | None:
     """Where the files go: into memory where there is room, else where temporary files go."""
-    if not MEMORY.is_dir():
-        return None
-    room = os.statvfs(MEMORY)
-    return str(MEMORY) if room.f_bavail * room.f_frsize > ROOM_BYTES else None
+    return str(MEMORY) if has_memory() else None
 
 
 def _install_luigi(folder: Path) -> str:

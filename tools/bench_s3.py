@@ -43,7 +43,7 @@ from botocore.config import Config  # noqa: E402
 import etlctl  # noqa: E402
 from measured import flights  # noqa: E402
 from servers.postgres import PostgresServer, postgres  # noqa: E402
-from servers.process import MEMORY, ROOM_BYTES  # noqa: E402
+from servers.process import MEMORY, has_memory  # noqa: E402
 from servers.s3 import moto  # noqa: E402
 
 SMART_OPEN = ("smart_open[s3]==7.3.1", "psycopg2-binary==2.9.13")
@@ -259,10 +259,7 @@ def _with_aws(environ: dict[str, str]) -> dict[str, str]:
 
 def _roomy() -> str | None:
     """Where the files go: into memory where there is room, else where temporary files go."""
-    if not MEMORY.is_dir():
-        return None
-    room = os.statvfs(MEMORY)
-    return str(MEMORY) if room.f_bavail * room.f_frsize > ROOM_BYTES else None
+    return str(MEMORY) if has_memory() else None
 
 
 def _install_smart_open(folder: Path) -> str:

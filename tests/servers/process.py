@@ -82,7 +82,7 @@ class ServerProcess(ABC):
         self.folder = self._new_folder(Path("/tmp"))
         self.log = self.folder / "log"
         self.work = self._make_own(self.folder / "w")
-        place = self.work if not durable and not _memory() else self._new_folder(DISK if durable else MEMORY)
+        place = self.work if not durable and not has_memory() else self._new_folder(DISK if durable else MEMORY)
         self.data = self._make_own(place / "data")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -213,7 +213,7 @@ class ServerProcess(ABC):
             time.sleep(0.02)
 
 
-def _memory() -> bool:
+def has_memory() -> bool:
     """Is there room for data in memory? A new PostgreSQL database is 300 files: 15 ms there, 50 to 300 ms on ext4."""
     return MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM_BYTES
 
