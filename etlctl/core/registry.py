@@ -106,7 +106,8 @@ class Registry:
         """
         if self.broken or not params:
             return
-        families = {cls.task_family: cls for cls in _below(Parametrized)}
+        # a project's own class is the one meant where an imported library has another of the same family
+        families = {cls.task_family: cls for cls in sorted(_below(Parametrized), key=self._lists)}
         for family, section in params.items():
             if family not in families:
                 quoted = f' A namespace needs quotes: [params."{family}.…"].' if _holds_tables(section) else ""
@@ -123,7 +124,7 @@ class Registry:
                         f"Its parameters: {', '.join(known) or 'none'}."
                     )
 
-    def _lists(self, cls: type[Task]) -> bool:
+    def _lists(self, cls: type[Parametrized]) -> bool:
         if any(cls.__module__ == module.module for module in self.broken):
             return False  # made before its module raised: half of what the author meant
         return any(cls.__module__ == name or cls.__module__.startswith(name + ".") for name in self.packages)

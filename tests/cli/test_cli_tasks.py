@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import gc
 import shlex
 
 import click
@@ -139,10 +138,20 @@ def test_help_of_a_task_shows_its_parameters(project: Project) -> None:
 def test_defaults_from_the_settings_are_told_and_used(project: Project) -> None:
     """`[params.Flights] batch` is the default that help shows, and needs no option."""
     project.write("config/etlctl.toml", f'[pipelines]\npath = "{project.package}"\n[params.Flights]\nbatch = 77\n')
-    gc.collect()  # classes of the same name from other tests
 
     assert "[default: 77, from the settings]" in " ".join(project.run("build", "Flights", "--help").out.split())
     assert project.run("build", "Flights", "--date", "2013-01-02").code == 0
+    assert built(project) == {"2013-01-02": "77 False all"}
+
+
+def test_a_class_from_elsewhere_does_not_take_the_section_of_the_projects_own(project: Project) -> None:
+    """An imported library's task of the same family, without the parameter, is not what `[params.Flights]` means."""
+    project.pipeline('from etlctl import Task\nit = type("Flights", (Task,), {"__module__": "a_library"})\n', "later")
+    project.write("config/etlctl.toml", f'[pipelines]\npath = "{project.package}"\n[params.Flights]\nbatch = 77\n')
+
+    ran = project.run("build", "Flights", "--date", "2013-01-02")
+
+    assert (ran.code, ran.err.count("no parameter")) == (0, 0)
     assert built(project) == {"2013-01-02": "77 False all"}
 
 
