@@ -109,7 +109,7 @@ class App:
                 graph, roots = self._resolved(tasks, deep=deep, force=force)
             runner = Runner(
                 graph,
-                InProcessExecutor(),
+                InProcessExecutor(self.settings.project),
                 run_id=_new_run_id(),
                 project=self.settings.project,
                 observers=observers,

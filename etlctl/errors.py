@@ -21,7 +21,10 @@ EtlctlError
 │   ├── CheckFailedError             a check on the loaded rows
 │   ├── QueryError                   a statement that the database, or our tokenizer, refuses
 │   ├── LoadError                    a load that cannot be carried out as it is declared
-│   └── CommitInsideError            user code tried to end the load's transaction
+│   ├── CommitInsideError            user code tried to end the load's transaction
+│   ├── FailedInWorkerError          stands for what was raised in another process
+│   ├── WorkerDiedError              the process that ran the task ended before the task did
+│   └── TaskTimeoutError             the task ran longer than its `timeout`
 ├── BlockedError                  3  an external input is missing
 ├── UnavailableError              4  a database or object store cannot be used
 │   └── TransientError               the same may go well when it is tried again
@@ -159,6 +162,18 @@ class LoadError(TaskError):
 
 class CommitInsideError(TaskError):
     """User code tried to commit or roll back inside a load's transaction."""
+
+
+class FailedInWorkerError(TaskError):
+    """Stands for an exception that was raised in another process; its text is the reason told there."""
+
+
+class WorkerDiedError(TaskError):
+    """The process that ran the task was killed, crashed or left before the task had ended."""
+
+
+class TaskTimeoutError(TaskError):
+    """The task ran longer than its `timeout` allows, and was ended."""
 
 
 class BlockedError(EtlctlError):

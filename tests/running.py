@@ -59,7 +59,7 @@ def run(
     with context.use(context.Context(project=folder)):
         graph = Graph(deep=deep, forced=force)
         roots = graph.add(tasks)
-        runner = Runner(graph, InProcessExecutor(), run_id="r1", project=folder, observers=observers, stop=stop)
+        runner = Runner(graph, InProcessExecutor(folder), run_id="r1", project=folder, observers=observers, stop=stop)
         return runner.run(roots)
 
 

@@ -36,6 +36,17 @@ class Context:
     """The Settings it was made of, for a build inside it; nothing is read from them here."""
 
 
+@dataclass(frozen=True)
+class LeaseOfAttempt:
+    """What a load needs to know of the lease it works under."""
+
+    key: str
+    owner: str
+    fence: int
+    register: Callable[[str, str], None] = field(repr=False, compare=False)
+    """Called with the connection's name and the session's own mark before a load begins its transaction."""
+
+
 @dataclass
 class Attempt:
     """What one run of one task tells while it goes on; read by the live display and the summary."""
@@ -49,6 +60,16 @@ class Attempt:
     """Sentences for the summary line, such as "the file holds a header alone"."""
     waiting: str = ""
     """What it waits for at the moment ("the lock of the database"); empty while it works."""
+    progress: tuple[float, float] | None = None
+    """What the task itself told last: done and total, in units of its own."""
+    status: str = ""
+    """The sentence that the task told last."""
+    number: int = 1
+    """Which attempt at the task it is in this run, from 1."""
+    log: str = ""
+    """Where its output is kept: a path or an `s3://` address; empty when it is kept nowhere."""
+    lease: LeaseOfAttempt | None = None
+    """Its lease, where there is one."""
     transactions: int = 0
     """Load transactions open at the moment; a run() that yields tasks must not hold one."""
     module: str = ""

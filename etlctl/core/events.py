@@ -17,8 +17,10 @@ class Event(StrEnum):
     DEPENDENCY_PRESENT = "event.core.dependency.present"  # (task): found complete
     BROKEN_TASK = "event.core.task.broken"  # (task, error): requires(), output() or complete() raised
     START = "event.core.start"  # (task)
+    PROGRESS = "event.core.progress"  # (task, {"done": …, "total": …} or {"status": …})
     FAILURE = "event.core.failure"  # (task, error)
     SUCCESS = "event.core.success"  # (task)
+    TIMEOUT = "event.core.timeout"  # (task, sentence): it ran longer than its `timeout`, and was ended
     PROCESSING_TIME = "event.core.processing_time"  # (task, seconds)
 
 

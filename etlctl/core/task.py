@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from copy import copy
 from enum import Enum
-from json.encoder import encode_basestring_ascii
 from types import FunctionType
 from typing import Any, ClassVar, TypeVar
 
-from etlctl.core.events import EventSource
+from etlctl.core.conduct import Conduct
 from etlctl.core.namespaces import namespace_of
 from etlctl.core.parameters import ParameterVisibility
 from etlctl.core.parametrized import Parametrized
 from etlctl.errors import BrokenTaskError, ParameterError
 from etlctl.text import printable, shortened
 
-_NOT_IN_ID = re.compile(r"[^A-Za-z0-9_]")
+_FREE_NAMES = ("progress", "status")  # methods for run() to call: a task with a parameter of that name goes without
 
 T = TypeVar("T", bound="Task")
 
@@ -31,7 +28,7 @@ class Completeness(Enum):
     OWN = "own"
 
 
-class Task(Parametrized, EventSource):
+class Task(Parametrized, Conduct):
     """One unit of work: its parameters say which one, `output()` says where its result is.
 
     Override `requires()`, `output()` and `run()`; `complete()` where "all outputs exist" is not the meaning. A task's
@@ -41,8 +38,6 @@ class Task(Parametrized, EventSource):
 
     task_namespace: ClassVar[str | None] = None
     """Goes before the class name in `task_family`, of subclasses too; stronger than a module's `namespace()`."""
-    priority: Any = 0
-    """Among tasks that are ready, the higher runs first."""
     tags: Any = ()
     """Words to find a task by in `etlctl list`."""
     is_twin: ClassVar[bool] = False
@@ -59,6 +54,8 @@ class Task(Parametrized, EventSource):
     def _refuse_hidden_methods(cls) -> None:
         """`load = IntParameter()` would take the place of the method of that name, to be called at the worst time."""
         for name in cls._parameters:
+            if name in _FREE_NAMES:
+                continue
             for base in cls.__mro__:
                 if base.__module__.partition(".")[0] == "etlctl" and isinstance(vars(base).get(name), FunctionType):
                     raise ParameterError(
@@ -137,17 +134,14 @@ class Task(Parametrized, EventSource):
         """
         found: str | None = self.__dict__.get("_task_id")
         if found is None:
-            found = _task_id_of(self.task_family, self._identity(), self._identity_json())
+            found = task_id_of(self.task_family, self._identity(), self._identity_json())
             self.__dict__["_task_id"] = found
         return found
 
     @property
     def update_key(self) -> str:
         """SHA-256 (hex) of family and significant public parameters: the whole of what `task_id` keeps 40 bits of."""
-        import hashlib  # 4 ms that a list of tasks need not wait for
-
-        text = f"[{_quoted(self.task_family)},{self._identity_json()}]"
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        return update_key_of(self.task_family, self._identity_json())
 
     @property
     def task_label(self) -> str:
@@ -180,7 +174,7 @@ class Task(Parametrized, EventSource):
         """Both ids are made from it."""
         found: str | None = self.__dict__.get("_identity_text")
         if found is None:
-            found = self.__dict__["_identity_text"] = _as_json(self._identifying, self._identity())
+            found = self.__dict__["_identity_text"] = as_json(self._identifying, self._identity())
         return found
 
     def __hash__(self) -> int:
@@ -307,33 +301,6 @@ def externalize(task: Any) -> Any:
 
 
 # -- structures of tasks and targets
-
-
-def task_id_str(family: str, params: Mapping[str, str]) -> str:
-    """Luigi's id for a family and serialised parameters; see `Task.task_id`."""
-    names = sorted(params)
-    texts = [params[name] for name in names]
-    return _task_id_of(family, texts, _as_json(names, texts))
-
-
-def _task_id_of(family: str, texts: Sequence[str], as_json: str) -> str:
-    import hashlib  # as above
-
-    digest = hashlib.md5(as_json.encode("utf-8"), usedforsecurity=False).hexdigest()
-    summary = "_".join([text[:16] for text in texts[:3]])
-    return f"{family}_{_NOT_IN_ID.sub('_', summary)}_{digest[:10]}"
-
-
-def _as_json(names: Iterable[str], texts: Iterable[str]) -> str:
-    """`json.dumps(…, separators=(",", ":"), sort_keys=True)` of names in order, without making an encoder each time."""
-    return "{" + ",".join([f"{_quoted(name)}:{_quoted(text)}" for name, text in zip(names, texts, strict=True)]) + "}"
-
-
-def _quoted(text: str) -> str:
-    try:
-        return encode_basestring_ascii(text)
-    except TypeError:  # a kind of a user's own whose serialize() gives no text
-        return json.dumps(text, separators=(",", ":"), sort_keys=True)
 
 
 def flatten(structure: Any) -> list[Any]:

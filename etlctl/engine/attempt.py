@@ -1,23 +1,31 @@
-"""One attempt at one task, from its last look at the requirements to the check of its outputs.
+"""One attempt at one task, from its last look at the requirements to the check of its outputs and its callbacks.
 
-    steps(task)
+    Conducted.step()
+      START
       requires()          once more; its answer holds for the whole attempt, input() included
       <- requirements     the runner goes on when all of them have ended well
       complete()          of direct requirements that have their own
       run()               again when a database broke off its transaction (engine/retry.py)
                           <- tasks it yields; resumed with their outputs
       outputs             every declared one must be there
+      PROCESSING_TIME, on_success(), SUCCESS; or on_failure(), FAILURE
 
-A generator, so that a run() that waits for tasks it yielded can be set aside and resumed where it stopped.
+A generator inside, so that a run() that waits for tasks it yielded can be set aside and resumed where it stopped. All
+of it happens in the process that runs the task, whichever the executor has chosen.
 """
 
 from __future__ import annotations
 
 import inspect
+import logging
+import time
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
+from etlctl.core import context
 from etlctl.core.context import Attempt
+from etlctl.core.events import Event
 from etlctl.core.target import exists_in_bulk
 from etlctl.core.task import (
     Completeness,
@@ -29,13 +37,97 @@ from etlctl.core.task import (
     outputs_of,
     tasks_in,
 )
+from etlctl.engine.executors.base import Outcome
+from etlctl.engine.failures import Failure, lines_of
 from etlctl.engine.retry import patiently
-from etlctl.errors import LoadError, MissingOutputError, TaskError, UnfulfilledError
+from etlctl.errors import AlreadyLoaded, LoadError, MissingOutputError, TaskError, UnfulfilledError
+from etlctl.text import printable
 
-Steps = Generator[list[Task], None, None]
+_Steps = Generator[list[Task], None, None]
+_logger = logging.getLogger("etlctl")
 
 
-def steps(task: Task, attempt: Attempt) -> Steps:
+class Conducted:
+    """One attempt in this process, a step at a time; what the task raises becomes part of an Outcome."""
+
+    def __init__(self, task: Task, attempt: Attempt, project: Path) -> None:
+        self.task = task
+        self.attempt = attempt
+        self._project = project
+        self._steps = _steps(task, attempt)
+        self._active_s = 0.0
+        self._has_begun = False
+
+    def step(self) -> Outcome:
+        """Runs to the end, or to the next tasks it needs. Raises nothing that comes out of the task."""
+        began = time.perf_counter()
+        needs: tuple[Task, ...] | None = None
+        error: BaseException | None = None
+        with context.attempting(self.attempt):
+            if not self._has_begun:
+                self._has_begun = True
+                self.task.trigger_event(Event.START, self.task)
+            try:
+                needs = tuple(next(self._steps))
+            except StopIteration:
+                pass  # the attempt has ended well
+            except BaseException as raised:  # noqa: BLE001  the one place that catches what a task raises, SystemExit included
+                error = _told(raised)
+            active_s = time.perf_counter() - began
+            self._active_s += active_s
+            failure = None if needs is not None else self._ended(error)
+        return Outcome(self.task, needs, failure, active_s, interrupted=isinstance(error, KeyboardInterrupt))
+
+    def close(self) -> None:
+        """Ends an attempt that waits for needs: its generator's `finally` blocks run now; what they raise is logged."""
+        try:
+            with context.attempting(self.attempt):
+                self._steps.close()
+        except (Exception, SystemExit):
+            _logger.exception("%s raised while it was ended early", self.task.task_label)
+
+    def _ended(self, error: BaseException | None) -> Failure | None:
+        if error is not None and not isinstance(error, AlreadyLoaded):
+            return told_failure(self.task, error, self._project)
+        if error is not None:
+            self.attempt.notes.append(printable(str(error)))
+        self._succeed()
+        return None
+
+    def _succeed(self) -> None:
+        """Its outputs are there, and what a callback raises changes nothing of that: it is logged and noted."""
+        task = self.task
+        task.trigger_event(Event.PROCESSING_TIME, task, self._active_s)
+        try:
+            task.on_success()
+        except (Exception, SystemExit) as error:
+            _logger.exception("%s.on_success() raised; the task is done all the same", task.task_label)
+            self.attempt.notes.append(f"on_success() raised {lines_of(error)[0]}")
+        task.trigger_event(Event.SUCCESS, task)
+
+
+def told_failure(task: Task, error: BaseException, project: Path) -> Failure:
+    """The failure, after on_failure() and the handlers of FAILURE have been told of it."""
+    _logger.debug("%s failed", task.task_label, exc_info=error)
+    task.trigger_event(Event.FAILURE, task, error)
+    try:
+        said = task.on_failure(error)
+    except (Exception, SystemExit):
+        _logger.exception("%s.on_failure() raised", task.task_label)
+        said = None
+    lines = tuple(printable(line) for line in said.splitlines()) if isinstance(said, str) else ()
+    return Failure.of(error, task, project, lines)
+
+
+def _told(error: BaseException) -> BaseException:
+    """The task's own error: a StopIteration that escapes a run() reaches us wrapped by the generator around it."""
+    cause = error.__cause__
+    if type(error) is RuntimeError and isinstance(cause, StopIteration) and "raised StopIteration" in str(error):
+        return cause
+    return error
+
+
+def _steps(task: Task, attempt: Attempt) -> _Steps:
     """Yields the tasks that must have ended well before it is resumed; returns when the task is done.
 
     Raises whatever the task's code raises, UnfulfilledError, MissingOutputError.
@@ -65,7 +157,7 @@ def _refuse_async(task: Task, running: Any) -> None:
     )
 
 
-def _driven(task: Task, running: Generator[Any, Any, Any], attempt: Attempt) -> Steps:
+def _driven(task: Task, running: Generator[Any, Any, Any], attempt: Attempt) -> _Steps:
     """Walks a generator run(): each yield waits for its tasks and gets their outputs back."""
     reply: Any = None
     try:

@@ -1,4 +1,7 @@
-"""What a person is told of an exception that came out of a task: one line, more lines, and where in their code."""
+"""What is told of an exception that came out of a task: its lines, where in the user's code, what it means.
+
+A Failure is plain data, so that one from a worker process reads like one from here.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,86 @@ import functools
 import inspect
 import os
 import sysconfig
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import etlctl
 from etlctl.core.task import Task
-from etlctl.errors import EtlctlError, ExitCode
+from etlctl.errors import EtlctlError, ExitCode, FailedInWorkerError, TornLoadError
 from etlctl.text import shortened
 
 _OURS = f"{Path(etlctl.__file__).parent}{os.sep}"
 _LIBRARIES = tuple({f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "purelib", "platlib")})
 _MOST_LINES = 20
+_MOST_TRACEBACK = 20_000
+"""Characters of a traceback that travel between processes: its end, which is where the error is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt ended badly."""
+
+    reason: str
+    """One printable line."""
+    details: tuple[str, ...] = ()
+    """More printable lines: the rest of the error's text, what on_failure() returned."""
+    exit_code: ExitCode = ExitCode.FAILED
+    where: str = ""
+    """`pipelines/flights.py:41`, or empty."""
+    can_retry: bool = False
+    """Whether its kind is one that the task's `retry_on` names."""
+    traceback: str = ""
+    """As Python prints it, not made printable; for logs alone."""
+    error: BaseException | None = None
+    """The exception itself, where it was raised in this process."""
+
+    @classmethod
+    def of(cls, error: BaseException, task: Task, project: Path, said: tuple[str, ...] = ()) -> Self:
+        """Of what `task` raised; `said` are lines to be told below the error's own."""
+        reason, *details = lines_of(error)
+        return cls(
+            reason,
+            (*details, *said),
+            exit_code_of(error),
+            place_of(error, task, project),
+            can_retry(task, error),
+            "".join(traceback.format_exception(error))[-_MOST_TRACEBACK:],
+            error,
+        )
+
+    def as_document(self) -> dict[str, Any]:
+        """As JSON takes it; the exception itself stays here."""
+        return {
+            "reason": self.reason,
+            "details": list(self.details),
+            "exit_code": int(self.exit_code),
+            "where": self.where,
+            "can_retry": self.can_retry,
+            "traceback": self.traceback,
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """What `as_document` made in another process, with an error that carries its reason."""
+        found = cls(
+            document["reason"],
+            tuple(document["details"]),
+            ExitCode(document["exit_code"]),
+            document["where"],
+            document["can_retry"],
+            document["traceback"],
+        )
+        return replace(found, error=FailedInWorkerError(found.reason))
+
+
+def can_retry(task: Task, error: BaseException) -> bool:
+    """Whether `retry_on` of the task names the error's kind; never a load that is half committed, nor an interrupt."""
+    if isinstance(error, (TornLoadError, KeyboardInterrupt)):
+        return False
+    return isinstance(error, tuple(task.retry_on))
 
 
 def lines_of(error: BaseException) -> tuple[str, ...]:

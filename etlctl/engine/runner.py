@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import Any
 
 from etlctl.core.context import Attempt
-from etlctl.core.events import Event
 from etlctl.core.graph import Graph, Node, cycle_sentence, path_to
 from etlctl.core.plan import missing_line
 from etlctl.core.results import Observer, RunSummary, Status, TaskResult
 from etlctl.core.task import Task
+from etlctl.engine.attempt import told_failure
 from etlctl.engine.executors.base import Executor, Outcome
-from etlctl.engine.failures import exit_code_of, lines_of, place_of
-from etlctl.errors import AlreadyLoaded, CycleError, ExitCode
+from etlctl.engine.failures import Failure
+from etlctl.errors import CycleError, ExitCode
 from etlctl.text import printable
 
 _logger = logging.getLogger("etlctl")
@@ -107,7 +107,9 @@ class Runner:
             self._tell("run_started", self._run_id, [node.task for node in roots], to_run)
             self._settle()
             while self._submit_ready():
-                self._handle(self._executor.wait())
+                outcome = self._executor.wait()
+                if outcome is not None:
+                    self._handle(outcome)
         except KeyboardInterrupt:
             self._interrupted = ExitCode.INTERRUPTED
         self._end_early()
@@ -192,7 +194,6 @@ class Runner:
         entry.attempt = Attempt(run_id=self._run_id, forced=entry.node.forced, module=type(task).__module__)
         entry.started_at = self._now()
         self._tell("task_started", task, entry.attempt)
-        task.trigger_event(Event.START, task)
         self._executor.submit(task, entry.attempt)
 
     def _handle(self, outcome: Outcome) -> None:
@@ -202,12 +203,11 @@ class Runner:
             self._interrupted = ExitCode.INTERRUPTED
         if outcome.needs is not None:
             self._set_aside(entry, outcome.needs)
-        elif outcome.error is None or isinstance(outcome.error, AlreadyLoaded):
-            if outcome.error is not None and entry.attempt is not None:
-                entry.attempt.notes.append(printable(str(outcome.error)))
-            self._succeed(entry)
+        elif outcome.failure is None:
+            entry.node.complete = True
+            self._end(entry, Status.OK)
         else:
-            self._fail(entry, outcome.error)
+            self._end_badly(entry, outcome.failure)
         self._settle()
 
     def _set_aside(self, entry: _Entry, needs: tuple[Task, ...]) -> None:
@@ -253,40 +253,19 @@ class Runner:
 
     # -- ends
 
-    def _succeed(self, entry: _Entry) -> None:
-        """Its outputs are there, and what a callback raises changes nothing of that: it is logged and noted."""
-        task = entry.node.task
-        task.trigger_event(Event.PROCESSING_TIME, task, entry.active_s)
-        try:
-            task.on_success()
-        except (Exception, SystemExit) as error:
-            _logger.exception("%s.on_success() raised; the task is done all the same", task.task_label)
-            if entry.attempt is not None:
-                entry.attempt.notes.append(f"on_success() raised {lines_of(error)[0]}")
-        task.trigger_event(Event.SUCCESS, task)
-        entry.node.complete = True
-        self._end(entry, Status.OK)
-
     def _fail(self, entry: _Entry, error: BaseException) -> None:
-        task = entry.node.task
-        reason, *details = lines_of(error)
-        _logger.debug("%s failed", task.task_label, exc_info=error)
-        task.trigger_event(Event.FAILURE, task, error)
-        try:
-            said = task.on_failure(error)
-        except (Exception, SystemExit):
-            _logger.exception("%s.on_failure() raised", task.task_label)
-            said = None
-        if isinstance(said, str):
-            details.extend(printable(line) for line in said.splitlines())
+        """It failed here, in no attempt: before it ran, or while it waited."""
+        self._end_badly(entry, told_failure(entry.node.task, error, self._project))
+
+    def _end_badly(self, entry: _Entry, failure: Failure) -> None:
         self._end(
             entry,
             Status.FAIL,
-            reason,
-            error=error,
-            where=place_of(error, task, self._project),
-            details=tuple(details),
-            exit_code=exit_code_of(error),
+            failure.reason,
+            error=failure.error,
+            where=failure.where,
+            details=failure.details,
+            exit_code=failure.exit_code,
         )
 
     def _give_up(self, entry: _Entry, cause: _Entry) -> None:

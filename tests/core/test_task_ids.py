@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import etlctl
 from etlctl import ParameterVisibility, Task
 from etlctl.core.context import Context, use
-from etlctl.core.task import task_id_str
+from etlctl.core.identity import task_id_str
 
 
 class Colour(enum.Enum):

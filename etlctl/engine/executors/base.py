@@ -1,4 +1,4 @@
-"""Executor: carries out attempts and tells what came of each step. It decides nothing about order or retries."""
+"""Executor: carries out attempts and tells what came of each step. Decides nothing of order, leases or retries."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from typing import Protocol
 
 from etlctl.core.context import Attempt
 from etlctl.core.task import Task
+from etlctl.engine.failures import Failure
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one step of an attempt came to: an end, well or with `error`, or `needs` to be met before it goes on."""
+    """What one step of an attempt came to: an end, well or with `failure`, or `needs` to be met before it goes on."""
 
     task: Task
     needs: tuple[Task, ...] | None = None
     """Tasks it waits for; None when the attempt has ended."""
-    error: BaseException | None = None
+    failure: Failure | None = None
     active_s: float = 0.0
-    """Seconds this step took."""
+    """Seconds this step took, by the clock of where it ran."""
     interrupted: bool = False
     """The user asked for the end while the task ran (a KeyboardInterrupt came out of it)."""
+    restarts: bool = False
+    """With `needs`: nothing of the attempt is kept meanwhile; resume() calls run() again from the top (Dask)."""
 
 
 class Executor(Protocol):
@@ -31,13 +34,22 @@ class Executor(Protocol):
         """How many attempts can be under way at once; those that wait for their needs do not count."""
 
     def submit(self, task: Task, attempt: Attempt) -> None:
-        """Begins an attempt."""
+        """Begins an attempt. `attempt` is live: rows, progress, status, waiting, notes change as the task tells."""
 
     def resume(self, task: Task) -> None:
         """Goes on with an attempt whose needs have been met."""
 
     def abandon(self, task: Task) -> None:
-        """Ends an attempt whose needs cannot be met; its generator is closed, what that raises is logged."""
+        """Ends an attempt that waits for needs that cannot be met: its generator is closed, what that raises logged."""
 
-    def wait(self) -> Outcome:
-        """Blocks until one step of one attempt has come to something. Only after a submit or resume."""
+    def cancel(self, task: Task, why: Failure) -> None:
+        """Ends an attempt that runs: its transaction is rolled back. Its Outcome follows, with `why` as its failure.
+
+        What runs in this very process cannot be ended from outside; there it has no effect.
+        """
+
+    def wait(self, timeout_s: float | None = None) -> Outcome | None:
+        """Blocks until one step of one attempt has come to something, `timeout_s` at most; None when nothing has."""
+
+    def close(self) -> None:
+        """Ends every attempt there still is, at once, and whatever was started for them; nothing is told any more."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
+from pathlib import Path
 
-from etlctl.core import context
 from etlctl.core.context import Attempt
 from etlctl.core.task import Task
-from etlctl.engine.attempt import Steps, steps
+from etlctl.engine.attempt import Conducted
 from etlctl.engine.executors.base import Outcome
-
-_logger = logging.getLogger("etlctl")
+from etlctl.engine.failures import Failure
 
 
 class InProcessExecutor:
@@ -20,13 +18,14 @@ class InProcessExecutor:
 
     capacity = 1
 
-    def __init__(self) -> None:
-        self._under_way: dict[Task, tuple[Steps, Attempt]] = {}
+    def __init__(self, project: Path) -> None:
+        self._project = project
+        self._under_way: dict[Task, Conducted] = {}
         self._due: deque[Task] = deque()
 
     def submit(self, task: Task, attempt: Attempt) -> None:
         """Begins an attempt; nothing of it runs before `wait()`."""
-        self._under_way[task] = (steps(task, attempt), attempt)
+        self._under_way[task] = Conducted(task, attempt, self._project)
         self._due.append(task)
 
     def resume(self, task: Task) -> None:
@@ -34,39 +33,25 @@ class InProcessExecutor:
         self._due.append(task)
 
     def abandon(self, task: Task) -> None:
-        """Closes a waiting attempt: its generator's `finally` blocks run now."""
-        if task not in self._under_way:
-            return  # ended already; an interrupt came between its end and what the runner makes of it
-        under_way, attempt = self._under_way.pop(task)
-        try:
-            with context.attempting(attempt):
-                under_way.close()
-        except (Exception, SystemExit):
-            _logger.exception("%s raised while it was ended early", task.task_label)
+        """Closes a waiting attempt; none where an interrupt came between its end and what the runner makes of it."""
+        if task in self._under_way:
+            self._under_way.pop(task).close()
 
-    def wait(self) -> Outcome:
-        """Runs one step of the attempt that is due longest."""
+    def cancel(self, task: Task, why: Failure) -> None:
+        """Nothing: what is under way runs in the thread that asks."""
+
+    def wait(self, timeout_s: float | None = None) -> Outcome | None:
+        """Runs one step of the attempt that is due longest; where none is, the time passes."""
+        if not self._due:
+            time.sleep(timeout_s or 0)
+            return None
         task = self._due.popleft()
-        under_way, attempt = self._under_way[task]
-        began = time.perf_counter()
-        needs: tuple[Task, ...] | None = None
-        failed: BaseException | None = None
-        try:
-            with context.attempting(attempt):
-                needs = tuple(next(under_way))
-        except StopIteration:
-            pass  # the attempt has ended well
-        except BaseException as error:  # noqa: BLE001  the one place that catches what a task raises, SystemExit included
-            failed = _told(error)
-        if needs is None:
+        outcome = self._under_way[task].step()
+        if outcome.needs is None:
             del self._under_way[task]
-        active_s = time.perf_counter() - began
-        return Outcome(task, needs, failed, active_s, interrupted=isinstance(failed, KeyboardInterrupt))
+        return outcome
 
-
-def _told(error: BaseException) -> BaseException:
-    """The task's own error: a StopIteration that escapes a run() reaches us wrapped by the generator around it."""
-    cause = error.__cause__
-    if type(error) is RuntimeError and isinstance(cause, StopIteration) and "raised StopIteration" in str(error):
-        return cause
-    return error
+    def close(self) -> None:
+        """Closes what waits."""
+        for task in list(self._under_way):
+            self.abandon(task)
