@@ -9,6 +9,7 @@ from types import FunctionType
 from typing import Any, ClassVar, TypeVar
 
 from etlctl.core.conduct import Conduct
+from etlctl.core.identity import as_json, task_id_of, update_key_of
 from etlctl.core.namespaces import namespace_of
 from etlctl.core.parameters import ParameterVisibility
 from etlctl.core.parametrized import Parametrized
