@@ -20,6 +20,8 @@ class Target(ABC):
 
     absent: ClassVar[str] = "output is missing"
     """Plain words for a task whose target is not there, as `plan` shows them."""
+    is_in_memory: ClassVar[bool] = False
+    """Whether it is nowhere but in the process that made it, so that no other can look for it."""
 
     @abstractmethod
     def exists(self) -> bool:

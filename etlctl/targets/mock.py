@@ -52,6 +52,7 @@ class MockTarget(Target):
     Two with the same name are the same thing. `MockTarget.clear_all()` empties the store.
     """
 
+    is_in_memory: ClassVar[bool] = True
     fs: ClassVar[MockFileSystem] = MockFileSystem()
 
     def __init__(self, fn: str | os.PathLike[str], format: formats.Format | None = None) -> None:
