@@ -136,7 +136,7 @@ def _to_text(type_: ColumnType, value: Any) -> str:
         raise BadValueError(value, f"is longer than {type_} ({len(text)} characters)")
     if not text.isascii():
         _refuse_surrogates(text)
-    return str(text)
+    return str.__str__(text)  # the characters that were looked at: str() of a member of an Enum is its name
 
 
 def _as_text(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,10 @@ from etlctl.db.columns import BadValueError, parse_type
 from etlctl.db.values import to_value
 
 BERLIN = timezone(timedelta(hours=1))
+
+
+class Colour(str, Enum):  # noqa: UP042  a StrEnum's str() is its value anyway
+    RED = "red"
 
 
 @pytest.mark.parametrize(
@@ -43,6 +48,7 @@ BERLIN = timezone(timedelta(hours=1))
         ("text", True, "true"),
         ("text", date(2013, 1, 2), "2013-01-02"),
         ("text", UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        ("varchar(3)", Colour.RED, "red"),
         ("varchar(2)", "ÄÖ", "ÄÖ"),
         ("boolean", "Yes", True),
         ("boolean", "f", False),
