@@ -78,10 +78,20 @@ class Ended(NamedTuple):
 class Leases(Protocol):
     """The claims of one run. Thread-safe. What is ours is kept alive from a thread of the implementation's own."""
 
-    def exchange(self, wanted: Sequence[Wanted], ended: Sequence[Ended] = ()) -> list[Answer]:
-        """Ends `ended`, then answers each of `wanted`, in order, in one go. Ending what is lost already does nothing.
+    @property
+    def owner(self) -> str:
+        """Our own name, as others see it as a holder."""
+
+    def claim(self, wanted: Sequence[Wanted]) -> list[Answer]:
+        """Answers each of `wanted`, in order, in one go; what was ended is written first. Ours stays ours.
 
         Raises UnavailableError when the store could not be asked for longer than a lease lives.
+        """
+
+    def end(self, ended: Ended) -> None:
+        """Ends a lease of ours. Written with the next claim, or a fifth of a second later by the thread; does not wait.
+
+        Ending one that is lost does nothing.
         """
 
     def park(self, key: str) -> None:

@@ -1,4 +1,7 @@
-"""What is tried again inside one attempt: a task whose transaction a database broke off. Knows no database.
+"""What is tried again, and when. Knows no database.
+
+Inside one attempt it is a task whose transaction a database broke off (`patiently`); further attempts are what a
+task's `retries` ask for (the runner's business; `delay_before` says how long it waits).
 
 Only a TransientError begins it, which says that the whole transaction is gone and may go well another time. All of
 run() is called again, since it is what opened the transaction: a load finds by its marker whether it was committed
@@ -20,6 +23,8 @@ DELAYS_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Waits before the further tries, long enough for a database server to be started again; each is varied by a half."""
 _LOCK_TRIES = 2
 """A lock was waited for as long as the settings allow: once more, and that is enough."""
+
+_LONGEST_DELAY_S = 600.0
 
 _Result = TypeVar("_Result")
 
@@ -53,3 +58,8 @@ def patiently(
 
 def _first_line(error: EtlctlError) -> str:
     return str(error).partition("\n")[0]
+
+
+def delay_before(number: int, delay_s: float, *, vary: Callable[[], float] = random.random) -> float:
+    """Seconds between the `number`-th attempt at a task and the next: doubled each time, varied by a half."""
+    return min(delay_s * 2.0 ** min(number - 1, 20), _LONGEST_DELAY_S) * (0.5 + vary())

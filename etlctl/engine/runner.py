@@ -2,72 +2,62 @@
 
     Runner.run(roots)
       _enter       nodes become entries: up to date, blocked, broken, waiting or ready
-      loop:        _submit_ready -> executor.wait() -> _handle
+      loop:        _begin_ready -> executor.wait() -> _handle
                      ended well      dependents wait for one less; at none they are ready
-                     ended badly     dependents are skipped, siblings are not touched
+                     ended badly     once more where its `retries` allow it; else dependents are skipped, siblings not
                      needs tasks     the graph grows, the attempt waits for them and is resumed
       RunSummary
 
-O(edges) in all: a heap of ready entries, a counter per waiting one, no rescans. It prints nothing; observers do.
+Who of the ready runs next is decided in engine/admission.py: leases, pools, delays. O(edges) in all: a counter per
+waiting entry, no rescans. It prints nothing; observers do.
 """
 
 from __future__ import annotations
 
-import heapq
+import inspect
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from etlctl.core.context import Attempt
+from etlctl.core.context import Attempt, LeaseOfAttempt
 from etlctl.core.graph import Graph, Node, cycle_sentence, path_to
+from etlctl.core.leases import EndState, FailedElsewhere, Granted, Leases, Wanted
 from etlctl.core.plan import missing_line
 from etlctl.core.results import Observer, RunSummary, Status, TaskResult
-from etlctl.core.task import Task
+from etlctl.core.target import exists_in_bulk
+from etlctl.core.task import Completeness, Task, outputs_of
+from etlctl.engine.admission import Admission, HeldTooLong, NeverFits, Verdict
 from etlctl.engine.attempt import told_failure
+from etlctl.engine.entries import Entry, Rank
 from etlctl.engine.executors.base import Executor, Outcome
-from etlctl.engine.failures import Failure
-from etlctl.errors import CycleError, ExitCode
+from etlctl.engine.failures import Failure, lines_of
+from etlctl.engine.leases import ProcessLeases
+from etlctl.engine.retry import delay_before
+from etlctl.errors import CycleError, ExitCode, TaskError
 from etlctl.text import printable
 
 _logger = logging.getLogger("etlctl")
 _ENDED_WELL = (Status.OK, Status.UPTODATE)
-
-
-class _Rank(IntEnum):
-    """Order among the ready: what was set aside first, then what somebody waits for, then the rest."""
-
-    RESUMED = 0
-    YIELDED = 1
-    PLANNED = 2
-
-
-class _Entry:
-    """One node on its way through the run."""
-
-    __slots__ = ("active_s", "attempt", "cause", "node", "rank", "started_at", "status", "waiting")
-
-    def __init__(self, node: Node, rank: _Rank) -> None:
-        self.node = node
-        self.rank = rank
-        self.waiting = 0
-        """Requirements, or needs of the attempt that was set aside, that have not ended yet."""
-        self.status: Status | None = None
-        self.cause: _Entry = self
-        """The entry whose end decided this one's: itself, or what failed or is missing further up."""
-        self.attempt: Attempt | None = None
-        self.started_at: datetime | None = None
-        self.active_s = 0.0
+_END_STATES = {Status.OK: EndState.DONE, Status.UPTODATE: EndState.DONE, Status.FAIL: EndState.FAILED}
+_LOOK_S = 0.5
+"""How long a wait goes on without a look at signals and leases."""
+_MOST_PARKED = 100
+_TOO_MANY_PARKED = (
+    f"more than {_MOST_PARKED} tasks wait for tasks that they have yielded, each in a process of its own. Yield less "
+    "deeply, or name what is needed in requires()."
+)
 
 
 class Runner:
     """One run. `stop` is asked before each submission: an exit code ends the run gently.
 
     `began` is when it began by the monotonic clock, where that was before: asking what is done may take its time.
+    `log_path` says where the output of a task's attempt of this number is kept.
     """
 
     def __init__(
@@ -77,8 +67,12 @@ class Runner:
         *,
         run_id: str,
         project: Path,
+        leases: Leases | None = None,
+        wait_held_s: float = 0,
+        fail_fast: bool = False,
         observers: Sequence[Observer] = (),
         stop: Callable[[], ExitCode | None] = lambda: None,
+        log_path: Callable[[Task, int], str] = lambda task, number: "",  # noqa: ARG005
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         began: float | None = None,
     ) -> None:
@@ -86,30 +80,39 @@ class Runner:
         self._executor = executor
         self._run_id = run_id
         self._project = project
+        self._leases: Leases = leases or ProcessLeases()
+        self._admission = Admission(self._leases, wait_held_s=wait_held_s)
+        self._fail_fast = fail_fast
         self._observers = list(observers)
         self._stop = stop
+        self._log_path = log_path
         self._now = now
         self._began = began
-        self._entries: dict[Node, _Entry] = {}
-        self._ready: list[tuple[int, float, int, _Entry]] = []
-        self._running: dict[Task, _Entry] = {}
+        self._entries: dict[Node, Entry] = {}
+        self._running: dict[Task, Entry] = {}
+        self._parked = 0
+        self._crowded: list[Entry] = []
+        """Generators that nobody waits for, while as many as may be are parked."""
         self._results: list[TaskResult] = []
         self._up_to_date: list[TaskResult] = []
-        self._settled: deque[tuple[_Entry, TaskResult]] = deque()
+        self._settled: deque[tuple[Entry, TaskResult]] = deque()
         self._total = 0
         self._interrupted: ExitCode | None = None
+        self._given_up = ""
+        """Why nothing more is begun, besides an interrupt."""
 
     def run(self, roots: Sequence[Node]) -> RunSummary:
         """Runs what is missing behind `roots`. Never raises for what a task does."""
         started_at, began = self._now(), time.monotonic() if self._began is None else self._began
         try:
-            to_run = self._enter(roots, _Rank.PLANNED)
+            to_run = self._enter(roots, Rank.PLANNED)
             self._tell("run_started", self._run_id, [node.task for node in roots], to_run)
             self._settle()
-            while self._submit_ready():
-                outcome = self._executor.wait()
+            while self._begin_ready():
+                outcome = self._executor.wait(self._patience_s())
                 if outcome is not None:
                     self._handle(outcome)
+                self._cancel_lost()
         except KeyboardInterrupt:
             self._interrupted = ExitCode.INTERRUPTED
         self._end_early()
@@ -120,14 +123,14 @@ class Runner:
 
     # -- entering
 
-    def _enter(self, roots: Iterable[Node], rank: _Rank) -> list[Task]:
+    def _enter(self, roots: Iterable[Node], rank: Rank) -> list[Task]:
         """Makes entries of what the roots reach and is not entered yet, requirements first; those not up to date."""
         fresh: list[Node] = []
         stack = [node for node in roots if node not in self._entries]
         while stack:
             node = stack.pop()
             if node not in self._entries:
-                self._entries[node] = _Entry(node, rank)
+                self._entries[node] = Entry(node, rank)
                 fresh.append(node)
                 stack.extend(one for one in node.requires if one not in self._entries)
         fresh.sort(key=lambda node: node.order)
@@ -135,13 +138,13 @@ class Runner:
         self._total += len(to_run)
         for node in fresh:
             self._place(self._entries[node])
-        if rank is _Rank.YIELDED:
+        if rank is Rank.YIELDED:
             for node in fresh:
                 for requirement in node.requires:
                     self._put_forward(self._entries[requirement])
         return to_run
 
-    def _place(self, entry: _Entry) -> None:
+    def _place(self, entry: Entry) -> None:
         node = entry.node
         if node.error is not None:  # also of a complete one: only a deep build asks that for its requires()
             self._fail(entry, node.error)
@@ -161,40 +164,124 @@ class Runner:
             if not entry.waiting:
                 self._push(entry)
 
-    def _push(self, entry: _Entry) -> None:
+    def _push(self, entry: Entry) -> None:
+        """It may run from now on, as far as the graph goes."""
+        task = entry.node.task
         try:
-            priority = float(entry.node.task.priority)
+            priority = float(task.priority)
+            if entry.granted is None:
+                resources = {str(pool): int(amount) for pool, amount in dict(task.resources).items() if amount}
+                entry.wanted = Wanted(task.update_key, task.task_id, resources)
         except (Exception, SystemExit) as error:  # noqa: BLE001  a user's property: it fails its own task
-            if entry.attempt is not None:
-                self._executor.abandon(entry.node.task)
+            self._drop(entry)
             self._fail(entry, error)
             return
-        heapq.heappush(self._ready, (entry.rank, -priority, entry.node.order, entry))
+        self._admission.push(entry, priority)
 
     # -- running
 
-    def _submit_ready(self) -> bool:
-        """Fills the executor; False when nothing is under way any more."""
-        while self._ready and len(self._running) < self._executor.capacity:
-            self._interrupted = self._interrupted or self._stop()
-            if self._interrupted:
-                break
-            rank, *_, entry = heapq.heappop(self._ready)
-            if entry.status is None and rank == entry.rank:  # else it has been put forward and stands there twice
-                self._submit(entry)
-                self._settle()
-        return bool(self._running)
+    def _begin_ready(self) -> bool:
+        """Fills the executor; False when nothing is under way any more, and nothing will be by itself."""
+        for entry, verdict in self._admission.admit(self._places, self._may_begin):
+            if isinstance(verdict, Granted):
+                self._begin(entry, verdict)
+            else:
+                self._end_unbegun(entry, verdict)
+            self._settle()
+        return bool(self._running) or (self._admission.is_waiting and not self._is_stopping)
 
-    def _submit(self, entry: _Entry) -> None:
+    def _places(self) -> int:
+        return 0 if self._is_stopping else self._executor.capacity - len(self._running)
+
+    def _may_begin(self) -> bool:
+        self._interrupted = self._interrupted or self._stop()
+        return not self._is_stopping
+
+    @property
+    def _is_stopping(self) -> bool:
+        return bool(self._interrupted or self._given_up)
+
+    def _patience_s(self) -> float | None:
+        """Until when nothing begins by itself; never so long that a signal, or a lost lease, goes unheard."""
+        patience_s = self._admission.patience_s()
+        if patience_s is not None and not self._is_stopping:
+            return min(patience_s, _LOOK_S)
+        return None if isinstance(self._leases, ProcessLeases) else _LOOK_S
+
+    def _begin(self, entry: Entry, granted: Granted) -> None:
+        if granted.done_by and not entry.node.forced and not entry.is_parked and self._is_done(entry):
+            entry.node.complete = True
+            self._end(entry, Status.UPTODATE, notes=(f"done by {granted.done_by}",))
+        elif self._is_one_too_many(entry):
+            self._admission.ended(entry, EndState.RELEASED)
+            self._crowded.append(entry)
+        elif entry.status is None:
+            self._submit(entry)
+
+    def _is_done(self, entry: Entry) -> bool:
+        """Whether what another process has done since we began is what we would do."""
+        task = entry.node.task
+        kind = type(task).completeness()
+        try:
+            if kind is Completeness.OUTPUTS:
+                answers = exists_in_bulk(outputs_of(task)).values()
+                return all(answer is True for answer in answers)  # an error is met again by the attempt
+            return kind is Completeness.OWN and bool(task.complete())
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a user's complete(): it fails its own task
+            self._fail(entry, error)
+            return False
+
+    def _is_one_too_many(self, entry: Entry) -> bool:
+        """A generator that nobody waits for, which would only be one more to be parked; see DESIGN.md 8."""
+        limit = self._executor.parking_places
+        return (
+            limit is not None
+            and self._parked >= limit
+            and entry.rank is Rank.PLANNED
+            and inspect.isgeneratorfunction(type(entry.node.task).run)
+        )
+
+    def _end_unbegun(self, entry: Entry, verdict: Verdict) -> None:
+        if isinstance(verdict, HeldTooLong):
+            self._end(entry, Status.HELD, f"held by {verdict.holder}", exit_code=ExitCode.HELD)
+        elif isinstance(verdict, FailedElsewhere):
+            self._end_badly(entry, Failure(f"failed in {verdict.holder}: {verdict.reason}"))
+        elif isinstance(verdict, NeverFits):
+            self._fail(
+                entry,
+                TaskError(
+                    f"takes {verdict.amount} of the pool {verdict.pool}, which has {verdict.limit}: give it more in "
+                    "[pools] of the settings, or let the task take less."
+                ),
+            )
+
+    def _submit(self, entry: Entry) -> None:
         task = entry.node.task
         self._running[task] = entry
-        if entry.attempt is not None:
+        if entry.is_parked:
+            self._is_parked_no_more(entry)
             self._executor.resume(task)
             return
-        entry.attempt = Attempt(run_id=self._run_id, forced=entry.node.forced, module=type(task).__module__)
-        entry.started_at = self._now()
+        entry.attempts += 1
+        entry.attempt = Attempt(
+            run_id=self._run_id,
+            forced=entry.node.forced,
+            module=type(task).__module__,
+            number=entry.attempts,
+            log=self._log_path(task, entry.attempts),
+            lease=self._lease_of(entry),
+        )
+        if entry.failure is not None:
+            entry.attempt.notes.append(f"attempt {entry.attempts}")
+        entry.started_at = entry.started_at or self._now()
         self._tell("task_started", task, entry.attempt)
         self._executor.submit(task, entry.attempt)
+
+    def _lease_of(self, entry: Entry) -> LeaseOfAttempt | None:
+        if entry.granted is None or isinstance(self._leases, ProcessLeases):
+            return None
+        key = entry.wanted.key
+        return LeaseOfAttempt(key, self._leases.owner, entry.granted.fence, partial(self._leases.register, key))
 
     def _handle(self, outcome: Outcome) -> None:
         entry = self._running.pop(outcome.task)
@@ -205,23 +292,53 @@ class Runner:
             self._set_aside(entry, outcome.needs)
         elif outcome.failure is None:
             entry.node.complete = True
+            self._admission.took(entry.active_s)
             self._end(entry, Status.OK)
-        else:
+        elif not self._tries_again(entry, outcome.failure):
             self._end_badly(entry, outcome.failure)
         self._settle()
 
-    def _set_aside(self, entry: _Entry, needs: tuple[Task, ...]) -> None:
+    def _tries_again(self, entry: Entry, failure: Failure) -> bool:
+        task = entry.node.task
+        try:
+            if not failure.can_retry or entry.attempts > int(task.retries) or self._is_stopping:
+                return False
+            delay_s = delay_before(entry.attempts, float(task.retry_delay))
+            priority = float(task.priority)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a user's property; the failure itself is told
+            _logger.warning("%s is not tried again: %s", task.task_label, lines_of(error)[0])
+            return False
+        entry.failure = failure
+        self._tell("task_retried", task, failure, entry.attempt, delay_s)
+        entry.rank = Rank.RESUMED
+        self._admission.put_off(entry, priority, delay_s)
+        return True
+
+    def _cancel_lost(self) -> None:
+        """What another process has taken over, or could not be kept, is ended here: the marker decides who loads."""
+        lost = self._admission.lost()
+        for entry in [one for one in self._entries.values() if one.wanted.key in lost] if lost else ():
+            entry.granted = None
+            if entry.status is None and not entry.waiting and entry.attempt is None:
+                self._push(entry)  # it was claimed ahead, and had not begun
+            elif entry.node.task in self._running:
+                why = Failure(lost[entry.wanted.key], exit_code=ExitCode.HELD)
+                self._executor.cancel(entry.node.task, why)
+
+    def _set_aside(self, entry: Entry, needs: tuple[Task, ...]) -> None:
         """The attempt waits for tasks: those it requires (usually all done) or yielded (perhaps new to the graph)."""
+        entry.is_parked = True
+        self._parked += 1
         try:
             nodes = self._graph.add(needs)
             way = path_to([node for node in nodes if not node.complete], entry.node)
             if way is not None:
                 raise CycleError(cycle_sentence([entry.node, *way]))
         except CycleError as error:
-            self._executor.abandon(entry.node.task)
+            self._drop(entry)
             self._fail(entry, error)
             return
-        self._enter(nodes, _Rank.YIELDED)
+        self._enter(nodes, Rank.YIELDED)
         self._settle()
         for node in nodes:
             needed = self._entries[node]
@@ -235,32 +352,37 @@ class Runner:
                 return
         if not entry.waiting:
             self._submit(entry)  # it goes on at once: it is running, and `stop` is about what is not
+        elif self._parked > _MOST_PARKED and self._executor.parking_places is not None:
+            self._drop(entry)
+            self._fail(entry, TaskError(_TOO_MANY_PARKED))
+        else:
+            self._admission.set_aside(entry)
 
-    def _put_forward(self, entry: _Entry) -> None:
+    def _put_forward(self, entry: Entry) -> None:
         """Somebody waits for `entry`: it and what it still needs go before what nobody waits for yet."""
         stack = [entry]
         while stack:
             one = stack.pop()
-            if one.status is None and one.rank is _Rank.PLANNED:
-                one.rank = _Rank.YIELDED
+            if one.status is None and one.rank is Rank.PLANNED:
+                one.rank = Rank.YIELDED
                 if not one.waiting and one.attempt is None:
-                    self._push(one)
+                    self._push(one)  # a second time, with its new rank
                 stack.extend(self._entries[requirement] for requirement in one.node.requires)
 
-    def _resume(self, entry: _Entry) -> None:
-        entry.rank = _Rank.RESUMED
+    def _resume(self, entry: Entry) -> None:
+        entry.rank = Rank.RESUMED
         self._push(entry)
 
     # -- ends
 
-    def _fail(self, entry: _Entry, error: BaseException) -> None:
+    def _fail(self, entry: Entry, error: BaseException) -> None:
         """It failed here, in no attempt: before it ran, or while it waited."""
         self._end_badly(entry, told_failure(entry.node.task, error, self._project))
 
-    def _end_badly(self, entry: _Entry, failure: Failure) -> None:
+    def _end_badly(self, entry: Entry, failure: Failure) -> None:
         self._end(
             entry,
-            Status.FAIL,
+            Status.HELD if failure.exit_code is ExitCode.HELD else Status.FAIL,
             failure.reason,
             error=failure.error,
             where=failure.where,
@@ -268,27 +390,44 @@ class Runner:
             exit_code=failure.exit_code,
         )
 
-    def _give_up(self, entry: _Entry, cause: _Entry) -> None:
+    def _give_up(self, entry: Entry, cause: Entry) -> None:
         """`cause` did not end well, so `entry` will not run (again)."""
-        if entry.attempt is not None:
-            self._executor.abandon(entry.node.task)
+        self._drop(entry)
         entry.cause = cause.cause
         root = entry.cause.node.task.task_label
         if cause.status is Status.BLOCKED:
             self._end(entry, Status.BLOCKED, f"blocked by {root}", exit_code=ExitCode.BLOCKED)
+        elif cause.status is Status.HELD:
+            self._end(entry, Status.HELD, f"waits for {root}, which is {entry.cause.reason}", exit_code=ExitCode.HELD)
         else:
             self._end(entry, Status.SKIP, f"{root} failed")
 
-    def _end(self, entry: _Entry, status: Status, reason: str = "", **more: Any) -> None:
-        """Gives the entry its result; `_settle` carries it to its dependents."""
-        entry.status = status
+    def _drop(self, entry: Entry) -> None:
+        """Its attempt, if it was set aside, goes on no more."""
+        if entry.is_parked:
+            self._executor.abandon(entry.node.task)
+            self._is_parked_no_more(entry)
+
+    def _is_parked_no_more(self, entry: Entry) -> None:
+        entry.is_parked = False
+        self._parked -= 1
+        crowded, self._crowded = self._crowded, []
+        for one in crowded:
+            self._push(one)
+
+    def _end(self, entry: Entry, status: Status, reason: str = "", notes: Sequence[str] = (), **more: Any) -> None:
+        """Gives the entry its result, and its lease back; `_settle` carries it to its dependents."""
+        entry.status, entry.reason = status, reason
         attempt = entry.attempt
+        self._admission.ended(entry, _END_STATES.get(status, EndState.RELEASED), reason)
+        if status is Status.FAIL and self._fail_fast:
+            self._given_up = self._given_up or f"{entry.node.task.task_label} failed"
         result = TaskResult(
             entry.node.task,
             status,
             reason,
             rows=attempt.rows if attempt and status is Status.OK else None,  # what failed has loaded none
-            notes=tuple(printable(note) for note in attempt.notes) if attempt else (),
+            notes=(*notes, *(printable(note) for note in attempt.notes)) if attempt else tuple(notes),
             started_at=entry.started_at,
             duration_s=entry.active_s if attempt else None,
             forced=entry.node.forced,
@@ -306,32 +445,36 @@ class Runner:
                 dependent = self._entries.get(node)
                 if dependent is None or dependent.status is not None:
                     continue
-                if entry.status is not Status.OK:
+                if entry.status not in _ENDED_WELL:
                     self._give_up(dependent, entry)
                     continue
                 dependent.waiting -= 1
                 if not dependent.waiting:
-                    self._push(dependent) if dependent.attempt is None else self._resume(dependent)
+                    self._resume(dependent) if dependent.is_parked else self._push(dependent)
 
     def _end_early(self) -> None:
-        """Accounts for what was not reached; only an interrupt leaves any."""
+        """Accounts for what was not reached: an interrupt leaves some, and so does --fail-fast."""
+        why = "the run was interrupted" if self._interrupted else self._given_up
         for entry in self._entries.values():
             if entry.status is None:
-                task = entry.node.task
-                if entry.attempt is not None and task not in self._running:
-                    self._executor.abandon(task)
+                if entry.failure is not None and entry.node.task not in self._running:
+                    self._end_badly(entry, entry.failure)  # a further attempt was waited for
+                    continue
+                self._drop(entry)
                 begun = "stopped" if entry.attempt is not None else "not started"
-                self._end(entry, Status.SKIP, f"{begun}: the run was interrupted")
+                self._end(entry, Status.SKIP, f"{begun}: {why}")
         while self._settled:
             _, result = self._settled.popleft()
             self._results.append(result)
             self._tell("task_finished", result, len(self._results), self._total)
 
     def _tell(self, call: str, *arguments: Any) -> None:
-        """An observer that raises is dropped: the work does not depend on who watches."""
+        """An observer that raises is dropped, one without this call is not told: the work depends on none of them."""
         for observer in list(self._observers):
             try:
-                getattr(observer, call)(*arguments)
+                told = getattr(observer, call, None)
+                if told is not None:
+                    told(*arguments)
             except Exception:
                 self._observers.remove(observer)
                 _logger.exception("an observer of the run raised and is told no more")

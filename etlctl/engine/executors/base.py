@@ -33,6 +33,13 @@ class Executor(Protocol):
     def capacity(self) -> int:
         """How many attempts can be under way at once; those that wait for their needs do not count."""
 
+    @property
+    def parking_places(self) -> int | None:
+        """Attempts that may wait for needs before further generators that nobody waits for are held back.
+
+        None where a waiting attempt costs nothing to speak of: no process of its own.
+        """
+
     def submit(self, task: Task, attempt: Attempt) -> None:
         """Begins an attempt. `attempt` is live: rows, progress, status, waiting, notes change as the task tells."""
 

@@ -17,6 +17,7 @@ class InProcessExecutor:
     """Runs the step that was submitted or resumed last inside `wait()`."""
 
     capacity = 1
+    parking_places = None
 
     def __init__(self, project: Path) -> None:
         self._project = project

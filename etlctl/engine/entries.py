@@ -1,0 +1,75 @@
+"""Entry: one node of the graph on its way through a run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import IntEnum
+
+from etlctl.core.context import Attempt
+from etlctl.core.graph import Node
+from etlctl.core.leases import Granted, Wanted
+from etlctl.core.results import Status
+from etlctl.engine.failures import Failure
+
+_NOT_ASKED = Wanted("", "")
+
+
+class Rank(IntEnum):
+    """Order among the ready: what was set aside first, then what somebody waits for, then the rest."""
+
+    RESUMED = 0
+    """Also a further attempt: its lease is ours already."""
+    YIELDED = 1
+    PLANNED = 2
+
+
+class Entry:
+    """What a run knows of one task besides its node."""
+
+    __slots__ = (
+        "active_s",
+        "attempt",
+        "attempts",
+        "cause",
+        "failure",
+        "granted",
+        "held_by",
+        "held_since",
+        "is_parked",
+        "node",
+        "rank",
+        "reason",
+        "started_at",
+        "status",
+        "waiting",
+        "wanted",
+    )
+
+    def __init__(self, node: Node, rank: Rank) -> None:
+        self.node = node
+        self.rank = rank
+        self.wanted = _NOT_ASKED
+        """What it needs besides its requirements; set when these are there."""
+        self.waiting = 0
+        """Requirements, or needs of the attempt that was set aside, that have not ended yet."""
+        self.status: Status | None = None
+        self.reason = ""
+        """Of its end."""
+        self.cause: Entry = self
+        """The entry whose end decided this one's: itself, or what failed or is missing further up."""
+        self.attempt: Attempt | None = None
+        """The attempt under way, or the last one."""
+        self.attempts = 0
+        """How many were begun in this run."""
+        self.failure: Failure | None = None
+        """Of the attempt before, while a further one is waited for."""
+        self.started_at: datetime | None = None
+        self.active_s = 0.0
+        self.granted: Granted | None = None
+        """Its lease, while we have it."""
+        self.held_by = ""
+        """Who had it when we asked last."""
+        self.held_since: float | None = None
+        """When it was first found held, by the monotonic clock."""
+        self.is_parked = False
+        """Its attempt has been set aside until what it needs is there."""
