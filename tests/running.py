@@ -8,11 +8,13 @@ from typing import Any
 
 from etlctl.core import context
 from etlctl.core.graph import Graph
+from etlctl.core.leases import Leases
 from etlctl.core.plan import Plan, make_plan
 from etlctl.core.results import Observer, RunSummary, Status, TaskResult
 from etlctl.core.target import Target
 from etlctl.core.task import Task
 from etlctl.engine.executors.in_process import InProcessExecutor
+from etlctl.engine.failures import Failure
 from etlctl.engine.runner import Runner
 from etlctl.errors import ExitCode
 
@@ -53,13 +55,26 @@ def run(
     observers: Sequence[Observer] = (),
     stop: Callable[[], ExitCode | None] = lambda: None,
     project: Path | None = None,
+    leases: Leases | None = None,
+    wait_held_s: float = 0,
+    fail_fast: bool = False,
 ) -> RunSummary:
     """Builds `tasks` in this process, as an app does, without settings or history."""
     folder = project or context.current().project
     with context.use(context.Context(project=folder)):
         graph = Graph(deep=deep, forced=force)
         roots = graph.add(tasks)
-        runner = Runner(graph, InProcessExecutor(folder), run_id="r1", project=folder, observers=observers, stop=stop)
+        runner = Runner(
+            graph,
+            InProcessExecutor(folder),
+            run_id="r1",
+            project=folder,
+            observers=observers,
+            stop=stop,
+            leases=leases,
+            wait_held_s=wait_held_s,
+            fail_fast=fail_fast,
+        )
         return runner.run(roots)
 
 
@@ -103,3 +118,6 @@ class Watcher:
 
     def run_finished(self, summary: RunSummary) -> None:
         self.calls.append(("run_finished", summary))
+
+    def task_retried(self, task: Task, failure: Failure, attempt: context.Attempt, delay_s: float) -> None:
+        self.calls.append(("task_retried", task.task_label, failure.reason, attempt.number))

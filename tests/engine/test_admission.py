@@ -1,0 +1,263 @@
+"""What a run makes of the answers of its leases: held, done or failed elsewhere, lost; and of pools."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from etlctl import Parameter, Task
+from etlctl.core.leases import Answer, Ended, EndState, FailedElsewhere, Full, Granted, Held, Wanted
+from etlctl.core.results import Status
+from etlctl.engine.leases import ProcessLeases
+from etlctl.errors import ExitCode, HeldError
+from running import Shelf, result_of, run, statuses
+
+shelf = Shelf()
+ran: list[str] = []
+MORNING = dt.datetime(2026, 11, 21, 7, 30, tzinfo=dt.UTC)
+
+
+@pytest.fixture(autouse=True)
+def _emptied() -> None:
+    shelf.names.clear()
+    ran.clear()
+
+
+class Step(Task):
+    """Requires the steps named in `after`, and puts its own name on the shelf."""
+
+    name = Parameter()
+    after = Parameter(default="", significant=False)
+
+    def requires(self) -> Any:
+        return [Step(name) for name in self.after.split()]
+
+    def output(self) -> Any:
+        return shelf.target(self.name)
+
+    def run(self) -> Any:
+        ran.append(self.name)
+        shelf.names.add(self.name)
+
+
+class Scripted:
+    """Leases that answer by task as they are told: the store's own races are tested beside it."""
+
+    owner = "here:1"
+
+    def __init__(self, answer: Callable[[str, int], Answer]) -> None:
+        self._answer = answer
+        self.asked: dict[str, int] = {}
+        self.claims: list[list[str]] = []
+        self.ends: list[tuple[str, EndState]] = []
+        self.to_lose: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+
+    def claim(self, wanted: Sequence[Wanted]) -> list[Answer]:
+        self.claims.append([one.task_id.split("_")[1] for one in wanted])
+        return [self._answered(one) for one in wanted]
+
+    def _answered(self, one: Wanted) -> Answer:
+        name = self._names[one.key] = one.task_id.split("_")[1]
+        self.asked[name] = self.asked.get(name, 0) + 1
+        return self._answer(name, self.asked[name])
+
+    def end(self, ended: Ended) -> None:
+        self.ends.append((self._names[ended.key], ended.state))
+
+    def park(self, key: str) -> None:
+        pass
+
+    def unpark(self, key: str) -> Full | None:
+        return None
+
+    def register(self, key: str, connection: str, backend: str) -> None:
+        pass
+
+    def lost(self) -> Mapping[str, str]:
+        lost, self.to_lose = self.to_lose, {}
+        return lost
+
+    def close(self) -> None:
+        pass
+
+
+def test_what_another_process_holds_is_waited_for_and_then_found_done() -> None:
+    """Its dependents run, it does not; others go first meanwhile."""
+
+    def answer(name: str, time: int) -> Answer:
+        if name == "held" and time < 3:
+            return Held("there:7", MORNING)
+        if name == "held":
+            shelf.names.add("held")
+            return Granted(2, done_by="there:7")
+        return Granted(1)
+
+    leases = Scripted(answer)
+
+    summary = run(Step("behind", after="held"), Step("beside"), leases=leases, wait_held_s=60)
+
+    assert ran == ["beside", "behind"]
+    held = result_of(summary, Step("held"))
+    assert (held.status, held.notes) == (Status.UPTODATE, ("done by there:7",))
+    assert summary.exit_code is ExitCode.DONE
+    assert leases.ends == [("beside", EndState.DONE), ("held", EndState.DONE), ("behind", EndState.DONE)]
+
+
+def test_what_stays_held_is_told_with_its_holder() -> None:
+    """Exit 5 for it and what requires it; siblings run."""
+    leases = Scripted(lambda name, time: Held("there:7", MORNING) if name == "held" else Granted(1))
+
+    summary = run(Step("behind", after="held"), Step("beside"), leases=leases, wait_held_s=0)
+
+    assert statuses(summary) == {"Step(held)": "HELD", "Step(behind)": "HELD", "Step(beside)": "OK"}
+    assert result_of(summary, Step("held")).reason == "held by there:7"
+    assert result_of(summary, Step("behind")).reason == "waits for Step(held), which is held by there:7"
+    assert summary.exit_code is ExitCode.HELD
+
+
+def test_what_was_done_elsewhere_and_is_gone_again_runs() -> None:
+    """`done_by` is a reason to look once more, not to believe."""
+    leases = Scripted(lambda name, time: Granted(2, done_by="there:7"))
+
+    summary = run(Step("a"), leases=leases)
+
+    assert ran == ["a"] and result_of(summary, Step("a")).status is Status.OK
+
+
+def test_a_task_without_outputs_that_was_done_elsewhere_meanwhile_is_done() -> None:
+    """It is never complete, so the other's end is all there is to go by."""
+
+    class Notice(Task):
+        def run(self) -> Any:
+            ran.append("notice")
+
+    leases = Scripted(lambda name, time: Granted(2, done_by="there:7"))
+
+    summary = run(Notice(), leases=leases)
+
+    assert ran == [] and result_of(summary, Notice()).status is Status.UPTODATE
+
+
+def test_forced_tasks_run_although_another_process_has_just_done_them() -> None:
+    """--force says that what is there does not count."""
+    shelf.names.add("a")
+    leases = Scripted(lambda name, time: Granted(2, done_by="there:7"))
+
+    run(Step("a"), force=[Step("a")], leases=leases)
+
+    assert ran == ["a"]
+
+
+def test_what_failed_elsewhere_meanwhile_is_not_repeated() -> None:
+    """Its failure is ours too, with its place; ten builders would run it ten times."""
+    leases = Scripted(lambda name, time: FailedElsewhere("there:7", "no such column") if name == "a" else Granted(1))
+
+    summary = run(Step("behind", after="a"), leases=leases)
+
+    assert statuses(summary) == {"Step(a)": "FAIL", "Step(behind)": "SKIP"}
+    assert result_of(summary, Step("a")).reason == "failed in there:7: no such column"
+
+
+def test_a_lease_lost_before_its_task_began_is_asked_for_again() -> None:
+    """Claimed ahead, and taken over: the task is not forgotten."""
+    leases = Scripted(lambda name, time: Granted(time))
+
+    class Losing(Step):
+        def run(self) -> Any:
+            super().run()
+            leases.to_lose = {Step("last").update_key: "taken over by there:7"}
+
+    tasks = [Step(f"n{number}") for number in range(40)]
+
+    summary = run(*tasks, Losing("losing"), Step("last"), leases=leases)
+
+    assert summary and ran[-2:] == ["losing", "last"]
+    assert leases.asked["last"] == 2
+
+
+def test_a_load_that_finds_its_lease_taken_over_is_held_not_failed() -> None:
+    """Exit 5: the other process has the work."""
+
+    class Fenced(Step):
+        def run(self) -> Any:
+            raise HeldError("its lease was taken over by there:7")
+
+    summary = run(Fenced("a"), leases=Scripted(lambda name, time: Granted(1)))
+
+    assert result_of(summary, Fenced("a")).status is Status.HELD
+    assert summary.exit_code is ExitCode.HELD
+
+
+def test_short_tasks_are_claimed_many_at_once_and_each_lease_is_given_back() -> None:
+    """A thousand tasks of next to no time in far fewer claims."""
+    leases = Scripted(lambda name, time: Granted(1))
+
+    summary = run(*[Step(f"n{number}") for number in range(1000)], leases=leases)
+
+    assert summary and len(leases.claims) < 60
+    assert sorted(name for name, _ in leases.ends) == sorted(ran)
+
+
+def test_an_interrupt_gives_back_what_was_claimed_ahead() -> None:
+    """As released: the next build may begin at once."""
+    leases = Scripted(lambda name, time: Granted(1))
+
+    class Interrupting(Step):
+        def run(self) -> Any:
+            raise KeyboardInterrupt
+
+    run(*[Step(f"n{number}") for number in range(100)], Interrupting("z"), *map(Step, "abc"), leases=leases)
+
+    states = dict(leases.ends)
+    claimed = {name for batch in leases.claims for name in batch}
+    assert set(states) == claimed
+    assert {states[name] for name in claimed - set(ran) - {"z"}} <= {EndState.RELEASED}
+
+
+def test_a_pool_that_is_too_small_for_a_task_fails_it_with_the_mend() -> None:
+    """It would wait for ever."""
+
+    class Greedy(Step):
+        resources = {"redshift": 3}
+
+    summary = run(Greedy("a"), Step("b"), leases=ProcessLeases({"redshift": 2}))
+
+    assert statuses(summary) == {"Greedy(a)": "FAIL", "Step(b)": "OK"}
+    assert "takes 3 of the pool redshift, which has 2" in result_of(summary, Greedy("a")).reason
+
+
+def test_a_parked_generator_gives_its_pool_to_what_it_waits_for() -> None:
+    """Else a pool of one would be a deadlock."""
+
+    class Child(Step):
+        resources = {"one": 1}
+
+    class Parent(Step):
+        resources = {"one": 1}
+
+        def run(self) -> Any:
+            yield Child("child")
+            super().run()
+
+    summary = run(Parent("parent"), leases=ProcessLeases())
+
+    assert summary and ran == ["child", "parent"]
+
+
+def test_process_leases_hold_pools_and_give_back_once() -> None:
+    """Parked, taken again, ended: the count is that of what runs."""
+    leases = ProcessLeases({"p": 2})
+    one, two, three = (Wanted(key, key, {"p": 1}) for key in "abc")
+
+    assert leases.claim([one, two, three]) == [Granted(1), Granted(1), Full("p", 2)]
+    leases.park("a")
+    assert leases.claim([three]) == [Granted(1)]
+    assert leases.unpark("a") == Full("p", 2)
+    leases.end(Ended("a", EndState.RELEASED))
+    leases.end(Ended("b", EndState.DONE))
+    assert leases.claim([one]) == [Granted(1)]
+    assert leases.claim([two]) == [Full("p", 2)]
