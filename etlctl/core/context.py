@@ -68,6 +68,8 @@ class Attempt:
     """Which attempt at the task it is in this run, from 1."""
     log: str = ""
     """Where its output is kept: a path or an `s3://` address; empty when it is kept nowhere."""
+    worker: str = ""
+    """`host:pid` of the process that runs it, where that is another than the run's own."""
     lease: LeaseOfAttempt | None = None
     """Its lease, where there is one."""
     transactions: int = 0
