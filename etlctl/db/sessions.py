@@ -32,6 +32,7 @@ from etlctl import faultpoints
 from etlctl.core import context
 from etlctl.db import ambient, audit, markers
 from etlctl.db.dialects.base import WRITE, Guard, Records, Staged
+from etlctl.db.inherited import leave_open
 from etlctl.db.markers import Marker, MarkerKey
 from etlctl.db.parts import Parts
 from etlctl.errors import (
@@ -370,18 +371,7 @@ def open_session(database: Database, doing: str) -> Iterator[Session]:
             yield session
         finally:
             if session.is_inherited:
-                _abandon(connection)
+                leave_open(connection)
             else:
                 with suppress(SQLAlchemyError):  # user code may have closed or broken it; its error is on its way
                     connection.close()
-
-
-def _abandon(connection: sa.Connection) -> None:
-    """Leaves a connection open for as long as this process lives, past the end of Python even.
-
-    It is the parent's: closing it would have SQLite play back the journal of a transaction that goes on there.
-    (sqlite.org/howtocorrupt.html, 2.6)
-    """
-    import ctypes
-
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))

@@ -6,8 +6,7 @@ Source of the codes: https://www.sqlite.org/rescode.html; Python gives them as `
 from __future__ import annotations
 
 import sqlite3
-
-from sqlalchemy import exc
+import sys
 
 from etlctl.errors import BadDataError, CommitInsideError, EtlctlError, LoadError, QueryError, UnavailableError
 from etlctl.text import shortened
@@ -32,14 +31,16 @@ _DATA = {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOB
 
 def translated(error: BaseException, *, doing: str, shown_url: str) -> EtlctlError | None:
     """See `Dialect.translated`. Raises KeyboardInterrupt for a statement that a signal's handler has ended."""
-    cause = error.orig if isinstance(error, exc.DBAPIError) else error
+    alchemy = sys.modules.get("sqlalchemy.exc")  # not imported: the state database does without
+    is_alchemys = alchemy is not None and isinstance(error, alchemy.SQLAlchemyError)
+    cause = (getattr(error, "orig", None) or error) if is_alchemys else error
     if isinstance(cause, EtlctlError):
         return cause
     if isinstance(cause, sqlite3.Error):
         return _of_driver(cause, doing, shown_url)
-    if isinstance(cause, OverflowError) and isinstance(error, exc.SQLAlchemyError | OverflowError):
+    if isinstance(cause, OverflowError) and (is_alchemys or isinstance(error, OverflowError)):
         return BadDataError(f"{doing}: a number does not fit the 64 bits of SQLite's integers.")
-    if isinstance(error, exc.SQLAlchemyError):
+    if is_alchemys:
         return QueryError(f"{doing}: {_first_line(error)}")
     return None
 

@@ -1,0 +1,122 @@
+"""The state in PostgreSQL, MySQL or MariaDB, over the connections of `db/connections.py`: their timeouts, their errors.
+
+Its Database is one of its own: no load's transaction is ever joined, also where the warehouse is the same database.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from threading import Timer
+from typing import TYPE_CHECKING, Any
+
+from etlctl.db.connections import Database
+from etlctl.db.dialects.base import WRITE
+from etlctl.db.state.words import WORDS, Kind, Parameters, for_server, server_values
+from etlctl.errors import SettingsError
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from etlctl.settings import ConnectionSettings
+
+_DOING = "the state database"
+_PER_QUERY = 500
+"""Statements, or rows of an INSERT, that go to a server together."""
+
+
+class ServerSession:
+    """One transaction on the server; see `store.Session`."""
+
+    def __init__(self, connection: sa.Connection, kind: Kind) -> None:
+        self._connection = connection
+        self.kind = kind
+        self.rowcount = -1
+
+    def run(self, sql: str, parameters: Parameters | None = None) -> list[tuple[Any, ...]]:
+        """See `store.Session.run`."""
+        # the drivers look for % where there are parameters alone, so there are always some
+        result = self._connection.exec_driver_sql(for_server(sql), dict(server_values(parameters or {"": None})))
+        self.rowcount = result.rowcount
+        return [tuple(row) for row in result] if result.returns_rows else []
+
+    def run_many(self, sql: str, rows: Sequence[Parameters]) -> None:
+        """See `store.Session.run_many`."""
+        text = for_server(sql)
+        for start in range(0, len(rows), _PER_QUERY):
+            some = [dict(row) for row in rows[start : start + _PER_QUERY]]
+            if self.kind == "mysql":
+                self._connection.exec_driver_sql(text, some)  # the driver makes one INSERT of many rows
+            else:
+                self._run_joined(text, some)
+
+    def _run_joined(self, text: str, rows: list[dict[str, Any]]) -> None:
+        """As one question: psycopg2's own executemany would wait for an answer after each row."""
+        raw: Any = self._connection.connection.driver_connection
+        with raw.cursor() as cursor:
+            joined = b";".join(cursor.mogrify(text, row) for row in rows)
+        self._connection.exec_driver_sql(joined.decode().replace("%", "%%"), {"": None})
+
+    def now(self) -> float:
+        """See `store.Session.now`."""
+        return float(self.run(f"SELECT {WORDS[self.kind].now}")[0][0])
+
+
+class ServerDatabase:
+    """The server's database of a Store. Thread-safe; a forked child connects anew."""
+
+    def __init__(self, settings: ConnectionSettings) -> None:
+        database = Database(settings)
+        name = database.dialect.name
+        if name not in ("postgresql", "mysql"):
+            raise SettingsError(
+                f"{settings.place or 'state.url'}: the state cannot be kept in {name}, whose keys and locks are not "
+                "made for it. Name a PostgreSQL, a MySQL or a SQLite file."
+            )
+        self.database = database
+        self.kind: Kind = "postgresql" if name == "postgresql" else "mysql"
+
+    def is_absent(self) -> bool:
+        """Never: a database that is missing is an error of the server's."""
+        return False
+
+    @contextmanager
+    def transaction(self, *, write: bool, timeout_s: float | None = None) -> Iterator[ServerSession]:
+        """See `Store.transaction`."""
+        with self.database.translating(_DOING), self.database.engine.connect() as connection:
+            connection.execution_options(**{WRITE: True})  # also to read: READ COMMITTED sees what others have done
+            with connection.begin(), _severed_after(timeout_s, connection):
+                yield ServerSession(connection, self.kind)
+
+    def close(self) -> None:
+        """Closes what is open and not in use."""
+        self.database.close()
+
+
+@contextmanager
+def _severed_after(timeout_s: float | None, connection: sa.Connection) -> Iterator[None]:
+    """Cuts the connection when the block takes longer, COMMIT aside: no other limit holds where a network swallows all.
+
+    What waits for an answer then fails as for any lost connection.
+    """
+    if timeout_s is None:
+        yield
+        return
+    raw: Any = connection.connection.driver_connection
+    descriptor = os.dup(raw.fileno())
+    timer = Timer(timeout_s, _shut, [descriptor])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        os.close(descriptor)
+
+
+def _shut(descriptor: int) -> None:
+    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as copy:
+        copy.shutdown(socket.SHUT_RDWR)
