@@ -17,7 +17,6 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -28,7 +27,7 @@ from etlctl.core.context import Attempt, LeaseOfAttempt
 from etlctl.core.graph import Graph, Node, cycle_sentence, path_to
 from etlctl.core.leases import EndState, FailedElsewhere, Granted, Leases, Wanted
 from etlctl.core.plan import missing_line
-from etlctl.core.results import Observer, RunSummary, Status, TaskResult
+from etlctl.core.results import Observer, RunSummary, Status
 from etlctl.core.target import exists_in_bulk
 from etlctl.core.task import Completeness, Task, outputs_of
 from etlctl.engine.admission import Admission, HeldTooLong, NeverFits, Verdict
@@ -37,9 +36,9 @@ from etlctl.engine.entries import Entry, Rank
 from etlctl.engine.executors.base import Executor, Outcome
 from etlctl.engine.failures import Failure, lines_of
 from etlctl.engine.leases import ProcessLeases
+from etlctl.engine.ledger import Ledger
 from etlctl.engine.retry import delay_before
 from etlctl.errors import CycleError, ExitCode, TaskError
-from etlctl.text import printable
 
 _logger = logging.getLogger("etlctl")
 _ENDED_WELL = (Status.OK, Status.UPTODATE)
@@ -83,7 +82,7 @@ class Runner:
         self._leases: Leases = leases or ProcessLeases()
         self._admission = Admission(self._leases, wait_held_s=wait_held_s)
         self._fail_fast = fail_fast
-        self._observers = list(observers)
+        self._ledger = Ledger(observers)
         self._stop = stop
         self._log_path = log_path
         self._now = now
@@ -93,10 +92,6 @@ class Runner:
         self._parked = 0
         self._crowded: list[Entry] = []
         """Generators that nobody waits for, while as many as may be are parked."""
-        self._results: list[TaskResult] = []
-        self._up_to_date: list[TaskResult] = []
-        self._settled: deque[tuple[Entry, TaskResult]] = deque()
-        self._total = 0
         self._interrupted: ExitCode | None = None
         self._given_up = ""
         """Why nothing more is begun, besides an interrupt."""
@@ -106,7 +101,7 @@ class Runner:
         started_at, began = self._now(), time.monotonic() if self._began is None else self._began
         try:
             to_run = self._enter(roots, Rank.PLANNED)
-            self._tell("run_started", self._run_id, [node.task for node in roots], to_run)
+            self._ledger.tell("run_started", self._run_id, [node.task for node in roots], to_run)
             self._settle()
             while self._begin_ready():
                 outcome = self._executor.wait(self._patience_s())
@@ -116,9 +111,9 @@ class Runner:
         except KeyboardInterrupt:
             self._interrupted = ExitCode.INTERRUPTED
         self._end_early()
-        results = (*self._up_to_date, *self._results)
-        summary = RunSummary(self._run_id, results, started_at, time.monotonic() - began, self._interrupted)
-        self._tell("run_finished", summary)
+        duration_s = time.monotonic() - began
+        summary = RunSummary(self._run_id, self._ledger.results, started_at, duration_s, self._interrupted)
+        self._ledger.tell("run_finished", summary)
         return summary
 
     # -- entering
@@ -135,7 +130,7 @@ class Runner:
                 stack.extend(one for one in node.requires if one not in self._entries)
         fresh.sort(key=lambda node: node.order)
         to_run = [node.task for node in fresh if not node.complete or node.error is not None]
-        self._total += len(to_run)
+        self._ledger.total += len(to_run)
         for node in fresh:
             self._place(self._entries[node])
         if rank is Rank.YIELDED:
@@ -149,8 +144,7 @@ class Runner:
         if node.error is not None:  # also of a complete one: only a deep build asks that for its requires()
             self._fail(entry, node.error)
         elif node.complete:
-            entry.status = Status.UPTODATE
-            self._up_to_date.append(TaskResult(node.task, Status.UPTODATE))
+            self._ledger.found_complete(entry)
         elif node.task.is_external:
             self._end(entry, Status.BLOCKED, missing_line(node), exit_code=ExitCode.BLOCKED)
         else:
@@ -274,7 +268,7 @@ class Runner:
         if entry.failure is not None:
             entry.attempt.notes.append(f"attempt {entry.attempts}")
         entry.started_at = entry.started_at or self._now()
-        self._tell("task_started", task, entry.attempt)
+        self._ledger.tell("task_started", task, entry.attempt)
         self._executor.submit(task, entry.attempt)
 
     def _lease_of(self, entry: Entry) -> LeaseOfAttempt | None:
@@ -309,7 +303,7 @@ class Runner:
             _logger.warning("%s is not tried again: %s", task.task_label, lines_of(error)[0])
             return False
         entry.failure = failure
-        self._tell("task_retried", task, failure, entry.attempt, delay_s)
+        self._ledger.tell("task_retried", task, failure, entry.attempt, delay_s)
         entry.rank = Rank.RESUMED
         self._admission.put_off(entry, priority, delay_s)
         return True
@@ -417,30 +411,14 @@ class Runner:
 
     def _end(self, entry: Entry, status: Status, reason: str = "", notes: Sequence[str] = (), **more: Any) -> None:
         """Gives the entry its result, and its lease back; `_settle` carries it to its dependents."""
-        entry.status, entry.reason = status, reason
-        attempt = entry.attempt
         self._admission.ended(entry, _END_STATES.get(status, EndState.RELEASED), reason)
         if status is Status.FAIL and self._fail_fast:
             self._given_up = self._given_up or f"{entry.node.task.task_label} failed"
-        result = TaskResult(
-            entry.node.task,
-            status,
-            reason,
-            rows=attempt.rows if attempt and status is Status.OK else None,  # what failed has loaded none
-            notes=(*notes, *(printable(note) for note in attempt.notes)) if attempt else tuple(notes),
-            started_at=entry.started_at,
-            duration_s=entry.active_s if attempt else None,
-            forced=entry.node.forced,
-            **more,
-        )
-        self._settled.append((entry, result))
+        self._ledger.end(entry, status, reason, notes, **more)
 
     def _settle(self) -> None:
-        """Tells the observers of each end, in order, and carries it on: a loop, since a chain of skips may be long."""
-        while self._settled:
-            entry, result = self._settled.popleft()
-            self._results.append(result)
-            self._tell("task_finished", result, len(self._results), self._total)
+        """Carries each end on to those that wait for it: a loop, since a chain of skips may be long."""
+        for entry in self._ledger.settled():
             for node in entry.node.dependents:
                 dependent = self._entries.get(node)
                 if dependent is None or dependent.status is not None:
@@ -463,18 +441,5 @@ class Runner:
                 self._drop(entry)
                 begun = "stopped" if entry.attempt is not None else "not started"
                 self._end(entry, Status.SKIP, f"{begun}: {why}")
-        while self._settled:
-            _, result = self._settled.popleft()
-            self._results.append(result)
-            self._tell("task_finished", result, len(self._results), self._total)
-
-    def _tell(self, call: str, *arguments: Any) -> None:
-        """An observer that raises is dropped, one without this call is not told: the work depends on none of them."""
-        for observer in list(self._observers):
-            try:
-                told = getattr(observer, call, None)
-                if told is not None:
-                    told(*arguments)
-            except Exception:
-                self._observers.remove(observer)
-                _logger.exception("an observer of the run raised and is told no more")
+        for _ in self._ledger.settled():
+            pass  # nothing waits for them any more
