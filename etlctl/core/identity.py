@@ -14,7 +14,7 @@ def task_id_str(family: str, params: Mapping[str, str]) -> str:
     """Luigi's id for a family and serialised parameters; see `Task.task_id`."""
     names = sorted(params)
     texts = [params[name] for name in names]
-    return task_id_of(family, texts, as_json(names, texts))
+    return task_id_of(family, texts, as_json(json_form(names), texts))
 
 
 def task_id_of(family: str, texts: Sequence[str], all_as_json: str) -> str:
@@ -34,9 +34,14 @@ def update_key_of(family: str, all_as_json: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def as_json(names: Iterable[str], texts: Iterable[str]) -> str:
-    """`json.dumps(…, separators=(",", ":"), sort_keys=True)` of names in order, without making an encoder each time."""
-    return "{" + ",".join([f"{_quoted(name)}:{_quoted(text)}" for name, text in zip(names, texts, strict=True)]) + "}"
+def json_form(names: Iterable[str]) -> str:
+    """A JSON object of `names` in their order, with a place for the text of each; a class has one for all its tasks."""
+    return "{" + ",".join([f"{_quoted(name).replace('%', '%%')}:%s" for name in names]) + "}"
+
+
+def as_json(form: str, texts: Iterable[str]) -> str:
+    """`form` filled in: `json.dumps(…, separators=(",", ":"), sort_keys=True)`, without making an encoder each time."""
+    return form % tuple(map(_quoted, texts))
 
 
 def _quoted(text: str) -> str:

@@ -7,6 +7,7 @@ from operator import itemgetter
 from typing import Any, ClassVar, Self
 
 from etlctl.core import context
+from etlctl.core.identity import json_form
 from etlctl.core.parameters import Parameter, ParameterVisibility
 from etlctl.errors import (
     DuplicateParameterError,
@@ -32,6 +33,7 @@ class Parametrized:
     _positional: ClassVar[tuple[str, ...]] = ()
     _identifying: ClassVar[dict[str, Parameter[Any]]] = {}
     """Those that identity consists of, by alphabet."""
+    _identity_form: ClassVar[str] = "{}"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -95,6 +97,7 @@ class Parametrized:
             for name, parameter in sorted(cls._parameters.items(), key=itemgetter(0))
             if parameter.significant and parameter.visibility is ParameterVisibility.PUBLIC
         }
+        cls._identity_form = json_form(cls._identifying)
 
     @classmethod
     def _parameter(cls, name: str) -> Parameter[Any]:
@@ -150,13 +153,12 @@ class Parametrized:
         if len(args) > len(positional):
             takes = f"takes {len(positional)} by position ({', '.join(positional)})" if positional else "takes none"
             raise UnknownParameterError(f"{cls.task_family} was given {len(args)} values by position, but {takes}.")
-        given = dict(zip(positional, args, strict=False))
-        if not kwargs:
-            return given
-        for name in given:
+        for place, value in enumerate(args):
+            name = positional[place]
             if name in kwargs:
                 raise DuplicateParameterError(f"{cls.task_family} was given {name} twice: by position and by name.")
-        return given | kwargs
+            kwargs[name] = value
+        return kwargs
 
     @classmethod
     def _from_settings(cls, parameter: Parameter[Any], value: Any) -> Any:

@@ -175,7 +175,7 @@ class Task(Parametrized, Conduct):
         """Both ids are made from it."""
         found: str | None = self.__dict__.get("_identity_text")
         if found is None:
-            found = self.__dict__["_identity_text"] = as_json(self._identifying, self._identity())
+            found = self.__dict__["_identity_text"] = as_json(self._identity_form, self._identity())
         return found
 
     def __hash__(self) -> int:
@@ -188,7 +188,7 @@ class Task(Parametrized, Conduct):
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        return type(self) is type(other) and isinstance(other, Task) and self._identity() == other._identity()
+        return type(self) is type(other) and self._identity() == other._identity()
 
     def __repr__(self) -> str:
         shown = ", ".join(
@@ -314,11 +314,12 @@ def flatten(structure: Any) -> list[Any]:
 def _add_leaves(structure: Any, found: list[Any]) -> None:
     if structure is None:
         return
-    if isinstance(structure, (Task, str, bytes, type)) or not hasattr(type(structure), "__iter__"):
-        found.append(structure)
-        return
-    if isinstance(structure, Mapping):
-        structure = structure.values()
+    if not isinstance(structure, list):  # most are; to ask whether it is a Mapping takes far longer
+        if isinstance(structure, (Task, str, bytes, type)) or not hasattr(type(structure), "__iter__"):
+            found.append(structure)
+            return
+        if isinstance(structure, Mapping):
+            structure = structure.values()
     for part in structure:
         if isinstance(part, Task):
             found.append(part)
@@ -335,12 +336,11 @@ def tasks_in(structure: Any, task: Task, said: str) -> list[Task]:
     """The tasks of a structure, each once, in order; for anything else a BrokenTaskError: `task`.`said` …"""
     if isinstance(structure, Task):
         return [structure]
-    found: dict[Task, None] = {}
-    for leaf in flatten(structure):
+    leaves = flatten(structure)
+    for leaf in leaves:
         if not isinstance(leaf, Task):
             raise BrokenTaskError(f"{task.task_label}.{said} {_what(leaf)}")
-        found[leaf] = None
-    return list(found)
+    return list(dict.fromkeys(leaves))
 
 
 def outputs_of(task: Task) -> list[Any]:
