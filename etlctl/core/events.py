@@ -27,7 +27,7 @@ class Event(StrEnum):
 class EventSource:
     """Gives a class `event_handler` and its instances `trigger_event`."""
 
-    _listened: ClassVar[set[str]] = set()  # events that any class ever had a handler for: most have none, ever
+    _listened: ClassVar[set[str]] = set()
 
     @classmethod
     def event_handler(cls, event: Event | str) -> Callable[[Callback], Callback]:
@@ -49,10 +49,15 @@ class EventSource:
         """Takes back what `event_handler` registered on this very class; ValueError when it was not there."""
         vars(cls).get("_event_handlers", {}).get(str(event), []).remove(callback)
 
+    @staticmethod
+    def is_listened_to(event: Event | str) -> bool:
+        """Whether any class ever had a handler for it: most events have none, ever."""
+        listened = EventSource._listened
+        return bool(listened) and event in listened  # asked for each task of a graph, and an Event hashes slowly
+
     def trigger_event(self, event: Event | str, *arguments: Any) -> None:
         """Calls the handlers of this class and its bases. A handler that raises is logged and changes nothing."""
-        listened = EventSource._listened
-        if not listened or event not in listened:  # asked for each edge of a graph, and an Event hashes slowly
+        if not EventSource.is_listened_to(event):
             return
         for base in type(self).__mro__:
             for callback in tuple(vars(base).get("_event_handlers", {}).get(str(event), ())):

@@ -15,7 +15,7 @@ from collections.abc import Collection, Hashable, Iterable, Iterator
 from operator import attrgetter
 from typing import Any
 
-from etlctl.core.events import Event
+from etlctl.core.events import Event, EventSource
 from etlctl.core.target import exists_in_bulk
 from etlctl.core.task import Completeness, Task, outputs_of, requirements_of
 from etlctl.errors import BrokenTaskError, CycleError, EtlctlError, SettingsError
@@ -79,13 +79,11 @@ class Graph:
     def walk(self, roots: Iterable[Node], *, behind_complete: bool = True) -> Iterator[Node]:
         """Nodes reachable from `roots`, requirements before what requires them, each once."""
         reached: set[Node] = set()
-        stack = list(roots)
-        while stack:
-            node = stack.pop()
-            if node not in reached:
-                reached.add(node)
-                if behind_complete or not node.complete:
-                    stack.extend([one for one in node.requires if one not in reached])
+        found = set(roots)
+        while found:
+            reached |= found
+            left = found if behind_complete else {node for node in found if not node.complete}
+            found = {requirement for node in left for requirement in node.requires} - reached
         return iter(sorted(reached, key=attrgetter("order")))
 
     def check_settings(self) -> None:
@@ -129,19 +127,23 @@ class Graph:
 
         found = exists_in_bulk(target for _, group in targets for target in group)
         for node, group in targets:
-            answers = [found[id(target)] for target in group]
-            failed = next((answer for answer in answers if isinstance(answer, Exception)), None)
-            if failed is not None:
-                self._break(node, failed)
-                continue
-            node.missing = tuple([target for target, there in zip(group, answers, strict=True) if not there])
-            node.complete = bool(group) and not node.missing
-        for node in level:
+            self._answer(node, group, found)
+        for node in level if self._forced else ():
             self._force(node)
-            if node.complete:
-                node.task.trigger_event(Event.DEPENDENCY_PRESENT, node.task)
-            elif node.complete is False and node.task.is_external:
-                node.task.trigger_event(Event.DEPENDENCY_MISSING, node.task)
+        if any(map(EventSource.is_listened_to, (Event.DEPENDENCY_PRESENT, Event.DEPENDENCY_MISSING))):
+            _tell_of(level)
+
+    def _answer(self, node: Node, targets: list[Any], answers: dict[int, bool | Exception]) -> None:
+        missing = []
+        for target in targets:
+            answer = answers[id(target)]
+            if isinstance(answer, Exception):
+                self._break(node, answer)
+                return
+            if not answer:
+                missing.append(target)
+        node.missing = tuple(missing)
+        node.complete = bool(targets) and not missing
 
     def _check_claim(self, node: Node) -> None:
         claim = node.task.claim()
@@ -172,7 +174,9 @@ class Graph:
                     found.append(requirement)
                 node.requires.append(requirement)
                 requirement.dependents.append(node)
-                node.task.trigger_event(Event.DEPENDENCY_DISCOVERED, node.task, task)
+            if EventSource.is_listened_to(Event.DEPENDENCY_DISCOVERED):
+                for task in requirements:
+                    node.task.trigger_event(Event.DEPENDENCY_DISCOVERED, node.task, task)
         return found
 
     def _break(self, node: Node, error: BaseException) -> None:
@@ -212,11 +216,20 @@ class Graph:
         self._ordered += 1
         if node.complete is None and node.error is None:
             node.complete = all(requirement.complete for requirement in node.requires)
-            self._force(node)
+            if self._forced:
+                self._force(node)
 
     def _force(self, node: Node) -> None:
-        if self._forced and node.complete and node.task in self._forced and not node.task.is_external:
+        if node.complete and node.task in self._forced and not node.task.is_external:
             node.complete, node.forced = False, True
+
+
+def _tell_of(level: list[Node]) -> None:
+    for node in level:
+        if node.complete:
+            node.task.trigger_event(Event.DEPENDENCY_PRESENT, node.task)
+        elif node.complete is False and node.task.is_external:
+            node.task.trigger_event(Event.DEPENDENCY_MISSING, node.task)
 
 
 def path_to(start: Iterable[Node], goal: Node) -> list[Node] | None:
