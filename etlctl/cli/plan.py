@@ -45,7 +45,7 @@ _COUNTED = {
 
 def _plan(ctx: click.Context, request: Request, all_: bool, force: bool, detailed_exitcode: bool) -> int:
     call = session(ctx)
-    garbage.left_at_exit()
+    garbage.left_to_the_system()
     tasks = make_tasks(request, call)
     plan = call.app.plan(tasks, force=tasks if force else ())
     code = exit_code_of(plan.tasks) if detailed_exitcode else 0
