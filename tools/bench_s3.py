@@ -16,8 +16,8 @@ The goal: the dump of a million rows into moto takes at most 1.5 times boto3's u
 lie ready in a file. Fewer rows measure how a build begins. A dump is two things at once, COPY and upload, and cannot
 take less than either; into the sink COPY is the slower one, so there the ratios are printed and judge nothing.
 
-All ways send CRC32s, as boto3 does everywhere and etlctl does to Amazon, for which moto stands here; other stores get an
-MD5 from etlctl. It is no small thing: moto makes a checksum of its own of an upload without CRC32s, as it completes it.
+All ways send CRC32s, as boto3 does everywhere and etlctl does to Amazon, for which moto stands here (other stores get
+an MD5 from etlctl). It is no small thing: moto, as it completes an upload without them, makes a checksum of its own.
 """
 
 from __future__ import annotations
