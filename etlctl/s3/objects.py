@@ -232,11 +232,6 @@ def end_upload(upload: UnfinishedUpload) -> bool:
     return True
 
 
-def abort_uploads(bucket: str, prefix: str, older_than: datetime) -> list[UnfinishedUpload]:
-    """Aborts those uploads; the ones that it ended. One that somebody else ended meanwhile is none of them."""
-    return [upload for upload in list(unfinished_uploads(bucket, prefix, older_than)) if end_upload(upload)]
-
-
 def _in_utc(instant: datetime) -> datetime:
     return instant.astimezone(UTC)  # botocore's own kind of UTC is another object
 

@@ -11,7 +11,7 @@ from etlctl.errors import TaskError, TransientError, UnavailableError
 from etlctl.s3 import objects
 from etlctl.s3.address import S3Address, parse
 from etlctl.s3.client import client
-from etlctl.s3.objects import abort_uploads, copy, head, listed, move, remove, remove_prefix, unfinished_uploads
+from etlctl.s3.objects import copy, end_upload, head, listed, move, remove, remove_prefix, unfinished_uploads
 from etlctl.s3.reader import open_object
 from etlctl.s3.writer import ObjectWriter
 from servers.s3 import LEAST_PART_BYTES, S3Service
@@ -225,8 +225,8 @@ def test_remove_prefix_that_is_refused_in_part_says_so(at: At, s3_proxy: S3Proxy
         remove_prefix(at("day/"))
 
 
-def test_abort_uploads_ends_old_ones_below_the_prefix(every_at: At) -> None:
-    """F49: what a killed process leaves; younger ones and those elsewhere stay."""
+def test_unfinished_uploads_are_the_old_ones_below_the_prefix(every_at: At) -> None:
+    """F49: what a killed process leaves, found and ended; younger ones and those elsewhere are not told."""
     found = client()
     for name in ("in/one", "in/two", "out/three"):
         address = every_at(name)
@@ -236,11 +236,15 @@ def test_abort_uploads_ends_old_ones_below_the_prefix(every_at: At) -> None:
     folder = every_at("in/")
     later, earlier = datetime.now(UTC) + timedelta(hours=1), datetime(2010, 1, 1, tzinfo=UTC)  # moto says 2010
 
-    assert abort_uploads(folder.bucket, folder.key, earlier) == []
-    ended = abort_uploads(folder.bucket, folder.key, later)
+    younger = list(unfinished_uploads(folder.bucket, folder.key, earlier))
+    old = list(unfinished_uploads(folder.bucket, folder.key, later))
+    ended = [end_upload(upload) for upload in old]
+    again = [end_upload(upload) for upload in old]
 
-    assert sorted(upload.address for upload in ended) == [every_at("in/one"), every_at("in/two")]
+    assert younger == []
+    assert sorted(upload.address for upload in old) == [every_at("in/one"), every_at("in/two")]
+    assert ended == [True, True] and True not in again
     left = list(unfinished_uploads(folder.bucket, "", later))
     assert [upload.address for upload in left] == [every_at("out/three")]
     assert left[0].begun_at.tzinfo is UTC
-    abort_uploads(folder.bucket, "", later)
+    end_upload(left[0])
