@@ -11,6 +11,7 @@ from etlctl.cli.layout import Line, Span, Style, cells, span
 from etlctl.core.context import Attempt
 from etlctl.core.results import RunSummary, Status, TaskResult, result_line, seconds
 from etlctl.core.task import Task
+from etlctl.engine.failures import Failure
 from etlctl.text import printable, shortened
 
 STYLES = {
@@ -26,6 +27,8 @@ _LEAST_LABEL = 24  # tasks that a run() yields may be longer than those known be
 _MOST_LABEL = 44
 _LONG_REASON = 60
 _LABELS_LOOKED_AT = 200
+_MOST_RUNNING = 12
+"""Lines of the display for tasks that run now: it must fit below what is said meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,18 @@ class Progress:
         self._width = max(self._width, min(cells(result.task.task_label), _MOST_LABEL))
         self._say(line_of(self._shortened(result), number, total, self._width))
 
+    def task_retried(self, task: Task, failure: Failure, attempt: Attempt, delay_s: float) -> None:
+        self.running.pop(task, None)
+        label = f"{task.task_label:<{self._width}}"
+        self._say(
+            (
+                span(" " * (2 * len(str(self.total)) + 4)),
+                span("RETRY", Style.WARN),
+                span(f"    {label}  attempt {attempt.number} failed, the next in {seconds(delay_s)}: "),
+                span(shortened(failure.reason, _LONG_REASON)),
+            )
+        )
+
     def run_finished(self, summary: RunSummary) -> None:
         self.running.clear()
 
@@ -110,21 +125,33 @@ def state_lines(progress: Progress, title: str, *, is_stopping: bool, now: float
         parts.append(span(f"   {progress.failed} failed", Style.BAD))
     if is_stopping:
         parts.append(span("   stopping when the running task ends; once more stops it now", Style.WARN))
-    return [tuple(parts), *(_running_line(one, now) for one in list(progress.running.values()))]
+    running = list(progress.running.values())
+    lines = [tuple(parts), *(_running_line(one, now) for one in running[:_MOST_RUNNING])]
+    if len(running) > _MOST_RUNNING:
+        lines.append((span(f"       and {len(running) - _MOST_RUNNING} more"),))
+    return lines
 
 
 def _running_line(one: Running, now: float) -> Line:
     elapsed = now - one.began
-    rows = one.attempt.rows
-    told = "" if rows is None else f"{rows:,} rows   {_rate(rows, elapsed)}   "
+    told = "".join(f"{part}   " for part in _told(one.attempt, elapsed))
     label = span(f"{shortened(one.label, 60)}   ")
     if one.attempt.waiting:  # a rate would be that of the time before
         return (span(" WAIT  ", Style.WARN), label, span(f"for {one.attempt.waiting}   "), Span(seconds(elapsed)))
     return (span(" RUN   ", Style.STRONG), label, span(told), Span(seconds(elapsed)))
 
 
-def _rate(rows: int, elapsed: float) -> str:
-    return f"{int(rows / elapsed):,}/s" if elapsed >= 1 else ""
+def _told(attempt: Attempt, elapsed: float) -> Iterator[str]:
+    """How far it is: in units of its own, in rows, in words."""
+    if attempt.progress is not None:
+        done, total = attempt.progress
+        yield f"{done:,.10g}/{total:,.10g}"
+    if attempt.rows is not None:
+        yield f"{attempt.rows:,} rows"
+        if elapsed >= 1:
+            yield f"{int(attempt.rows / elapsed):,}/s"
+    if attempt.status:
+        yield shortened(printable(attempt.status), _LONG_REASON)
 
 
 def _clock_text(elapsed: float) -> str:

@@ -26,6 +26,7 @@ from etlctl.core.parameters import DateParameter, Parameter
 from etlctl.core.plan import Decision, Plan, PlannedTask
 from etlctl.core.results import Status, TaskResult
 from etlctl.core.task import Task
+from etlctl.engine.failures import Failure
 
 OUR_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 HOSTILE = "\x1b]0;owned\x07[/red][bold]\r\nFAKE 🛫 日本 e\u0301 \u202eevil \x9b31m :smile:"
@@ -133,6 +134,47 @@ def test_live_part_says_what_a_task_waits_for() -> None:
     lines = state_lines(progress, "x", is_stopping=False, now=progress.began + 2)
 
     assert text_of(lines[1]) == " WAIT  Named(x)   for the lock of the database   2.0 s"
+
+
+@pytest.mark.parametrize(
+    ("attempt", "shown"),
+    [
+        (Attempt(rows=1234), " RUN   Named(x)   1,234 rows   617/s   2.0 s"),
+        (Attempt(progress=(3, 12)), " RUN   Named(x)   3/12   2.0 s"),
+        (Attempt(progress=(0.5, 1), status="asking\x1b[2J"), " RUN   Named(x)   0.5/1   asking\\x1b[2J   2.0 s"),
+    ],
+)
+def test_a_running_task_is_shown_with_what_it_tells(attempt: Attempt, shown: str) -> None:
+    """Rows and their rate, its own progress, its own words made printable."""
+    progress = Progress(lambda one: None)
+    progress.task_started(Named("x"), attempt)
+
+    lines = state_lines(progress, "x", is_stopping=False, now=progress.began + 2)
+
+    assert text_of(lines[1]) == shown
+
+
+def test_of_many_running_tasks_the_rest_is_counted() -> None:
+    """The display stays small enough to leave room for what is said."""
+    progress = Progress(lambda one: None)
+    for number in range(40):
+        progress.task_started(Named(str(number)), Attempt())
+
+    lines = state_lines(progress, "x", is_stopping=False, now=progress.began)
+
+    assert len(lines) == 14 and text_of(lines[-1]).strip() == "and 28 more"
+
+
+def test_a_further_attempt_is_said_with_its_reason_and_its_delay() -> None:
+    """One line, and the task runs no more until then."""
+    said: list[Line] = []
+    progress = Progress(said.append)
+    progress.task_started(Named("x"), Attempt())
+
+    progress.task_retried(Named("x"), Failure("no answer"), Attempt(number=2), 31.4)
+
+    assert " ".join(text_of(said[0]).split()) == "RETRY Named(x) attempt 2 failed, the next in 31.4 s: no answer"
+    assert not progress.running
 
 
 def test_live_screen_shows_lines_of_the_run_and_of_print() -> None:
