@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import chain, islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from etlctl.db.columns import Column, ColumnType, Kind, parse_type
 from etlctl.errors import BadDataError, LoadError
 from etlctl.loads.columntexts import ColumnTexts
 from etlctl.loads.columnvalues import ColumnValues, RefusedError, Stored
+from etlctl.loads.linetexts import LineTexts
 from etlctl.suggest import did_you_mean
 from etlctl.text import shortened
 
 if TYPE_CHECKING:
-    from etlctl.db.dialects.base import FieldForm
+    from etlctl.db.dialects.lines import FieldForm, Lines
 
-_Conversion = Callable[[Sequence[Any]], Sequence[Any]]
-"""Of some values of one column; raises RefusedError."""
+_Rows = Sequence[Sequence[Any]]
+_T = TypeVar("_T")
 _AT_ONCE = 256
 """Rows read ahead, so that their values are converted by columns."""
 _FAST_S = 0.1
@@ -182,15 +183,26 @@ class RowReader:
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         width = len(self._columns)
         conversions = [ColumnValues(one, self._stored, self._null_values, width).stored for one in self._columns]
-        return chain.from_iterable(
-            zip(*fields, strict=True) if fields else [()] * count for fields, count in self._batches(conversions)
-        )
 
-    def by_columns(self, form: FieldForm) -> Iterator[Sequence[Sequence[str]]]:
-        """The same as the fields of each column, some rows at a time; see `RowsByColumns`."""
+        def converted(batch: _Rows) -> Iterable[tuple[Any, ...]]:
+            return zip(*_by_columns(batch, conversions), strict=True) if conversions else [()] * len(batch)
+
+        return chain.from_iterable(self._batches(converted))
+
+    def as_text(self, form: FieldForm, required: Collection[str] = ()) -> Iterator[Lines | Sequence[Sequence[str]]]:
+        """The same as text, some rows at a time; see `RowsAsText`."""
         width = len(self._columns)
-        conversions = [ColumnTexts(one, self._stored, self._null_values, width, form).texts for one in self._columns]
-        return (fields for fields, _ in self._batches(conversions))
+        columns = [ColumnTexts(one, self._stored, self._null_values, width, form) for one in self._columns]
+        conversions = [column.texts for column in columns]
+        words = {word for word in self._null_values if isinstance(word, str)}
+        needed = [index for index, column in enumerate(self._columns) if column.name in required]
+        together = LineTexts(columns, form, null_words=words, required=needed)
+
+        def written(batch: _Rows) -> Lines | Sequence[Sequence[str]]:
+            lines = together.lines(batch)
+            return _by_columns(batch, conversions) if lines is None else lines
+
+        return self._batches(written)
 
     def _check(self) -> None:
         if hasattr(self._rows, "itertuples"):
@@ -200,8 +212,8 @@ class RowReader:
                 f"rows() gave {shortened(repr(self._rows))}; it must yield rows, each a mapping or a sequence."
             )
 
-    def _batches(self, conversions: Sequence[_Conversion]) -> Iterator[tuple[Sequence[Sequence[Any]], int]]:
-        """What has become of the values of each column, and of how many rows."""
+    def _batches(self, convert: Callable[[_Rows], _T]) -> Iterator[_T]:
+        """What `convert`, which raises RefusedError, makes of some rows at a time."""
         self._check()
         left = iter(self._rows)
         failed: Exception | None = None
@@ -210,12 +222,12 @@ class RowReader:
             if not batch:
                 continue
             try:
-                fields = _converted(batch, conversions)
+                found = convert(batch)
             except RefusedError as refused:
-                yield from self._before(refused, batch, conversions)
+                yield from self._before(refused, batch, convert)
                 raise refused.error from refused
             self.rows += len(batch)
-            yield fields, len(batch)
+            yield found
         if not isinstance(failed, StopIteration):
             self.rows += isinstance(failed, BadDataError)
             raise failed
@@ -244,17 +256,15 @@ class RowReader:
             self._at_once = max(at_once // 4, 1)
         return batch, None if len(batch) == at_once else StopIteration()
 
-    def _before(
-        self, refused: RefusedError, batch: Sequence[Sequence[Any]], conversions: Sequence[_Conversion]
-    ) -> Iterator[tuple[Sequence[Sequence[Any]], int]]:
+    def _before(self, refused: RefusedError, batch: _Rows, convert: Callable[[_Rows], _T]) -> Iterator[_T]:
         """The rows before the first that is refused, whose error becomes that of `refused`."""
         for number, row in enumerate(batch):
             try:
-                _converted([row], conversions)
+                convert([row])
             except RefusedError as first:
                 refused.error = first.error
                 if number:
-                    yield _converted(batch[:number], conversions), number
+                    yield convert(batch[:number])
                 self.rows += number + 1
                 return
 
@@ -282,6 +292,6 @@ class RowReader:
         )
 
 
-def _converted(batch: Sequence[Sequence[Any]], conversions: Sequence[_Conversion]) -> Sequence[Sequence[Any]]:
+def _by_columns(batch: _Rows, conversions: Sequence[Callable[[Sequence[Any]], Sequence[_T]]]) -> list[Sequence[_T]]:
     columns = zip(*batch, strict=True)
     return [convert(values) for convert, values in zip(conversions, columns, strict=True)]

@@ -15,7 +15,7 @@ from etlctl.db.columns import Column, Kind
 from etlctl.loads.columnvalues import LONG, MOMENTS, ColumnValues, RefusedError, Stored, whole_number
 
 if TYPE_CHECKING:
-    from etlctl.db.dialects.base import FieldForm
+    from etlctl.db.dialects.lines import FieldForm
 
 _NONE = type(None)
 
@@ -31,12 +31,45 @@ class ColumnTexts(ColumnValues):
         self._nulls = self._null_words | {None}
         kind = column.type.kind
         self._is_text = kind is Kind.TEXT
-        alike = (str, int, bool, date, *([datetime] if kind in MOMENTS else ())) if kind not in LONG else ()
+        self._is_long = kind in LONG
+        self.own_form = self._own_form()
+        """A pattern for texts that are their own fields, and for the words that mean NULL; None where no pattern tells,
+        but `are_own`. No text matches in two ways, so that many columns are told by one pattern in no time."""
+        self._own: set[str] = set()
+        alike = (str, int, bool, date, *([datetime] if kind in MOMENTS else ())) if not self._is_long else ()
         self._fields: dict[type, dict[Any, str]] = {one: {None: form.null} for one in alike}
         """Of types of which only the same values are equal."""
-        words = "".join(f"|{re.escape(word)}" for word in self._null_words if "\t" not in word)
-        whole = rf"(?>(?:(?:{whole_number(column.type)}{words})\t)*)"
+        whole = rf"(?>(?:{self.own_form}{re.escape(form.separator)})*)"
         self._are_whole = re.compile(whole).fullmatch if kind is Kind.INTEGER else None
+
+    def _own_form(self) -> str | None:
+        type_, cut = self._column.type, self._form.separator
+        if type_.kind is Kind.INTEGER:
+            whole = whole_number(type_)
+            words = [word for word in self._null_words if re.fullmatch(whole, word) is None]
+        elif type_.kind is Kind.TEXT:
+            most = "" if type_.length is None else type_.length
+            whole = f"[^{re.escape(cut)}]{{0,{most}}}+"
+            words = [word for word in self._null_words if type_.length is not None and len(word) > type_.length]
+        else:
+            return None
+        return f"(?:{'|'.join([whole, *(re.escape(word) for word in words if cut not in word)])})"
+
+    def are_own(self, texts: Sequence[str]) -> bool:
+        """Whether each is its own field or a word that means NULL. Tells it of a column without `own_form`, and of
+        texts that it has no room to remember that they are not."""
+        if self._own.issuperset(texts):
+            return True
+        if self._is_long or len(self._own) > self._most_known:
+            return False
+        new = list(set(texts) - self._own)
+        try:
+            fields = self.texts(new)
+        except RefusedError:
+            return False
+        pairs = zip(new, fields, strict=True)
+        self._own.update(text for text, field in pairs if text == field or text in self._null_words)
+        return self._own.issuperset(new)
 
     def texts(self, values: Sequence[Any]) -> Sequence[str]:
         """A field for each, also for those that are NULL. Raises RefusedError."""
@@ -47,8 +80,9 @@ class ColumnTexts(ColumnValues):
         if kind is str and self._is_text:
             return self._plain(values)
         if kind is str and self._are_whole is not None and not has_none:
-            joined = "\t".join((*values, ""))
-            if joined.count("\t") == len(values) and self._are_whole(joined):
+            cut = self._form.separator
+            joined = cut.join((*values, ""))
+            if joined.count(cut) == len(values) and self._are_whole(joined):
                 return self._with_nulls(values)
         known = self._fields.get(kind) if kind is not None else None
         return self._written(self.stored(values)) if known is None else self._remembered_fields(known, values)
@@ -56,7 +90,8 @@ class ColumnTexts(ColumnValues):
     def _plain(self, values: Sequence[str]) -> Sequence[str]:
         words = self._nulls
         present = values if words.isdisjoint(values) else [value for value in values if value not in words]
-        if self._are_texts(present) and self._form.is_plain("".join(present)):
+        joined = "".join(present)
+        if self._are_texts(present) and not any(mark in joined for mark in self._form.marks):
             return values if present is values else self._with_nulls(values)
         return self._written(self.stored(values))
 

@@ -85,7 +85,7 @@ class ColumnValues:
         length = self._column.type.length
         if "\0" in joined or (length is not None and len(max(values, key=len, default="")) > length):  # type: ignore[arg-type]  # as above
             return False
-        return joined.isascii() or _is_unicode(joined)
+        return is_unicode(joined)
 
     def _are_stored(self, kind: type, values: Sequence[Any]) -> bool:
         """As for texts."""
@@ -145,7 +145,10 @@ class ColumnValues:
         return value is None or any(type(value) is type(other) and value == other for other in self._null_others)
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold it: half a surrogate pair it cannot."""
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

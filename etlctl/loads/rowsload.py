@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +17,8 @@ from etlctl.loads.tableload import LINEAGE_COLUMN, TableLoad
 from etlctl.text import shortened
 
 if TYPE_CHECKING:
-    from etlctl.db.dialects.base import FieldForm, Records, Staged
+    from etlctl.db.dialects.base import Records, Staged
+    from etlctl.db.dialects.lines import FieldForm, Lines
     from etlctl.db.sessions import OpenLoad, Session
 
 _Carried = Sequence[Column]
@@ -175,15 +176,15 @@ class PlacedRows:
                     due = self._clock() + _TELLING_EVERY_S
                 yield row
 
-    def by_columns(self, form: FieldForm) -> Iterator[Sequence[Sequence[str]]]:
-        """See `RowsByColumns`."""
+    def as_text(self, form: FieldForm, required: Collection[str]) -> Iterator[Lines | Sequence[Sequence[str]]]:
+        """See `RowsAsText`."""
         with self._placing():
             due = self._clock() + _TELLING_EVERY_S
-            for columns in self._reader.by_columns(form):
+            for found in self._reader.as_text(form, required):
                 if self._clock() >= due:
                     tell_rows(self._reader.rows)
                     due = self._clock() + _TELLING_EVERY_S
-                yield columns
+                yield found
 
     @contextmanager
     def _placing(self) -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import namedtuple
+from collections.abc import Collection
 from typing import Any
 
 import pandas
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from etlctl.db.columns import BadValueError, Column, ColumnType, Kind, parse_type
-from etlctl.db.dialects.base import FieldForm
+from etlctl.db.dialects.lines import FieldForm, Lines
 from etlctl.db.dialects.sqlite.values import stored
 from etlctl.errors import BadDataError, LoadError
 from etlctl.loads.columns import RowReader, declared
@@ -130,11 +131,19 @@ COLUMNS = declared({"id": "integer", "name": "varchar(3)", "at": "timestamp"}, w
 Row = namedtuple("Row", "id name at")
 
 
-FORM = FieldForm(null="-", text_of=lambda value: str(value).replace("|", "/"), is_plain=lambda text: "|" not in text)
+FORM = FieldForm(null="-", text_of=lambda value: str(value).replace("|", "/"), separator="\t", marks="|\t\n")
 
 
 def reader(rows: Any, **options: Any) -> RowReader:
     return RowReader(rows, COLUMNS, stored=stored, **options)
+
+
+def fields(rows: RowReader, required: Collection[str] = ()) -> list[tuple[str, ...]]:
+    """The rows as text, each taken apart."""
+    found: list[tuple[str, ...]] = []
+    for some in rows.as_text(FORM, required):
+        found.extend([tuple(line.split("\t")) for line in some] if isinstance(some, Lines) else zip(*some, strict=True))
+    return found
 
 
 @pytest.mark.parametrize(
@@ -232,35 +241,32 @@ def test_row_reader_converts_many_as_it_does_one(values: list[Any]) -> None:
     assert {type(value) for value in together} <= {int, type(None)}
 
 
-def test_row_reader_by_columns_gives_fields() -> None:
+def test_row_reader_as_text_gives_fields() -> None:
     """Who sends text in any case gets it at once: what is stored, written in the form that was asked for."""
     rows = [("1", "a", None), ("-20", "", "2013-01-01"), ("", "c|d", None)]
 
-    found = [list(map(list, columns)) for columns in reader(rows, clock=lambda: 0.0).by_columns(FORM)]
+    found = fields(reader(rows, clock=lambda: 0.0))
 
-    whole = [[value for columns in found for value in columns[index]] for index in range(3)]
-    assert whole == [["1", "-20", "-"], ["a", "-", "c/d"], ["-", "2013-01-01 00:00:00", "-"]]
+    assert found == [("1", "a", "-"), ("-20", "-", "2013-01-01 00:00:00"), ("-", "c/d", "-")]
     assert [row[0] for row in reader(rows)] == [1, -20, None]
 
 
 @pytest.mark.parametrize("text", ["+1", "01", " 1", "1\t2", "99999999999", "x", "-0", "1_0"])
-def test_row_reader_by_columns_converts_other_texts(text: str) -> None:
+def test_row_reader_as_text_converts_other_texts(text: str) -> None:
     """Text that is an integer in another form becomes it, and what is none is refused."""
     rows = [(text, None, None)] * 3
 
-    def values(by_columns: bool) -> list[Any]:
+    def values(as_text: bool) -> list[Any]:
         found = reader(rows)
-        if not by_columns:
-            return [row[0] for row in found]
-        return [int(value) for columns in found.by_columns(FORM) for value in columns[0]]
+        return [int(row[0]) for row in fields(found)] if as_text else [row[0] for row in found]
 
     try:
-        one_by_one = values(by_columns=False)
+        one_by_one = values(as_text=False)
     except BadValueError as error:
         with pytest.raises(BadValueError, match=re.escape(str(error))):
-            values(by_columns=True)
+            values(as_text=True)
     else:
-        assert values(by_columns=True) == one_by_one
+        assert values(as_text=True) == one_by_one
 
 
 @pytest.mark.parametrize("value", [2**31, "2147483648", -(2**31) - 1, "1_000", "1\t2", "٣"])

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etlctl.db.columns import BadValueError, Column, Kind, parse_type
-from etlctl.db.dialects.base import FieldForm
+from etlctl.db.dialects.lines import FieldForm
 from etlctl.db.dialects.postgresql.values import stored
 from etlctl.loads.columntexts import ColumnTexts
 from etlctl.loads.columnvalues import RefusedError
@@ -20,7 +20,8 @@ from etlctl.loads.columnvalues import RefusedError
 FORM = FieldForm(
     null="<null>",
     text_of=lambda value: json.dumps(str(value)) if "\t" in str(value) else str(value),
-    is_plain=lambda text: "\t" not in text,
+    separator="\t",
+    marks="\t\n",
 )
 TYPES = (
     "integer",

@@ -7,7 +7,7 @@ write begins, what keeps user code from committing, where rows are staged, how e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
@@ -100,26 +100,6 @@ class DelimitedFile:
 
 
 @dataclass(frozen=True)
-class FieldForm:
-    """How the values that a database stores are written as the fields of a text that it reads."""
-
-    null: str
-    """The field that is NULL; no value is written so."""
-    text_of: Callable[[Any], str]
-    """The field of any value but None. Integers are written as Python does it."""
-    is_plain: Callable[[str], bool]
-    """Whether a text, and so every part of it, is its own field."""
-
-
-@runtime_checkable
-class RowsByColumns(Protocol):
-    """Rows that are converted by columns anyway: who sends them as text need not take them apart again."""
-
-    def by_columns(self, form: FieldForm) -> Iterator[Sequence[Sequence[str]]]:
-        """Some rows at a time, as the fields of each column, of which there is one at least."""
-
-
-@dataclass(frozen=True)
 class Records:
     """Rows on their way into a table."""
 
@@ -127,7 +107,7 @@ class Records:
     """What each record holds, in order."""
     rows: Iterable[Sequence[Any]]
     """A few at a time; may be asked for again, from the beginning, only where `file` is given. Its exceptions pass
-    through. RowsByColumns may be asked for fields in place of rows."""
+    through. RowsAsText (lines.py) may be asked for text in place of rows."""
     null_values: Sequence[str] | None = None
     """The words that mean NULL when the records are text as a file has it; None when every value is already in the
     form the database stores."""

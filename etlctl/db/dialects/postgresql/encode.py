@@ -15,8 +15,8 @@ from itertools import islice
 from typing import Any
 
 from etlctl.db.columns import BadValueError, Column, Kind
-from etlctl.db.dialects.base import BadRecordError, FieldForm, RowsByColumns
-from etlctl.db.dialects.lines import in_blocks
+from etlctl.db.dialects.base import BadRecordError
+from etlctl.db.dialects.lines import FieldForm, Lines, RowsAsText, in_blocks
 from etlctl.db.dialects.postgresql.values import stored
 
 _ROWS = 256
@@ -30,6 +30,7 @@ _PLAIN = frozenset((int, float, Decimal, date, datetime, time, bool))
 """Their text has nothing to escape, and is never empty."""
 _MOST_REMEMBERED, _IN_ALL = 10_000, 100_000
 """Values whose text is kept, of a column and of all: codes, days and moments come again and again."""
+_MARKS = "\\\t\n\r"
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _COMMON_FORMS = {
     Kind.INTEGER: {bits: rf"(?:0|-?[1-9][0-9]{{0,{digits}}}+)" for bits, digits in ((16, 3), (32, 8), (64, 17))},
@@ -70,18 +71,19 @@ class LineEncoder:
                 self.rows += 1
                 yield self._end
             return
-        for fields in self._fields(rows):
-            lines = list(map("\t".join, zip(*fields, strict=True)))
+        for found in self._written(rows):
+            lines = found if isinstance(found, Lines) else list(map("\t".join, zip(*found, strict=True)))
             self.rows += len(lines)
             lines.append("")
             yield self._end.join(lines)
 
-    def _fields(self, rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Sequence[str]]]:
-        """Those of each column, some rows at a time."""
-        if isinstance(rows, RowsByColumns):
-            for fields in rows.by_columns(_FORM):
-                self._refuse_nulls(fields)
-                yield fields
+    def _written(self, rows: Iterable[Sequence[Any]]) -> Iterator[Lines | Sequence[Sequence[str]]]:
+        """Some rows at a time: lines, or the fields of each column."""
+        if isinstance(rows, RowsAsText):
+            for found in rows.as_text(_FORM, self._required):
+                if not isinstance(found, Lines):
+                    self._refuse_nulls(found)
+                yield found
             return
         for columns in _by_columns(rows):
             yield [self._texts(encoder, values) for encoder, values in zip(self._columns, columns, strict=True)]
@@ -180,7 +182,7 @@ def _written(kind: type | None, values: Sequence[Any]) -> Sequence[str]:
 
 def _escaped(texts: Sequence[str | None]) -> Sequence[str]:
     joined = "".join(filter(None, texts))
-    if not _is_plain(joined):
+    if any(mark in joined for mark in _MARKS):
         return [_NULL if text is None else text.translate(_ESCAPES) for text in texts]
     if None in texts:
         return [_NULL if text is None else text for text in texts]
@@ -220,12 +222,8 @@ _BY_TYPE: dict[type, Callable[[Any], str]] = {
 }
 
 
-def _is_plain(text: str) -> bool:
-    return not any(mark in text for mark in "\\\t\n\r")
-
-
 def _field_of(value: Any) -> str:
     return text_of(value).translate(_ESCAPES)
 
 
-_FORM = FieldForm(_NULL, _field_of, _is_plain)
+_FORM = FieldForm(_NULL, _field_of, separator="\t", marks=_MARKS)

@@ -15,15 +15,16 @@ from itertools import islice
 from typing import Any
 
 from etlctl.db.columns import BadValueError, Column
-from etlctl.db.dialects.base import BadRecordError, FieldForm, RowsByColumns
-from etlctl.db.dialects.lines import in_blocks
+from etlctl.db.dialects.base import BadRecordError
+from etlctl.db.dialects.lines import FieldForm, Lines, RowsAsText, in_blocks
 from etlctl.db.dialects.redshift.values import stored
 
 _ROWS = 256
 """Turned at a time."""
 _BLOCK = 1 << 18
 """Characters handed out at a time, about."""
-_TO_QUOTE = re.compile(r'[",\r\n]')
+_MARKS = '",\r\n'
+_TO_QUOTE = re.compile(f"[{_MARKS}]")
 
 
 def made_up_null() -> str:
@@ -46,7 +47,7 @@ class CsvEncoder:
         """What stands for NULL in the lines."""
         self._columns = tuple(columns)
         self._nulls = None if nulls is None else frozenset(nulls)
-        self._form = FieldForm(self.null, _field, lambda text: _TO_QUOTE.search(text) is None)
+        self._form = FieldForm(self.null, _field, separator=",", marks=_MARKS)
         fixed = [self.null if value is None else _field(value) for value in constants.values()]
         self._end = ",".join(["", *fixed] if columns else fixed) + "\n"
         self._is_narrow = len(columns) + len(fixed) == 1
@@ -61,19 +62,22 @@ class CsvEncoder:
                 self.rows += 1
                 yield self._end
             return
-        for fields in self._fields(rows):
-            self._refuse_nulls(fields)
-            lines = list(map(",".join, zip(*fields, strict=True)))
+        for found in self._written(rows):
+            lines: list[str] = found if isinstance(found, Lines) else self._joined(found)
             if self._is_narrow:  # an empty line could be passed over as none
                 lines = [line or '""' for line in lines]
             self.rows += len(lines)
             lines.append("")
             yield self._end.join(lines)
 
-    def _fields(self, rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Sequence[str]]]:
-        """Those of each column, some rows at a time."""
-        if isinstance(rows, RowsByColumns):
-            yield from rows.by_columns(self._form)
+    def _joined(self, fields: Sequence[Sequence[str]]) -> list[str]:
+        self._refuse_nulls(fields)
+        return list(map(",".join, zip(*fields, strict=True)))
+
+    def _written(self, rows: Iterable[Sequence[Any]]) -> Iterator[Lines | Sequence[Sequence[str]]]:
+        """Some rows at a time: lines, or the fields of each column."""
+        if isinstance(rows, RowsAsText):
+            yield from rows.as_text(self._form, [column.name for column in self._columns if not column.nullable])
             return
         left = iter(rows)
         while batch := list(islice(left, _ROWS)):
