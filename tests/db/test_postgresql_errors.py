@@ -28,6 +28,7 @@ from etlctl.errors import (
     LoadError,
     LockTimeoutError,
     QueryError,
+    SettingsError,
     TransientError,
     UnavailableError,
 )
@@ -300,7 +301,6 @@ def test_a_port_where_nothing_listens_is_named(open_house: Callable[..., AnyWare
         (lambda url: url.set(host="nowhere.invalid"), "host name is unknown"),
         (lambda url: url.set(database="nothing"), 'database "nothing" does not exist. Create it'),
         (lambda url: url.set(username="nobody_here", password=PASSWORD), "refused the user"),
-        (lambda url: url.update_query_dict({"nonsense": "1"}), "Mend the URL"),
         (lambda url: url.update_query_dict({"sslmode": "require"}), "sslmode"),
     ],
 )
@@ -312,6 +312,18 @@ def test_a_url_that_leads_nowhere_is_told(open_house: Callable[..., AnyWarehouse
 
     assert error.exit_code == 4 and type(error) is UnavailableError
     assert said in str(error) and PASSWORD not in str(error)
+
+
+def test_an_option_that_libpq_does_not_know_is_a_mistake_in_the_settings(
+    open_house: Callable[..., AnyWarehouse],
+) -> None:
+    """Exit 2, as for what the settings themselves refuse: no server was asked."""
+    house = open_house(lambda url: url.update_query_dict({"nonsense": "1"}).set(password=PASSWORD))
+
+    error = error_of(house, "SELECT 1")
+
+    assert error.exit_code == 2 and type(error) is SettingsError
+    assert 'invalid connection option "nonsense". Mend the URL' in str(error) and PASSWORD not in str(error)
 
 
 def test_a_server_that_does_not_answer_is_given_up(open_house: Callable[..., AnyWarehouse]) -> None:
@@ -341,6 +353,8 @@ def test_a_server_that_does_not_answer_is_given_up(open_house: Callable[..., Any
         ('FATAL:  no pg_hba.conf entry for host "10.0.0.1"', UnavailableError),
         ("Is the server running locally and accepting connections on that socket?", UnavailableError),
         ("received invalid response to SSL negotiation: d", UnavailableError),
+        ('invalid dsn: invalid connection option "sslmod"', SettingsError),
+        ('invalid sslmode value: "of"', SettingsError),
         ("something nobody has seen", UnavailableError),
     ],
 )

@@ -16,7 +16,9 @@ from any_warehouse import AnyWarehouse, in_place
 from etlctl import LoadTable, RunSQL, Sequence, Task, replace, transaction
 from etlctl.core import context
 from etlctl.core.context import Attempt
+from etlctl.db.dialects.postgresql.errors import ConnectError
 from etlctl.db.dialects.redshift.connection import committing_words
+from etlctl.db.dialects.redshift.errors import translated
 from etlctl.db.markers import MarkerKey
 from etlctl.db.sessions import open_session
 from etlctl.db.table_target import TableTarget
@@ -334,6 +336,21 @@ def test_a_redshift_under_the_url_of_a_postgresql_is_one_sentence(redshift_url: 
         pytest.raises(UnavailableError, match=r"no PostgreSQL .*redshift://.*etlctl\[redshift\]"),
     ):
         Flights().run()
+
+
+def test_a_wrong_option_of_the_url_is_a_mistake_in_the_settings(redshift_url: str, tmp_path: Path) -> None:
+    with in_place(f"{redshift_url}&sslmod=disable", tmp_path), pytest.raises(SettingsError, match='option "sslmod"'):
+        Flights().run()
+
+
+def test_a_user_that_is_refused_is_sent_to_what_redshift_has() -> None:
+    """No pg_hba.conf: nobody can look at that of a cluster."""
+    refused = ConnectError('connection to server at "wh-1", port 5439 failed: FATAL: password authentication failed\n')
+
+    ours = translated(refused, doing="test", shown_url="redshift://me:***@wh-1/dw")
+
+    assert type(ours) is UnavailableError and "pg_hba" not in str(ours)
+    assert str(ours).endswith("and at the cluster's own users (SELECT usename FROM pg_user).")
 
 
 def test_what_commits_is_refused_with_what_to_write_instead(house: AnyWarehouse) -> None:

@@ -20,6 +20,7 @@ from etlctl.errors import (
     LoadError,
     LockTimeoutError,
     QueryError,
+    SettingsError,
     TransientError,
     UnavailableError,
 )
@@ -27,6 +28,9 @@ from etlctl.text import shortened
 
 LOADING_KEY = "etlctl_loading"
 """Name of the marker table's foreign key that a COMMIT in the middle of a load runs into."""
+
+ADMISSION = "the server's pg_hba.conf"
+"""Where a server says who may come in, as the sentences here have it."""
 
 _SHOWN = 300  # characters of what the server said
 
@@ -83,7 +87,7 @@ _BY_STATE: Mapping[str, _Kind] = {
         UnavailableError,
         "{url} ended the session: its transaction took longer than transaction_timeout.",
     ),
-    "28000": (UnavailableError, "{url} refused the user: {said}. Look at its pg_hba.conf."),
+    "28000": (UnavailableError, f"{{url}} refused the user: {{said}}. Look at {ADMISSION}."),
     "28P01": (UnavailableError, "{url} refused the password: {said}."),
     "2D000": (
         CommitInsideError,
@@ -251,7 +255,7 @@ _NO_SESSION: tuple[tuple[str, type[EtlctlError], str], ...] = (
         UnavailableError,
         (
             "{url} refused the user: {said}. Look at user and password of the URL (characters such as @ : / in them "
-            "are percent-encoded), and at the server's pg_hba.conf."
+            f"are percent-encoded), and at {ADMISSION}."
         ),
     ),
     (
@@ -298,7 +302,7 @@ _NO_SESSION: tuple[tuple[str, type[EtlctlError], str], ...] = (
     ),
     (
         r"invalid connection option|invalid .* value|invalid dsn|invalid port",
-        UnavailableError,
+        SettingsError,
         "{url} cannot be used: {said}. Mend the URL.",
     ),
 )

@@ -18,6 +18,8 @@ from etlctl.errors import BadDataError, EtlctlError, LoadError, TransientError, 
 from etlctl.text import shortened
 
 _INTERNAL, _CANCELLED = "XX000", "57014"
+_ADMISSION = "the cluster's own users (SELECT usename FROM pg_user)"
+"""Redshift has no pg_hba.conf that anybody could look at."""
 _SHOWN = 300
 
 _Meaning = tuple[str, type[EtlctlError], str]
@@ -98,8 +100,15 @@ def translated(error: BaseException, *, doing: str, shown_url: str) -> EtlctlErr
                 return kind(f"{doing}: {sentence.format(said=said, url=shown_url)}")
     found = postgresql_errors.translated(error, doing=doing, shown_url=shown_url)
     if found is not None and found is not cause:
-        found.args = tuple(redacted(text) if isinstance(text, str) else text for text in found.args)
+        found.args = tuple(map(_in_words_of_redshift, found.args))
     return found
+
+
+def _in_words_of_redshift(argument: object) -> object:
+    """An argument of an error in PostgreSQL's words."""
+    if not isinstance(argument, str):
+        return argument
+    return redacted(argument).replace(postgresql_errors.ADMISSION, _ADMISSION)
 
 
 def said_by(error: psycopg2.Error) -> str:
