@@ -21,7 +21,7 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from etlctl.errors import BadDataError, LoadError
-from etlctl.loads.cutting import Cutter
+from etlctl.loads.cutting import Block, Cutter
 from etlctl.loads.faults import Fault, QuoteRules, field_place, line_ends
 from etlctl.loads.places import PACKED, LocalPlace, Place
 from etlctl.suggest import did_you_mean
@@ -65,8 +65,9 @@ class SourceFile:
             raise LoadError(f"{self.shown}: the delimiter {delimiter!r} must be one character, no quote, no line end")
         self._progress = progress
         self._names: tuple[str, ...] = ()
-        self._batch: list[list[str]] = []
-        self._left: Iterator[list[str]] = iter(())
+        self._pick: Callable[[Sequence[str]], tuple[str, ...]] = tuple
+        self._batch: Sequence[Sequence[str]] = []
+        self._left: Iterator[Any] = iter(())
         self._batch_line = 0
 
     @property
@@ -111,17 +112,35 @@ class SourceFile:
     def __iter__(self) -> Iterator[tuple[str, ...]]:
         return chain.from_iterable(self._batches())
 
+    def text_columns(self) -> Iterator[Sequence[Sequence[str]]]:
+        """See `TextsByColumns`; columns must be wanted. `line` and `place()` do not follow it."""
+        for block in self._blocks():
+            columns = block.columns
+            yield list(zip(*map(self._pick, block.records), strict=True)) if columns is None else columns
+
     def _batches(self) -> Iterator[Iterator[tuple[str, ...]]]:
         """Some records at a time, so that what is done for each of a million is done outside of Python."""
+        for block in self._blocks():
+            if block.columns is None:
+                self._batch = block.records
+                self._left = iter(self._batch)
+                yield map(self._pick, self._left)
+            else:
+                self._batch = list(zip(*block.columns, strict=True))
+                self._left = iter(self._batch)
+                yield self._left
+            self._batch = []
+
+    def _blocks(self) -> Iterator[Block]:
         with self._opened() as raw:
             cutter: Cutter | None = None
             try:
                 cutter = Cutter(_as_text(_CheckedBytes(_unpacked(raw, self._at.name))), self.delimiter)
-                yield from self._picked(cutter)
+                yield from self._cut(cutter)
             except (UnicodeDecodeError, _NulFoundError, csv.Error, EOFError, zlib.error, OSError) as error:
                 raise self._explained(error, cutter.line if cutter is not None else 0) from error
 
-    def _picked(self, cutter: Cutter) -> Iterator[Iterator[tuple[str, ...]]]:
+    def _cut(self, cutter: Cutter) -> Iterator[Block]:
         first = cutter.first() if self._has_header else list(self._wanted)
         if first is None:
             return
@@ -130,24 +149,25 @@ class SourceFile:
             self._check_header()
         self._batch_line = cutter.line + 1
         width = len(self._names)
-        pick = _picker([self._names.index(name) for name in self._wanted], width)
+        indexes = [self._names.index(name) for name in self._wanted]
+        self._pick = _picker(indexes, width)
         reported = 0
-        for batch in cutter.batches():
+        for block in cutter.blocks(width, indexes):
             next_line = cutter.line + 1
-            wrong = None
-            if set(map(len, batch)) != {width}:
-                batch, wrong = _up_to_width(batch, width)
-            self._batch, self._left = batch, iter(batch)
-            yield map(pick, self._left)
+            records, wrong = block.records, None
+            if set(map(len, records)) - {width}:
+                records, wrong = _up_to_width(records, width)
+            count = len(records) if block.columns is None else len(block.columns[0])
+            if count:
+                yield Block(block.columns, records)
             if wrong is not None:
-                self._batch_line += sum(1 + line_ends(record) for record in batch)
+                self._batch_line += sum(1 + line_ends(record) for record in records)
                 raise self._miscounted(wrong, width)
             self._batch_line = next_line
-            self.rows += len(batch)
+            self.rows += count
             if self._progress is not None and self.rows - reported >= PROGRESS_EVERY:
                 reported = self.rows
                 self._progress(reported)
-        self._batch = []
 
     def _check_header(self) -> None:
         if not self._names:

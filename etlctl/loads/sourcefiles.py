@@ -69,6 +69,11 @@ class SourceFiles:
     def __iter__(self) -> Iterator[tuple[str, ...]]:
         return chain.from_iterable(self._each())
 
+    def text_columns(self) -> Iterator[Sequence[Sequence[str]]]:
+        """See `TextsByColumns`; columns must be wanted."""
+        for file in self._each():
+            yield from file.text_columns()
+
     def _each(self) -> Iterator[SourceFile]:
         for file in self._files:
             self._current = file

@@ -354,7 +354,7 @@ def test_source_reports_progress(write: Write) -> None:
     """The count of records is told every few thousand, and at the end in `rows`."""
     told: list[int] = []
 
-    source = SourceFile(write("a\n" + "1\n" * 20_000), wanted=["a"], progress=told.append)
+    source = SourceFile(write("a\n" + "1234567\n" * 20_000), wanted=["a"], progress=told.append)
     list(source)
 
     assert [rows // 8192 for rows in told] == [1, 2]

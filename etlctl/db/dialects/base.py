@@ -7,7 +7,7 @@ write begins, what keeps user code from committing, where rows are staged, how e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
@@ -99,6 +99,14 @@ class DelimitedFile:
     may stand in another order; for a database that reads S3 itself. Empty for a file that is not in S3."""
 
 
+@runtime_checkable
+class TextsByColumns(Protocol):
+    """Rows of text that are cut by columns anyway: who converts them by columns need not take them apart again."""
+
+    def text_columns(self) -> Iterator[Sequence[Sequence[str]]]:
+        """Some rows at a time, as the fields of each column, of which there is one at least."""
+
+
 @dataclass(frozen=True)
 class Records:
     """Rows on their way into a table."""
@@ -107,7 +115,7 @@ class Records:
     """What each record holds, in order."""
     rows: Iterable[Sequence[Any]]
     """A few at a time; may be asked for again, from the beginning, only where `file` is given. Its exceptions pass
-    through. RowsAsText (lines.py) may be asked for text in place of rows."""
+    through. RowsAsText (lines.py) may be asked for text in place of rows, and TextsByColumns for columns."""
     null_values: Sequence[str] | None = None
     """The words that mean NULL when the records are text as a file has it; None when every value is already in the
     form the database stores."""
