@@ -153,7 +153,7 @@ class SQLiteDialect(EnforcesKeys):
         self, connection: sa.Connection, raw: sqlite3.Connection, staged: sa.TableClause, records: Records
     ) -> int:
         inserts = sqlite_staging.Inserts(raw, connection.dialect.identifier_preparer, staged, records)
-        return inserts.insert_all(iter(records.rows))
+        return inserts.insert_all(records.rows)
 
     def stage_query(
         self, connection: sa.Connection, name: str, columns: Sequence[Column], query: str, parameters: Any

@@ -8,6 +8,7 @@ integer of digits alone, a decimal that a float keeps, a day that there is.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -15,8 +16,11 @@ from typing import Any, TypeAlias
 from etlctl.db.columns import BadValueError, ColumnType, Kind
 from etlctl.db.dialects.sqlite.values import stored
 
-Look: TypeAlias = Callable[[Sequence[str]], Sequence[str] | None]
-"""The fields as they may be bound, or None where one of them is not of the common form."""
+Look: TypeAlias = Callable[[Sequence[str]], Sequence[Any] | None]
+"""What is to be bound for the fields, of which there is one at least; None where one is not of the common form."""
+
+NULL = math.nan
+"""Is NULL to SQLite (sqlite.org/floatingpoint.html). The driver binds it at once, and asks its adapters about None."""
 
 _REMEMBERED = 1_000
 _REMEMBERED_IN_ALL = 100_000
@@ -42,14 +46,14 @@ _EXACT_DIGITS = 15
 
 
 class KnownTexts:
-    """The stored values of a column's fields, each text converted once; NULL for null words.
+    """The stored values of a column's fields, each text converted once.
 
     None, and no further use, where a text is refused, or too long to remember, or there are too many of them.
     """
 
     def __init__(self, type_: ColumnType, null_values: Sequence[str], columns: int) -> None:
         self._values = _Values(type_, min(_REMEMBERED, _REMEMBERED_IN_ALL // columns))
-        self._values.update(dict.fromkeys(null_values))
+        self._values.update(dict.fromkeys(null_values, NULL))
         self._value_of = self._values.__getitem__
 
     def __call__(self, fields: Sequence[str]) -> Sequence[Any] | None:
@@ -87,12 +91,11 @@ def known_texts(type_: ColumnType, null_values: Sequence[str], columns: int) -> 
 def look_for(type_: ColumnType, null_values: Sequence[str]) -> Look | None:
     """The look at a column of this type, or None where its fields are better converted one by one.
 
-    What a look gives is, for a field that is no null word, text that a column of `sqlite_values.ddl` keeps as `stored`
-    says; null words are given as they are.
+    What a look gives is what a column of `sqlite_values.ddl` keeps as `stored` says, and NULL for null words.
     """
     nulls = frozenset(null_values)
     if type_.kind is Kind.TEXT:
-        return _any_text if type_.length is None else _no_longer_than(type_.length, nulls)
+        return _texts(math.inf if type_.length is None else type_.length, nulls)
     pattern = _pattern(type_)
     if pattern is None:
         return None
@@ -101,8 +104,8 @@ def look_for(type_: ColumnType, null_values: Sequence[str]) -> Look | None:
     if type_.kind in (Kind.TIMESTAMP, Kind.TIMESTAMPTZ):
         if any(mark in word for word in nulls for mark in "TZ"):  # would be changed as the moments are
             return None
-        return _moments(all_match)
-    return _matching(all_match)
+        return _matching(all_match, nulls, _moments)
+    return _matching(all_match, nulls, _integers if type_.kind is Kind.INTEGER else _as_they_are)
 
 
 def _pattern(type_: ColumnType) -> str | None:
@@ -126,33 +129,41 @@ def _decimal(precision: int, scale: int) -> str | None:
     return rf"-?[1-9][0-9]{{0,{whole - 1}}}+{fraction}|0{fraction}"
 
 
-def _any_text(fields: Sequence[str]) -> Sequence[str]:
+def _texts(length: float, nulls: frozenset[str]) -> Look:
+    def look(fields: Sequence[str]) -> Sequence[Any] | None:
+        is_long = length < math.inf and max(map(len, fields)) > length
+        if is_long and any(len(field) > length and field not in nulls for field in fields):
+            return None
+        return fields if nulls.isdisjoint(fields) else [NULL if field in nulls else field for field in fields]
+
+    return look
+
+
+def _matching(
+    all_match: Callable[[str, int], object], nulls: frozenset[str], values_of: Callable[[Sequence[str]], Sequence[Any]]
+) -> Look:
+    words = [f"{_END}{word}{_END}" for word in nulls]
+
+    def look(fields: Sequence[str]) -> Sequence[Any] | None:
+        joined = _END.join(("", *fields, ""))
+        if not all_match(joined, 1) or joined.count(_END) != len(fields) + 1:
+            return None
+        if not any(word in joined for word in words):
+            return values_of(fields)
+        values = iter(values_of([field for field in fields if field not in nulls]))
+        return [NULL if field in nulls else next(values) for field in fields]
+
+    return look
+
+
+def _as_they_are(fields: Sequence[str]) -> Sequence[str]:
     return fields
 
 
-def _no_longer_than(length: int, nulls: frozenset[str]) -> Look:
-    def look(fields: Sequence[str]) -> Sequence[str] | None:
-        if max(map(len, fields)) <= length or all(len(field) <= length or field in nulls for field in fields):
-            return fields
-        return None
-
-    return look
+def _integers(fields: Sequence[str]) -> Sequence[int]:
+    return list(map(int, fields))
 
 
-def _matching(all_match: Callable[[str], object]) -> Look:
-    def look(fields: Sequence[str]) -> Sequence[str] | None:
-        joined = _END.join((*fields, ""))
-        return fields if all_match(joined) and joined.count(_END) == len(fields) else None
-
-    return look
-
-
-def _moments(all_match: Callable[[str], object]) -> Look:
-    def look(fields: Sequence[str]) -> Sequence[str] | None:
-        """`2013-01-02T03:04:05Z` as `2013-01-02 03:04:05`: a moment without a zone is in UTC."""
-        joined = _END.join((*fields, ""))
-        if not all_match(joined) or joined.count(_END) != len(fields):
-            return None
-        return joined.replace("T", " ").replace("Z", "").split(_END)[:-1]
-
-    return look
+def _moments(fields: Sequence[str]) -> Sequence[str]:
+    """`2013-01-02T03:04:05Z` as `2013-01-02 03:04:05`: a moment without a zone is in UTC."""
+    return _END.join(fields).replace("T", " ").replace("Z", "").split(_END)

@@ -1,25 +1,26 @@
 """Records into a staging table of SQLite, several with each INSERT; makes no table and ends no transaction.
 
     insert_all()
-      _full_batches()      some dozen records, turned into columns
+      _blocks()            some records at a time, as columns
+      _full_inserts()      some dozen records each
         _looked_at()       known texts as their values, fields in the common form as they are; sqlite/quick.py
-      executemany()        one INSERT a batch; what is not in the common form is converted by SQL; sqlite/values.py
+      executemany()        what is not in the common form is converted by SQL; sqlite/values.py
 
-The time of a load is spent here, so what is done for each field is kept small: it is bound, looked at together with
-others, and compared with the null words. `python tools/bench_load.py` tells what it comes to.
+The time of a load is spent here, so what is done for each field is kept small: it is looked at together with others,
+and bound. `python tools/bench_load.py` tells what it comes to.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
 
 from etlctl.db.columns import BadValueError, Column
-from etlctl.db.dialects.base import BadRecordError, Records
+from etlctl.db.dialects.base import BadRecordError, Records, TextsByColumns
 from etlctl.db.dialects.sqlite.quick import KnownTexts, Look, known_texts, look_for
 from etlctl.db.dialects.sqlite.values import TextConverter
 
@@ -38,6 +39,30 @@ _TOLD_EVERY = 20_000
 
 class _Quotes(Protocol):
     def quote_identifier(self, value: str, /) -> str: ...
+
+
+class _Block(NamedTuple):
+    """Some records, as the fields of each column."""
+
+    rows: int
+    columns: Sequence[Sequence[Any]]
+
+    def part(self, start: int, stop: int) -> _Block:
+        """The records from `start` to before `stop`, as far as there are any."""
+        if start == 0 and stop >= self.rows:
+            return self
+        rows = max(min(stop, self.rows) - start, 0)
+        return _Block(rows, [column[start:stop] for column in self.columns])
+
+    def behind(self, first: _Block) -> _Block:
+        """These records, with others before them."""
+        if not first.rows:
+            return self
+        columns = [[*before, *column] for before, column in zip(first.columns, self.columns, strict=True)]
+        return _Block(first.rows + self.rows, columns)
+
+    def records(self) -> list[Sequence[Any]]:
+        return list(zip(*self.columns, strict=True)) if self.columns else [()] * self.rows
 
 
 class Inserts:
@@ -63,25 +88,29 @@ class Inserts:
         most = min(_ROWS, _PARAMETERS // max(len(self._columns), 1), _SQL_LENGTH // max(widest, 1))
         self._at_once = max(1, most)
         self._progress = records.progress
-        self._staged = self._told = 0  # records in the table, as far as full batches go; those of the last report
-        self._batch: list[Sequence[Any]] = []
+        self._told = 0  # records of the last report
+        self._block = _Block(0, [])
+        """The records at hand; those that the last INSERTs were made of, and behind them some for the next."""
+        self._begins = 0
+        """Records before the block, all of which are in the table."""
         self._is_held = False
-        """`_batch` was taken and not inserted: a column in it needs another look."""
+        """No INSERT was made of the block yet: a column in it needed another look."""
 
-    def insert_all(self, rows: Iterator[Sequence[Any]]) -> int:
+    def insert_all(self, rows: Iterable[Sequence[Any]]) -> int:
         """Inserts the records; how many. Raises BadRecordError.
 
         One statement for all of them, but for one more whenever a column turns out to need another look.
         """
         wrote = 0
+        blocks = self._blocks(rows)
         try:
             while True:
                 insert = self._insert_of(self._at_once, self._looks)
-                wrote += self._raw.executemany(insert, self._full_batches(rows)).rowcount
+                wrote += self._raw.executemany(insert, self._full_inserts(blocks)).rowcount
                 if not self._is_held:
                     break
-            if self._batch:
-                wrote += self._execute(self._batch, [None] * len(self._columns))
+            if self._block.rows:
+                wrote += self._execute(self._block.records(), [None] * len(self._columns))
         except (sqlite3.OperationalError, sqlite3.IntegrityError) as error:
             if self._bad_value(error) is not None:
                 self._find_refused()
@@ -90,31 +119,46 @@ class Inserts:
             self._progress(wrote)
         return wrote
 
-    def _full_batches(self, rows: Iterator[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
-        """Parameters of one INSERT each; what is left at the end, fewer than it takes, stays in `_batch`."""
+    def _blocks(self, rows: Iterable[Sequence[Any]]) -> Iterator[_Block]:
+        if isinstance(rows, TextsByColumns) and self._columns:
+            for columns in rows.text_columns():
+                yield _Block(len(columns[0]), columns)
+            return
+        left = iter(rows)
+        while batch := list(islice(left, self._at_once)):  # no more: records may be large
+            yield _Block(len(batch), list(zip(*batch, strict=True)))
+
+    def _full_inserts(self, blocks: Iterator[_Block]) -> Iterator[list[Any]]:
+        """Parameters of one INSERT each; what is left at the end, fewer than it takes, stays in `_block`."""
         constants, at_once = self._constants, self._at_once
         while True:
             if not self._is_held:
-                self._batch = list(islice(rows, at_once))
+                block = next(blocks, None)
+                if block is None:
+                    return
+                self._block = block.behind(self._block)
             self._is_held = False
-            if len(self._batch) < at_once:
-                return
-            fields = self._looked_at(self._batch)
+            whole = self._block.rows - self._block.rows % at_once
+            fields = self._looked_at(list(self._block.part(0, whole).columns))
             if fields is None:
                 self._is_held = True
                 return
-            yield (*constants, *chain.from_iterable(fields))
-            self._staged += at_once  # asked for the next batch: this one is in the table
-            if self._staged - self._told >= _TOLD_EVERY and self._progress is not None:
-                self._told = self._staged
-                self._progress(self._staged)
+            for start in range(0, whole, at_once):
+                parameters = [*constants]
+                for column in fields:
+                    parameters += column[start : start + at_once]
+                yield parameters
+            self._begins += whole  # asked for the next: these are in the table
+            self._block = self._block.part(whole, self._block.rows)
+            if self._begins - self._told >= _TOLD_EVERY and self._progress is not None:
+                self._told = self._begins
+                self._progress(self._begins)
 
-    def _looked_at(self, batch: list[Sequence[Any]]) -> list[Sequence[Any]] | None:
-        """The columns of the records; None when one needs another INSERT from now on, since it failed its look."""
-        fields: list[Sequence[Any]] = list(zip(*batch, strict=True))
+    def _looked_at(self, fields: list[Sequence[Any]]) -> list[Sequence[Any]] | None:
+        """The columns' values; None when one needs another INSERT from now on, since it failed its look."""
         is_common = True
         for index, look in enumerate(self._looks):
-            if look is None:
+            if look is None or not fields[index]:
                 continue
             found = look(fields[index])
             if found is None:
@@ -140,10 +184,7 @@ class Inserts:
     def _value(self, index: int, parameter: str, looks: Sequence[Look | None]) -> str:
         if self._converter is None:
             return parameter
-        look = looks[index]
-        if look is None:
-            return self._converter.expression(index, parameter)
-        return parameter if isinstance(look, KnownTexts) else self._converter.null_or_kept(parameter)
+        return self._converter.expression(index, parameter) if looks[index] is None else parameter
 
     def _first_look(self, column: Column) -> Look | None:
         words = self._null_values or ()
@@ -154,12 +195,13 @@ class Inserts:
         return look_for(self._columns[index].type, self._null_values or ()) if is_first else None
 
     def _find_refused(self) -> None:
-        """Inserts the records of the batch one by one, until the one that is refused: BadRecordError.
+        """Inserts the records of the block one by one, until the one that is refused: BadRecordError.
 
-        An INSERT that fails has inserted nothing, so the table holds exactly the records before the batch.
+        An INSERT that fails has inserted nothing, so the table holds exactly the records before those it was made of.
         """
         before = self._raw.execute(f"SELECT count(*) FROM {self._table}").fetchone()[0]  # noqa: S608  quoted above
-        for index, record in enumerate(self._batch):
+        start = before - self._begins
+        for index, record in enumerate(self._block.part(start, start + self._at_once).records()):
             try:
                 self._execute([record], [None] * len(self._columns))
             except (sqlite3.OperationalError, sqlite3.IntegrityError) as error:

@@ -90,11 +90,6 @@ class TextConverter:
         """The SQL over the parameter `text` for the column of this index, counted from 0."""
         return _expression(self._columns[index].type, text, self._null_values, f"{_FUNCTION}{index + 1}")
 
-    def null_or_kept(self, text: str) -> str:
-        """The SQL over the parameter `text` where the column itself makes of it what it should be."""
-        is_null = _is_null(text, self._null_values)
-        return f"CASE WHEN {is_null} THEN NULL ELSE {text} END" if is_null else text
-
     def register(self, connection: sqlite3.Connection) -> None:
         """Makes the functions that the expressions call known to the driver's connection."""
         for number, column in enumerate(self._columns, start=1):
