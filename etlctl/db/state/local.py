@@ -53,6 +53,9 @@ class LocalSession:
         """See `store.Session.now`."""
         return float(self.run(f"SELECT {WORDS['sqlite'].now}")[0][0])
 
+    def lock(self, name: str) -> None:
+        """See `store.Session.lock`."""
+
 
 class LocalDatabase:
     """The SQLite file of a Store. Thread-safe; a forked child opens its own connections."""

@@ -5,6 +5,7 @@ Its Database is one of its own: no load's transaction is ever joined, also where
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -62,6 +63,16 @@ class ServerSession:
     def now(self) -> float:
         """See `store.Session.now`."""
         return float(self.run(f"SELECT {WORDS[self.kind].now}")[0][0])
+
+    def lock(self, name: str) -> None:
+        """See `store.Session.lock`."""
+        if self.kind == "postgresql":
+            self.run("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))", {"name": name})
+            return
+        ((database,),) = self.run("SELECT database()")  # a lock's name is one for all of the server
+        digest = hashlib.sha256(f"{name}:{database}".encode()).hexdigest()[:40]
+        raw: Any = self._connection.connection.driver_connection
+        raw.lock_until_the_end(f"etlctl:{digest}")
 
 
 class ServerDatabase:

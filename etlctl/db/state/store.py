@@ -45,6 +45,12 @@ class Session(Protocol):
     def now(self) -> float:
         """The database's clock, seconds since 1970."""
 
+    def lock(self, name: str) -> None:
+        """Waits, for the store's lock_timeout, until no other transaction has `name`; held until this one ends.
+
+        On SQLite every transaction that writes has all there is.
+        """
+
 
 class Store:
     """The state database of one project. Thread-safe; of use in a forked child too, which connects anew."""

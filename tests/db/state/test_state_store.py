@@ -4,7 +4,6 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,6 @@ import pytest
 from etlctl.db.state.store import Store
 from etlctl.errors import EtlctlError, SettingsError, UnavailableError
 from etlctl.settings import ConnectionSettings, Secret
-
-
-@pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    found = Store(ConnectionSettings("state", Secret(database_url), lock_timeout_s=5))
-    yield found
-    found.close()
 
 
 def make_table(store: Store, rows: int = 0) -> None:

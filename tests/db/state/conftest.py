@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from etlctl.db.state.store import Store
+from etlctl.settings import ConnectionSettings, Secret
+
+
+@pytest.fixture
+def open_store() -> Iterator[Callable[[str], Store]]:
+    """Makes stores, closed in the end."""
+    made: list[Store] = []
+
+    def make(url: str) -> Store:
+        made.append(Store(ConnectionSettings("state", Secret(url), lock_timeout_s=20)))
+        return made[-1]
+
+    yield make
+    for store in made:
+        store.close()
+
+
+@pytest.fixture
+def store(database_url: str, open_store: Callable[[str], Store]) -> Store:
+    """A store on each kind of database in turn; nothing is in it."""
+    return open_store(database_url)
