@@ -45,6 +45,10 @@ class LocalSession:
         self.rowcount = cursor.rowcount
         return cursor.fetchall()
 
+    def run_values(self, sql: str, values: Sequence[Any]) -> None:
+        """See `store.Session.run_values`."""
+        self.rowcount = self._raw.execute(sql, values).rowcount
+
     def run_many(self, sql: str, rows: Sequence[Parameters]) -> None:
         """See `store.Session.run_many`."""
         self._raw.executemany(for_sqlite(sql), rows)

@@ -43,6 +43,10 @@ class ServerSession:
         self.rowcount = result.rowcount
         return [tuple(row) for row in result] if result.returns_rows else []
 
+    def run_values(self, sql: str, values: Sequence[Any]) -> None:
+        """See `store.Session.run_values`."""
+        self.rowcount = self._connection.exec_driver_sql(sql.replace("?", "%s"), tuple(values)).rowcount
+
     def run_many(self, sql: str, rows: Sequence[Parameters]) -> None:
         """See `store.Session.run_many`."""
         text = for_server(sql)

@@ -39,6 +39,9 @@ class Session(Protocol):
     def run(self, sql: str, parameters: Parameters | None = None) -> list[tuple[Any, ...]]:
         """Runs one statement; its rows, if it has any."""
 
+    def run_values(self, sql: str, values: Sequence[Any]) -> None:
+        """Runs one statement in which each `?` stands for the next of `values`: many rows, for little of our time."""
+
     def run_many(self, sql: str, rows: Sequence[Parameters]) -> None:
         """Runs one statement with each of `rows` (no lists in them); `rowcount` is not told."""
 

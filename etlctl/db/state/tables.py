@@ -112,7 +112,7 @@ ATTEMPTS = Table(
         "log": 1000,
     },
     key=("task_record", "number"),
-    indexes={"etlctl_attempts_run": "run_id", "etlctl_attempts_task": "task_id", "etlctl_attempts_status": "status"},
+    indexes={"etlctl_attempts_run": "run_id", "etlctl_attempts_task": "task_id"},
     required=frozenset({"run_id", "task_id", "status"}),
 )
 LOGS = Table(
