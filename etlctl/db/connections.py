@@ -92,6 +92,7 @@ class Database:
             given.s3_staging,
             given.iam_role,
             given.static_keys,
+            self.name,
         )
 
     def is_same_as(self, other: Database) -> bool:

@@ -143,7 +143,10 @@ def test_what_the_server_refuses_of_ours_names_the_record(house: AnyWarehouse) -
 
 @pytest.mark.parametrize(
     ("missing", "said"),
-    [("s3_staging", 's3_staging = "s3://BUCKET/FOLDER/"'), ("iam_role", "set iam_role of the connection")],
+    [
+        ("s3_staging", 'connection warehouse does not say .* s3_staging = "s3://BUCKET/FOLDER/"'),
+        ("iam_role", "set iam_role of the connection warehouse in the settings"),
+    ],
 )
 def test_a_missing_setting_is_a_sentence_with_the_mend(
     missing: str, said: str, redshift_url: str, redshift_staging: str, redshift_role: str, tmp_path: Path

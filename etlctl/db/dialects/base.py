@@ -40,6 +40,8 @@ class Options:
     """Redshift: the role by which it gets at S3."""
     static_keys: bool = False
     """Redshift: whether keys may stand in COPY and UNLOAD where there is no role."""
+    connection: str = ""
+    """The connection's name, for messages."""
 
 
 class TableName(NamedTuple):

@@ -27,31 +27,31 @@ def access_of(connection: sa.Connection) -> Access:
         return Access(role=checked_role(options.iam_role))
     if not options.static_keys:
         raise SettingsError(
-            "Redshift has no way into S3: set iam_role of the connection in the settings to the ARN of a role that is "
-            'attached to the cluster or workgroup ("default" is its default role).'
+            f"Redshift has no way into S3: set iam_role of the connection {options.connection} in the settings to the "
+            'ARN of a role that is attached to the cluster or workgroup ("default" is its default role).'
         )
     from etlctl.s3.client import credentials
 
     found = credentials()
     if found is None:
         raise UnavailableError(
-            "static_keys of the connection lends Redshift the keys of the S3 client, and that has none. Set iam_role "
-            "instead, or give [s3] its keys."
+            f"static_keys of the connection {options.connection} lends Redshift the keys of the S3 client, and that "
+            "has none. Set iam_role instead, or give [s3] its keys."
         )
     return Access(key_id=found.access_key, secret=found.secret_key, token=found.token)
 
 
 def staging_of(connection: sa.Connection) -> S3Address:
     """The prefix that rows are put under. SettingsError where none is set."""
-    given = options_of(connection).s3_staging
-    if given is None:
+    options = options_of(connection)
+    if options.s3_staging is None:
         raise SettingsError(
-            "rows get into Redshift by way of S3, and the connection does not say where they may lie meanwhile: set "
-            's3_staging = "s3://BUCKET/FOLDER/" in its settings.'
+            f"rows get into Redshift by way of S3, and the connection {options.connection} does not say where they may "
+            'lie meanwhile: set s3_staging = "s3://BUCKET/FOLDER/" in its settings.'
         )
     from etlctl.s3.address import parse
 
-    return parse(given)
+    return parse(options.s3_staging)
 
 
 def region_option() -> dict[str, Any]:
