@@ -6,7 +6,7 @@ Read off the class, and off a task of it where one could be made; nothing is ask
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from etlctl.core.registry import place_of_class
@@ -34,6 +34,8 @@ class Declared:
     null_values: tuple[str, ...] | None
     """The texts that mean NULL; None for a class that reads no text."""
     checks: tuple[str, ...]
+    redshift: str | None
+    """`distkey='carrier', sortkey='date'`, where it says how Redshift keeps its table."""
     query: str | None
     query_place: str | None
     """`pipelines/carrier_delays.sql`, or the class it stands in."""
@@ -64,6 +66,7 @@ def declared(cls: type[Task], task: Task | None, default_connection: str) -> Dec
         values=_values(of) if table is not None else {},
         null_values=_null_values(of) if table is not None else None,
         checks=_checks(of) if table is not None else (),
+        redshift=_redshift(of) if table is not None else None,
         query=query,
         query_place=place,
         reads=(*_reads(query), *filter(None, (_text(of, "source_table"),))),
@@ -171,6 +174,15 @@ def _unusual(check: Any) -> str:
     usual = (("severity", "error"), ("scope", "load"))
     words = [str(value) for name, normal in usual if (value := getattr(check, name, normal)) != normal]
     return f" ({', '.join(words)})" if words else ""
+
+
+def _redshift(of: Any) -> str | None:
+    said = getattr(of, "redshift", None)
+    if not is_dataclass(said) or isinstance(said, type):
+        return None
+    given = ((one.name, getattr(said, one.name)) for one in fields(said))
+    usual = type(said)()
+    return ", ".join(f"{name}={value!r}" for name, value in given if value != getattr(usual, name)) or None
 
 
 def _columns(of: Any) -> Mapping[str, str]:

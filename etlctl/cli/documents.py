@@ -176,6 +176,7 @@ class ShownDocument(ClassDocument):
     values: Annotated[dict[str, str], "columns it fills itself: with which parameter or attribute, or which value"]
     null_values: Annotated[list[str] | None, "texts that mean NULL; null when it loads no table"]
     checks: Annotated[list[str], "what must hold for the rows of a load"]
+    redshift: Annotated[str | None, "how Redshift keeps its table, as the class says it; null when it does not"]
     query: Annotated[str | None, "the text of its query; null when it has none"]
     query_place: Annotated[str | None, "the file of the query, or the class it stands in; null without one"]
     reads: Annotated[list[str], "tables that its query reads"]
@@ -345,6 +346,7 @@ def show_document(told: Declared, taken: Collection[str]) -> ShowDocument:
             values=dict(told.values),
             null_values=None if told.null_values is None else list(told.null_values),
             checks=list(told.checks),
+            redshift=told.redshift,
             query=told.query,
             query_place=told.query_place,
             reads=list(told.reads),

@@ -81,6 +81,7 @@ def _facts(told: Declared) -> list[list[Span]]:
         "values": ", ".join(f"{name} = {value}" for name, value in told.values.items()),
         "NULL is": _null_words(told),
         "checks": ", ".join(told.checks),
+        "redshift": told.redshift or "",
         "reads": ", ".join(told.reads),
         "requires": _listed(told.requires, told.trouble),
         "makes": _listed(told.outputs, told.trouble),

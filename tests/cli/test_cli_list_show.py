@@ -315,6 +315,28 @@ def test_show_tells_values_null_words_and_checks(empty_project: Project) -> None
     assert not {"values", "NULL", "checks", "careful"} & set(plain.split())
 
 
+def test_show_tells_how_redshift_keeps_the_table(empty_project: Project) -> None:
+    """What the class says of it, and no more."""
+    empty_project.pipeline("""
+        from etlctl import LoadTable, Redshift
+
+        class Kept(LoadTable):
+            columns = {"carrier": "varchar(2)", "day": "date"}
+            redshift = Redshift(distkey="carrier", sortkey=("day", "carrier"), analyze=True)
+
+        class Plain(LoadTable):
+            columns = {"carrier": "varchar(2)"}
+    """)
+
+    shown = " ".join(empty_project.run("show", "Kept").out.split())
+    document = empty_project.run("show", "Kept", "--json").json["task"]
+    plain = empty_project.run("show", "Plain", "--json").json["task"]
+
+    assert document["redshift"] == "distkey='carrier', sortkey=('day', 'carrier'), analyze=True"
+    assert f"redshift {document['redshift']}" in shown
+    assert plain["redshift"] is None
+
+
 def test_show_tells_what_a_copy_reads(empty_project: Project) -> None:
     """And the mode of an Incremental that has none."""
     empty_project.pipeline("""
