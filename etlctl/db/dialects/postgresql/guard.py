@@ -22,8 +22,6 @@ from psycopg2.sql import Composable
 
 from etlctl.db.dialects.guarding import put_up, refusal
 from etlctl.db.dialects.postgresql.waiting import HeardFile, Waiter
-from etlctl.db.sqlscript import split_statements
-from etlctl.db.sqltext import POSTGRESQL
 from etlctl.errors import CommitInsideError, QueryError
 
 _TELLING = 4  # characters from which on a value is one; shorter ones stand in any sentence
@@ -96,6 +94,9 @@ def ending_word(sql: str) -> str | None:
     """What in a text of one or several statements would end a transaction or begin one, or None; savepoints pass."""
     if _SUSPICIOUS.search(sql) is None:
         return None
+    from etlctl.db.sqlscript import split_statements  # a plan, which only asks, waits for neither
+    from etlctl.db.sqltext import POSTGRESQL
+
     try:
         statements = split_statements(sql, flavour=POSTGRESQL)
     except QueryError:  # an open quote, which the server is most likely to refuse as well
