@@ -11,9 +11,8 @@ from etlctl.errors import SettingsError
 from etlctl.settings import keys
 from etlctl.settings.keys import Key, KeyPath
 from etlctl.settings.model import S3Settings
-from etlctl.settings.resolver import Resolver, path_of, place_of
+from etlctl.settings.resolver import Resolver, one_of, path_of, place_of
 from etlctl.settings.secret import Secret
-from etlctl.suggest import did_you_mean
 from etlctl.text import printable, shortened
 
 _ROLE = r"arn:aws(-cn|-us-gov)?:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+"
@@ -38,7 +37,7 @@ def s3_settings(resolver: Resolver) -> S3Settings:
     return S3Settings(
         region=_formed(resolver, keys.S3_REGION.path, _REGION, "the name of a region, as in eu-central-1"),
         endpoint_url=endpoint.rstrip("/") if endpoint is not None else None,
-        addressing_style=_one_of(resolver, keys.S3_ADDRESSING_STYLE, _STYLES),
+        addressing_style=one_of(resolver, keys.S3_ADDRESSING_STYLE, _STYLES),
         profile=profile if key_id is None else None,
         access_key_id=key_id,
         secret_access_key=secret,
@@ -54,7 +53,7 @@ def s3_settings(resolver: Resolver) -> S3Settings:
         max_attempts=int(_number(resolver, keys.S3_MAX_ATTEMPTS)),
         connect_timeout_s=_number(resolver, keys.S3_CONNECT_TIMEOUT),
         read_timeout_s=_number(resolver, keys.S3_READ_TIMEOUT),
-        existence=_one_of(resolver, keys.S3_EXISTENCE, _EXISTENCE),
+        existence=one_of(resolver, keys.S3_EXISTENCE, _EXISTENCE),
         gc=_places(resolver),
     )
 
@@ -113,18 +112,6 @@ def _formed(resolver: Resolver, path: KeyPath, form: str, what: str) -> str | No
     given = resolver.optional(path)
     if given is not None and not re.fullmatch(form, given):
         raise _wrong(resolver, path, what, given)
-    return given
-
-
-def _one_of(resolver: Resolver, key: Key, words: tuple[str, ...]) -> str:
-    given = resolver.optional(key.path)
-    if given is None:
-        return str(key.default)
-    if given not in words:
-        raise SettingsError(
-            f"{place_of(resolver.entry(key.path, None), key.path)} must be {', '.join(words[:-1])} or {words[-1]}, "
-            f"not '{printable(shortened(given, 40))}'.{did_you_mean(given, words)}"
-        )
     return given
 
 

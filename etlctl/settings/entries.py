@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, TypeAlias
 from etlctl.errors import SettingsError
 from etlctl.settings.document import Document
 from etlctl.settings.keys import (
+    AGE,
     CONFIG_VARIABLE,
     CONNECTION,
     LEAST_S,
-    MOST_COUNT,
     MOST_S,
     PROFILE_VARIABLE,
     PROFILES,
@@ -162,10 +162,12 @@ def _value_of(key: Key, text: str, where: str) -> Any:
         _check_seconds(key, float(text), where)
         return float(text)
     if key.kind is Kind.COUNT:
-        if not re.fullmatch("[0-9]{1,9}", text):
+        if not re.fullmatch("[0-9]{1,13}", text):
             raise SettingsError(f"{where} must be {_count(key)}, not '{printable(shortened(text, 40))}'.")
         _check_count(key, int(text), where)
         return int(text)
+    if key.kind is Kind.AGE:
+        _check_age(text, where)
     return text
 
 
@@ -179,12 +181,17 @@ def _seconds(key: Key) -> str:
 
 
 def _check_count(key: Key, value: int, where: str) -> None:
-    if not 1 <= value <= MOST_COUNT:
+    if not 1 <= value <= key.most:
         raise SettingsError(f"{where} must be {_count(key)}.")
 
 
+def _check_age(text: str, where: str) -> None:
+    if not re.fullmatch(AGE, text):
+        raise SettingsError(f"{where} must be {Kind.AGE.value}, not '{printable(shortened(text, 40))}'.")
+
+
 def _count(key: Key) -> str:
-    return f"{key.kind.value} from 1 to {MOST_COUNT}"
+    return f"{key.kind.value} from 1 to {key.most}"
 
 
 def _layer(document: Document, table: Mapping[str, Any], prefix: KeyPath, note: str) -> Layer:
@@ -239,6 +246,7 @@ _TYPES: Mapping[Kind, tuple[type, ...]] = {
     Kind.SECRET: (str,),
     Kind.COUNT: (int,),
     Kind.SECONDS: (int, float),
+    Kind.AGE: (str,),
     Kind.SWITCH: (bool,),
 }
 
@@ -253,6 +261,8 @@ def _check_kind(document: Document, path: KeyPath, key: Key, value: Any) -> None
         _check_seconds(key, value, at)
     if key.kind is Kind.COUNT:
         _check_count(key, value, at)
+    if key.kind is Kind.AGE:
+        _check_age(value, at)
     wrong = [item for item in value if not isinstance(item, str)] if key.kind is Kind.TEXTS else []
     if wrong:
         raise SettingsError(f"{at} must be {key.kind.value}; {_kind_of(wrong[0])} is among them.")

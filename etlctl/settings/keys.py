@@ -15,8 +15,8 @@ from etlctl.text import printable
 KeyPath: TypeAlias = tuple[str, ...]
 Tree: TypeAlias = "dict[str, Tree | Key]"
 
-FAMILY, CONNECTION, PARAMETER = "FAMILY", "NAME", "PARAMETER"
-_PLACEHOLDERS = {FAMILY, CONNECTION, PARAMETER}
+FAMILY, CONNECTION, PARAMETER, POOL = "FAMILY", "NAME", "PARAMETER", "POOL"
+_PLACEHOLDERS = {FAMILY, CONNECTION, PARAMETER, POOL}
 
 
 class Kind(Enum):
@@ -28,6 +28,7 @@ class Kind(Enum):
     SECRET = "a text in quotes, a key or a reference to one"  # noqa: S105  # the words of a sentence
     SECONDS = "a number of seconds"
     COUNT = "a whole number"
+    AGE = "a text such as 90d, 12h or 30m"
     SWITCH = "true or false"
     ANY = "any value"
 
@@ -43,6 +44,8 @@ class Key(NamedTuple):
     """The environment variable that overrides it."""
     least_s: float = 0
     """Of seconds: the smallest number that means anything."""
+    most: int = 100
+    """Of a whole number, which is 1 at least."""
 
 
 def _of_s3(name: str, kind: Kind = Kind.TEXT, default: str | None = None, least_s: float = 0) -> Key:
@@ -51,10 +54,19 @@ def _of_s3(name: str, kind: Kind = Kind.TEXT, default: str | None = None, least_
 
 LEAST_S, MOST_S = 0.001, 2_000_000
 """The shortest and the longest timeout: PostgreSQL counts them in milliseconds, in 31 bits."""
-MOST_COUNT = 100
-"""Of a whole number, which is one of tries."""
 
 STATE_URL = Key(("state", "url"), Kind.URL, "sqlite:///.etlctl/state.db", "ETLCTL_STATE_URL")
+LEASE_TTL = Key(("state", "lease_ttl"), Kind.SECONDS, "60", "ETLCTL_STATE_LEASE_TTL", 2)
+HISTORY_ENABLED = Key(("history", "enabled"), Kind.SWITCH, "true", "ETLCTL_HISTORY_ENABLED")
+HISTORY_KEEP = Key(("history", "keep"), Kind.AGE, "90d", "ETLCTL_HISTORY_KEEP")
+LOGS_STORE = Key(("logs", "store"), Kind.TEXT, ".etlctl/logs", "ETLCTL_LOGS_STORE")
+LOGS_KEEP = Key(("logs", "keep"), Kind.AGE, "30d", "ETLCTL_LOGS_KEEP")
+LOGS_MAX_BYTES = Key(("logs", "max_bytes"), Kind.COUNT, "10485760", "ETLCTL_LOGS_MAX_BYTES", most=2**40)
+POOL_LIMIT = Key(("pools", POOL), Kind.COUNT, "1", most=1_000_000)
+BUILD_JOBS = Key(("build", "jobs"), Kind.COUNT, "1", "ETLCTL_BUILD_JOBS", most=1_000)
+BUILD_WAIT_HELD = Key(("build", "wait_held"), Kind.SECONDS, "600", "ETLCTL_BUILD_WAIT_HELD")
+BUILD_EXECUTOR = Key(("build", "executor"), Kind.TEXT, "local", "ETLCTL_BUILD_EXECUTOR")
+DASK_ADDRESS = Key(("executors", "dask", "address"), Kind.TEXT, None, "ETLCTL_EXECUTORS_DASK_ADDRESS")
 DEFAULT_CONNECTION = Key(("default_connection",), Kind.TEXT, "warehouse", "ETLCTL_DEFAULT_CONNECTION")
 PIPELINES_PATH = Key(("pipelines", "path"), Kind.TEXT, "pipelines", "ETLCTL_PIPELINES_PATH")
 PIPELINES_MODULES = Key(("pipelines", "modules"), Kind.TEXTS, None, "ETLCTL_PIPELINES_MODULES")
@@ -131,11 +143,18 @@ OF_S3 = (
 TREE: Tree = {
     "default_connection": DEFAULT_CONNECTION,
     "pipelines": {"path": PIPELINES_PATH, "modules": PIPELINES_MODULES},
-    "state": {"url": STATE_URL},
+    "state": {"url": STATE_URL, "lease_ttl": LEASE_TTL},
+    "history": {"enabled": HISTORY_ENABLED, "keep": HISTORY_KEEP},
+    "logs": {"store": LOGS_STORE, "keep": LOGS_KEEP, "max_bytes": LOGS_MAX_BYTES},
+    "build": {"jobs": BUILD_JOBS, "wait_held": BUILD_WAIT_HELD, "executor": BUILD_EXECUTOR},
+    "pools": {POOL: POOL_LIMIT},
+    "executors": {"dask": {"address": DASK_ADDRESS}},
     "connections": {CONNECTION: {key.path[-1]: key for key in OF_A_CONNECTION}},
     "s3": {key.path[-1]: key for key in OF_S3},
     "params": {FAMILY: {PARAMETER: PARAMS}},
 }
+AGE = r"([0-9]{1,6})(s|m|h|d|w)"
+"""The form of a Kind.AGE."""
 PROFILES = "profiles"
 CONFIG_VARIABLE = "ETLCTL_CONFIG"
 PROFILE_VARIABLE = "ETLCTL_PROFILE"

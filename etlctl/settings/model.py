@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from etlctl.settings.keys import dotted
+from etlctl.settings.keys import STATE_URL, dotted
 from etlctl.settings.secret import Secret
 from etlctl.settings.urls import masked_url
+
+_STATE = dotted(STATE_URL.path)
+_STATE_LOCK_TIMEOUT_S = 30
+"""Its transactions are short, but where tables are made by many processes at once."""
 
 
 class S3Settings(NamedTuple):
@@ -38,6 +42,28 @@ class S3Settings(NamedTuple):
     """`auto`: a listing where it needs fewer requests; `head`: each key by itself, for stores whose listings lag."""
     gc: tuple[str, ...] = ()
     """Where `etlctl gc --s3` looks: `s3://bucket` or `s3://bucket/prefix`."""
+
+
+class LogSettings(NamedTuple):
+    """The table `[logs]`: what tasks print."""
+
+    store: str
+    """An absolute folder, or `s3://bucket/prefix`."""
+    keep_s: float
+    max_bytes: int
+    """Of one attempt."""
+
+
+class BuildSettings(NamedTuple):
+    """The table `[build]`, and the table of its executor: what a command's options leave open."""
+
+    jobs: int = 1
+    wait_held_s: float = 600
+    """How long a build waits for what another process holds."""
+    executor: str = "local"
+    """`local` or `dask`."""
+    dask_address: str | None = None
+    """Of a scheduler; None for a cluster of one's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +119,29 @@ class Settings:
     pipelines_modules: tuple[str, ...]
     origins: Mapping[str, str] = field(repr=False)
     """Where each value comes from, by dotted key: `config/etlctl.toml:7`, `environment variable X`, `default`."""
+    logs: LogSettings
+    build: BuildSettings
+    pools: Mapping[str, int]
+    """`[pools]`: how much of each there is; of a pool that is not named here, 1."""
+    lease_ttl_s: float
+    """How long a task stays held by a process that says nothing any more."""
+    is_history_kept: bool
+    history_keep_s: float
     warnings: tuple[str, ...] = ()
     """Sentences for the user about settings that work and look wrong."""
+
+    @property
+    def state(self) -> ConnectionSettings:
+        """The state database as a connection."""
+        place = f"{self.origins[_STATE]}: '{_STATE}'"
+        return ConnectionSettings(
+            "state", self.state_url, connect_timeout_s=10, lock_timeout_s=_STATE_LOCK_TIMEOUT_S, place=place
+        )
+
+    @property
+    def is_state_chosen(self) -> bool:
+        """Whether somebody has named the state database, rather than left it to the default."""
+        return self.origins[_STATE] != "default"
 
     def place_of_param(self, family: str, name: str | None = None) -> str:
         """Where `[params.FAMILY]`, or a value in it, stands: `config/etlctl.toml:7`."""

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from etlctl.errors import SettingsError
-from etlctl.settings import aws, keys
+from etlctl.settings import aws, keys, running
 from etlctl.settings.entries import Entries
 from etlctl.settings.keys import Key, KeyPath, dotted
 from etlctl.settings.model import ConnectionSettings, Settings
@@ -54,6 +54,12 @@ def resolved(
         connections=MappingProxyType(made),
         s3=aws.s3_settings(resolver),
         state_url=resolver.url(keys.STATE_URL.path, keys.STATE_URL.default),
+        logs=running.logs(resolver),
+        build=running.build(resolver),
+        pools=running.pools(resolver),
+        lease_ttl_s=running.number(resolver, keys.LEASE_TTL),
+        is_history_kept=running.is_on(resolver, keys.HISTORY_ENABLED),
+        history_keep_s=running.age_s(resolver, keys.HISTORY_KEEP),
         params=_params(resolver),
         pipelines_modules=_modules(resolver),
         pipelines_path=_pipelines_path(resolver),

@@ -13,6 +13,8 @@ from etlctl.settings.keys import CONNECTION, Key, KeyPath, dotted
 from etlctl.settings.secret import Secret
 from etlctl.settings.texts import expanded, expanded_url, referred, sources
 from etlctl.settings.urls import anchored, complaint, is_in_memory, masked_url
+from etlctl.suggest import did_you_mean
+from etlctl.text import printable, shortened
 
 DEFAULT = "default"
 """The origin of a value that nobody has given."""
@@ -98,3 +100,17 @@ def filled(text: str, at: str) -> str:
 def place_of(entry: Entry, path: KeyPath) -> str:
     """Where a value stands, to begin a sentence about it: `config/etlctl.toml:7: 'state.url'`."""
     return f"{entry.origin}: '{dotted(path)}'"
+
+
+def one_of(resolver: Resolver, key: Key, words: tuple[str, ...]) -> str:
+    """The text at `key`, or its default, which must be one of `words`."""
+    given = resolver.optional(key.path)
+    if given is None:
+        return str(key.default)
+    if given not in words:
+        known = f"{', '.join(words[:-1])} or {words[-1]}"
+        raise SettingsError(
+            f"{place_of(resolver.entry(key.path, None), key.path)} must be {known}, "
+            f"not '{printable(shortened(given, 40))}'.{did_you_mean(given, words)}"
+        )
+    return given

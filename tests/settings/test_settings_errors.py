@@ -60,7 +60,7 @@ def test_bad_toml_is_told_with_file_line_and_column(
     [
         ("\ndefault_conection = 'a'", f"{F}:2: unknown key 'default_conection'. Did you mean 'default_connection'?"),
         ("[profile.production]", f"{F}:1: unknown key 'profile'. Did you mean 'profiles'?"),
-        ("[state]\nulr = 'a'", f"{F}:2: unknown key 'state.ulr'. Did you mean 'url'? Known here: url."),
+        ("[state]\nulr = 'a'", f"{F}:2: unknown key 'state.ulr'. Did you mean 'url'? Known here: lease_ttl, url."),
         (
             "[connections.warehouse]\nurl = 'sqlite:///a'\nmarker_tabel = 'm'",
             (
@@ -75,7 +75,7 @@ def test_bad_toml_is_told_with_file_line_and_column(
         ),
         ("[profiles.dev]\ninherits = 'base'", f"{F}:2: unknown key 'profiles.dev.inherits'."),
         ("[profiles.dev.profiles.x]", f"{F}:1: unknown key 'profiles.dev.profiles'."),
-        ("[pools]\nredshift = 1", f"{F}:1: unknown key 'pools'."),
+        ("[pool]\nredshift = 1", f"{F}:1: unknown key 'pool'. Did you mean 'pools'?"),
         (
             "[pipelines]\npath = 'p'\ndefault_connection = 'a'",
             (

@@ -1,0 +1,76 @@
+"""What the settings say about running: history, logs, pools, jobs and executor, leases. Reads nothing itself."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from etlctl.errors import SettingsError
+from etlctl.settings import keys
+from etlctl.settings.keys import Key
+from etlctl.settings.model import BuildSettings, LogSettings
+from etlctl.settings.resolver import Resolver, one_of, place_of
+from etlctl.text import printable, shortened
+
+_EXECUTORS = ("local", "dask")
+_UNITS_S: Mapping[str, int] = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_POOL = r"\w[\w.-]*"
+_MOST_POOL = 100
+_IN_S3 = r"s3://[A-Za-z0-9._-]{3,255}(/.*)?"
+
+
+def logs(resolver: Resolver) -> LogSettings:
+    """The table `[logs]`."""
+    path = keys.LOGS_STORE.path
+    store = resolver.text(path, str(keys.LOGS_STORE.default))
+    if "://" in store and not re.fullmatch(_IN_S3, store, re.DOTALL):
+        raise SettingsError(
+            f"{place_of(resolver.entry(path, store), path)} must be a folder or s3://BUCKET/PREFIX, "
+            f"not '{printable(shortened(store.partition('://')[0], 40))}://…'."
+        )
+    if not store.startswith("s3://"):
+        store = os.path.abspath(resolver.project / store)
+    return LogSettings(store, age_s(resolver, keys.LOGS_KEEP), int(number(resolver, keys.LOGS_MAX_BYTES)))
+
+
+def build(resolver: Resolver) -> BuildSettings:
+    """The tables `[build]` and `[executors.dask]`."""
+    return BuildSettings(
+        jobs=int(number(resolver, keys.BUILD_JOBS)),
+        wait_held_s=number(resolver, keys.BUILD_WAIT_HELD),
+        executor=one_of(resolver, keys.BUILD_EXECUTOR, _EXECUTORS),
+        dask_address=resolver.optional(keys.DASK_ADDRESS.path),
+    )
+
+
+def pools(resolver: Resolver) -> Mapping[str, int]:
+    """The table `[pools]`."""
+    found: dict[str, int] = {}
+    for path in resolver.entries:
+        if path[0] == keys.POOL_LIMIT.path[0]:
+            entry = resolver.entry(path, None)
+            if not re.fullmatch(_POOL, path[1]) or len(path[1]) > _MOST_POOL:
+                raise SettingsError(
+                    f"{place_of(entry, path)}: a pool's name is letters, digits, _, - and dots, {_MOST_POOL} at most. "
+                    "Rename it."
+                )
+            found[path[1]] = int(entry.value)
+    return MappingProxyType(found)
+
+
+def number(resolver: Resolver, key: Key) -> float:
+    """The number at `key`, or its default."""
+    return float(resolver.entry(key.path, key.default).value)
+
+
+def is_on(resolver: Resolver, key: Key) -> bool:
+    """The switch at `key`, or its default."""
+    return bool(resolver.entry(key.path, key.default == "true").value)
+
+
+def age_s(resolver: Resolver, key: Key) -> float:
+    """The age at `key`, or its default, in seconds."""
+    count, unit = re.fullmatch(keys.AGE, str(resolver.entry(key.path, key.default).value)).groups()  # type: ignore[union-attr]  # entries.py has looked
+    return float(count) * _UNITS_S[unit]
