@@ -7,15 +7,18 @@ notebook) gets one made from the settings of the current folder: `current()` ask
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from etlctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from etlctl.core.task import Task
 
 T = TypeVar("T")
 
@@ -76,6 +79,8 @@ class Attempt:
     """Load transactions open at the moment; a run() that yields tasks must not hold one."""
     module: str = ""
     """The module that the task's class is written in; empty outside a build."""
+    met: Sequence[Task] = field(default=(), repr=False, compare=False)
+    """Requirements known to have ended well: an executor need not ask the runner for them."""
 
 
 _context: ContextVar[Context | None] = ContextVar("etlctl_context", default=None)

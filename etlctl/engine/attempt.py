@@ -47,6 +47,15 @@ _Steps = Generator[list[Task], None, None]
 _logger = logging.getLogger("etlctl")
 
 
+class EndedFromOutside(BaseException):
+    """Raised in the middle of a task's code by whoever ends it; `except Exception` in that code does not stop it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+        """What the attempt fails with."""
+
+
 class Conducted:
     """One attempt in this process, a step at a time; what the task raises becomes part of an Outcome."""
 
@@ -121,6 +130,8 @@ def told_failure(task: Task, error: BaseException, project: Path) -> Failure:
 
 def _told(error: BaseException) -> BaseException:
     """The task's own error: a StopIteration that escapes a run() reaches us wrapped by the generator around it."""
+    if isinstance(error, EndedFromOutside):
+        return error.error.with_traceback(error.__traceback__)
     cause = error.__cause__
     if type(error) is RuntimeError and isinstance(cause, StopIteration) and "raised StopIteration" in str(error):
         return cause

@@ -10,23 +10,36 @@ from etlctl.core.context import Attempt
 from etlctl.core.task import Task
 from etlctl.engine.attempt import Conducted
 from etlctl.engine.executors.base import Outcome
+from etlctl.engine.executors.captured import Capture
+from etlctl.engine.executors.jobs import Output
 from etlctl.engine.failures import Failure
+from etlctl.engine.logs import MAX_BYTES
 
 
 class InProcessExecutor:
-    """Runs the step that was submitted or resumed last inside `wait()`."""
+    """Runs the step that was submitted or resumed first inside `wait()`."""
 
     capacity = 1
     parking_places = None
 
-    def __init__(self, project: Path) -> None:
+    def __init__(self, project: Path, *, max_log_bytes: int = MAX_BYTES) -> None:
         self._project = project
+        self._max_log_bytes = max_log_bytes
         self._under_way: dict[Task, Conducted] = {}
+        self._outputs: dict[Task, Output] = {}
         self._due: deque[Task] = deque()
+        self._capture = Capture()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether `wait()` has a step to carry out."""
+        return bool(self._due)
 
     def submit(self, task: Task, attempt: Attempt) -> None:
         """Begins an attempt; nothing of it runs before `wait()`."""
         self._under_way[task] = Conducted(task, attempt, self._project)
+        if attempt.log:
+            self._outputs[task] = Output(task, attempt.log, self._max_log_bytes, None)
         self._due.append(task)
 
     def resume(self, task: Task) -> None:
@@ -36,7 +49,13 @@ class InProcessExecutor:
     def abandon(self, task: Task) -> None:
         """Closes a waiting attempt; none where an interrupt came between its end and what the runner makes of it."""
         if task in self._under_way:
-            self._under_way.pop(task).close()
+            conducted, output = self._under_way.pop(task), self._outputs.pop(task, None)
+            if output is None:
+                conducted.close()
+                return
+            with self._capture.into(output):
+                conducted.close()
+            output.close()
 
     def cancel(self, task: Task, why: Failure) -> None:
         """Nothing: what is under way runs in the thread that asks."""
@@ -47,12 +66,21 @@ class InProcessExecutor:
             time.sleep(timeout_s or 0)
             return None
         task = self._due.popleft()
-        outcome = self._under_way[task].step()
+        conducted, output = self._under_way[task], self._outputs.get(task)
+        if output is None:
+            outcome = conducted.step()
+        else:
+            with self._capture.into(output):
+                outcome = conducted.step()
         if outcome.needs is None:
             del self._under_way[task]
+            if output is not None:
+                output.note(outcome.failure.traceback if outcome.failure is not None else "")
+                self._outputs.pop(task).close()
         return outcome
 
     def close(self) -> None:
         """Closes what waits."""
         for task in list(self._under_way):
             self.abandon(task)
+        self._capture.close()

@@ -63,10 +63,10 @@ def spec_of_attempt(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def attempt_of(spec: Mapping[str, Any], register: Register) -> Attempt:
+def attempt_of(spec: Mapping[str, Any], register: Register, kind: type[Attempt] = Attempt) -> Attempt:
     """The attempt in its own process; `register` is what its lease, where it has one, is to call before a load."""
     lease = spec["lease"]
-    return Attempt(
+    return kind(
         run_id=spec["run_id"],
         number=spec["number"],
         forced=spec["forced"],

@@ -1,0 +1,160 @@
+"""What the pool knows of its workers and of the attempts they carry out: values, and the output of each."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from typing import Literal
+
+from etlctl.core.context import Attempt
+from etlctl.core.task import Task
+from etlctl.engine.executors.wire import Lines, Message, encoded
+from etlctl.engine.failures import Failure
+from etlctl.engine.logs import AttemptLog, LineTeller
+
+Shown = Callable[[Task, str], object]
+"""Takes a printable line that a task wrote, from any thread."""
+
+
+class State(Enum):
+    """What a worker is at."""
+
+    IDLE = "waits for an attempt"
+    BUSY = "carries one out"
+    PARKED = "waits for what its attempt needs"
+    CLOSING = "ends an attempt that was abandoned"
+    LEAVING = "ends itself"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why an attempt is being ended from outside."""
+
+    kind: Literal["timeout", "cancel"]
+    sentence: str
+    failure: Failure | None = None
+    """What its Outcome is to say, where the runner has asked for the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """An attempt that turned out to need this very process: it begins here, from the top."""
+
+    task: Task
+    attempt: Attempt
+    why: str
+
+
+class Output:
+    """Where what an attempt writes goes: its log, the screen, both or nowhere."""
+
+    def __init__(self, task: Task, log: str, max_bytes: int, shown: Shown | None) -> None:
+        self._log = AttemptLog(log, max_bytes) if log else None
+        self._lines = LineTeller(partial(shown, task)) if shown is not None else None
+
+    def write(self, data: bytes) -> None:
+        """Takes output as it comes."""
+        if self._log is not None:
+            self._log.write(data)
+        if self._lines is not None:
+            self._lines.write(data)
+
+    def note(self, text: str) -> None:
+        """Adds text of ours to the log alone."""
+        if self._log is not None and text:
+            self._log.write(text.encode("utf-8", "backslashreplace"))
+
+    def close(self) -> None:
+        """The log is whole from here on, and takes nothing more."""
+        log, self._log = self._log, None
+        lines, self._lines = self._lines, None
+        if lines is not None:
+            lines.close()
+        if log is not None:
+            log.close()
+
+
+class Job:
+    """One attempt that a worker carries out."""
+
+    def __init__(self, task: Task, attempt: Attempt, output: Output, timeout_s: float | None) -> None:
+        self.task = task
+        self.attempt = attempt
+        self.output = output
+        self.timeout_s = timeout_s
+        self.worker: Worker | None = None
+        self.used_s = 0.0
+        """Of its timeout, in steps before this one."""
+        self.began = time.monotonic()
+        """This step."""
+        self.stop: Stop | None = None
+        self.is_over = False
+        """Its last Came is on the way."""
+        self.death = ""
+        """What became of its process while it waited for needs."""
+        self._notes = tuple(attempt.notes)
+
+    @property
+    def deadline(self) -> float | None:
+        """When its timeout is over, by the monotonic clock."""
+        return None if self.timeout_s is None else self.began + self.timeout_s - self.used_s
+
+    def takes(self, told: Message) -> None:
+        """Puts what the worker told into the live attempt."""
+        attempt = self.attempt
+        progress = told["progress"]
+        attempt.rows = told["rows"]
+        attempt.progress = None if progress is None else (progress[0], progress[1])
+        attempt.status = told["status"]
+        attempt.waiting = told["waiting"]
+        if len(attempt.notes) != len(self._notes) + len(told["notes"]):
+            attempt.notes[:] = [*self._notes, *told["notes"]]
+
+    def rests(self) -> None:
+        """The step is over: the clock of its timeout stands still."""
+        self.used_s += time.monotonic() - self.began
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """What came of a step: a message of the worker, or in `death` what became of its process."""
+
+    job: Job
+    message: Message
+    death: str = ""
+
+
+class Worker:
+    """One process, as the pool sees it."""
+
+    def __init__(self, number: int, connection: socket.socket, log: int) -> None:
+        self.number = number
+        self.connection = connection
+        self.log = log
+        """The end of the pipe that its output is read from."""
+        self.lines = Lines()
+        self.pid: int | None = None
+        """None until the template has told it."""
+        self.state = State.IDLE
+        self.job: Job | None = None
+        self.kill_at: float | None = None
+        """When it is killed, should it still be there."""
+
+    @property
+    def moment(self) -> float | None:
+        """When something is to be done about it, should nothing happen before."""
+        if self.kill_at is not None:
+            return self.kill_at
+        return self.job.deadline if self.job is not None and self.state is State.BUSY else None
+
+    def send(self, message: Message) -> bool:
+        """False when it is gone; that is told by the template too."""
+        try:
+            self.connection.sendall(encoded(message))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,220 @@
+"""The pool: N workers, kept between attempts, and what came of each attempt as an Outcome.
+
+    thread that builds                         supervisor's thread (supervisor.py)
+    submit() resume() abandon() -> worker      reads all that workers send and write
+    wait() <- Outcome <- queue                 <- ends, needs, deaths
+
+What calls a user's code (making tasks of specs, on_failure, handlers) happens in wait(), in the thread that builds.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from etlctl.core.context import Attempt
+from etlctl.core.events import Event
+from etlctl.core.task import Task
+from etlctl.engine.attempt import told_failure
+from etlctl.engine.executors.base import Outcome
+from etlctl.engine.executors.jobs import Bound, Came, Job, Output, Shown, State, Stop, Worker
+from etlctl.engine.executors.spec import spec_of, spec_of_attempt, task_of
+from etlctl.engine.executors.supervisor import GRACE_S, MOST_PARKED, Supervisor
+from etlctl.engine.executors.template import Template
+from etlctl.engine.executors.wire import Message
+from etlctl.engine.failures import Failure
+from etlctl.engine.logs import MAX_BYTES
+from etlctl.errors import TaskError, TaskTimeoutError, WorkerDiedError
+
+
+class Pool:
+    """Attempts in worker processes. All calls come from one thread.
+
+    `disconnect` closes the connections of the process it is called in: of this one before it is forked, since a
+    connection has one owner, and of each worker at its end.
+    """
+
+    def __init__(
+        self,
+        project: Path,
+        capacity: int,
+        *,
+        disconnect: Callable[[], None] = lambda: None,
+        shown: Shown | None = None,
+        max_log_bytes: int = MAX_BYTES,
+    ) -> None:
+        self._project = project
+        self._capacity = capacity
+        self._disconnect = disconnect
+        self._shown = shown
+        self._max_log_bytes = max_log_bytes
+        self._came: SimpleQueue[Came] = SimpleQueue()
+        self._supervisor = Supervisor(self._came.put)
+        self._jobs: dict[Task, Job] = {}
+        self._numbers = 0
+
+    def prepare(self) -> None:
+        """Forks the template: best called while this process has one thread."""
+        with self._supervisor.lock:
+            self._ready_template()
+
+    def __contains__(self, task: object) -> bool:
+        return task in self._jobs
+
+    def submit(self, task: Task, attempt: Attempt, met: Iterable[Task], timeout_s: float | None) -> None:
+        """Gives the attempt to a worker, a new one where none is idle."""
+        message = {
+            "run": spec_of(task),
+            "attempt": spec_of_attempt(attempt),
+            "met": [one.task_id for one in met],
+        }
+        job = self._jobs[task] = Job(
+            task, attempt, Output(task, attempt.log, self._max_log_bytes, self._shown), timeout_s
+        )
+        with self._supervisor.lock:
+            try:
+                worker = self._given(message)
+            except OSError as error:
+                self._supervisor.come(job, death=f"could not be started: {os.strerror(error.errno or 0)}")
+            else:
+                self._supervisor.begin(worker, job)
+
+    def resume(self, task: Task) -> None:
+        """Lets the worker go on that waits."""
+        job = self._jobs[task]
+        with self._supervisor.lock:
+            if job.worker is None:
+                self._supervisor.come(job, death=job.death)
+            else:
+                job.worker.send({"resume": True})
+                self._supervisor.begin(job.worker, job)
+
+    def abandon(self, task: Task) -> None:
+        """Lets the worker close the generator that waits; in the background."""
+        job = self._jobs.pop(task)
+        with self._supervisor.lock:
+            self._supervisor.abandon(job)
+
+    def cancel(self, task: Task, why: Failure) -> None:
+        """Ends the attempt; its Outcome follows."""
+        job = self._jobs[task]
+        with self._supervisor.lock:
+            if job.is_over:
+                return
+            job.stop = Stop("cancel", why.reason, why)
+            if job.worker is None or job.worker.state is State.PARKED:
+                self._supervisor.abandon(job)
+                self._supervisor.come(job, death="was not needed any more")
+            elif job.worker.state is State.BUSY:
+                self._supervisor.stop(job.worker, job.stop)
+
+    def wait(self, timeout_s: float | None) -> Outcome | Bound | None:
+        """What has come of a step; blocks for `timeout_s` at most."""
+        try:
+            came = (
+                self._came.get_nowait() if timeout_s is not None and timeout_s <= 0 else self._came.get(True, timeout_s)
+            )
+        except Empty:
+            return None
+        job, message = came.job, came.message
+        if "needs" in message:
+            return self._needs(job, message)
+        self._jobs.pop(job.task, None)
+        if "bound" in message:
+            return Bound(job.task, job.attempt, message["bound"])
+        return self._ended(job, message, came.death)
+
+    def close(self) -> None:
+        """Ends every attempt and every process; nothing of them is left when it returns."""
+        self._supervisor.close()
+        self._jobs.clear()
+
+    # -- workers
+
+    def _given(self, message: Message) -> Worker:
+        """A worker that was sent `message`. Raises OSError where none can be started."""
+        while self._supervisor.idle:
+            worker = self._supervisor.idle.pop()
+            if worker.send(message):
+                return worker
+        worker = self._spawned()
+        worker.send(message)
+        return worker
+
+    def _spawned(self) -> Worker:
+        template = self._ready_template()
+        ours, theirs = socket.socketpair()
+        read, write = os.pipe()
+        self._numbers += 1
+        try:
+            template.spawn(self._numbers, theirs.fileno(), write)
+        except OSError:
+            ours.close()
+            os.close(read)
+            self._supervisor.lose_template(template)
+            raise
+        finally:
+            theirs.close()
+            os.close(write)
+        os.set_blocking(read, False)
+        worker = Worker(self._numbers, ours, read)
+        self._supervisor.add(worker)
+        return worker
+
+    def _ready_template(self) -> Template:
+        template = self._supervisor.template
+        if template is None:
+            self._disconnect()
+            template = Template.forked(self._work)
+            self._supervisor.watch(template, self._capacity)
+        return template
+
+    def _work(self, channel: int, log: int) -> None:
+        from etlctl.engine.executors.worker import work
+
+        work(channel, log, self._project, self._disconnect)
+
+    # -- what came
+
+    def _needs(self, job: Job, message: Message) -> Outcome:
+        error: Exception | None = None
+        if message["parked"] > MOST_PARKED:
+            error = TaskError(
+                f"it waits for tasks that its run() yielded, and so do {MOST_PARKED} others, each in a process of its "
+                "own. Require the tasks in requires() where they are known before, or yield them in fewer tasks."
+            )
+        else:
+            try:
+                return Outcome(job.task, tuple(task_of(spec) for spec in message["needs"]), None, message["active_s"])
+            except Exception as raised:  # noqa: BLE001  a user's class; the worker could make it
+                error = raised
+        self.abandon(job.task)
+        return Outcome(job.task, None, told_failure(job.task, error, self._project), message["active_s"])
+
+    def _ended(self, job: Job, message: Message, death: str) -> Outcome:
+        task, stop = job.task, job.stop
+        if stop is not None and stop.kind == "timeout" and (death or message["end"] is not None):
+            task.trigger_event(Event.TIMEOUT, task, stop.sentence)
+        if death:
+            return Outcome(task, None, self._failure_of_death(job, death), job.used_s)
+        document = message["end"]
+        failure = None if document is None else Failure.from_document(document)
+        if failure is not None and stop is not None and not message["is_stopped"]:
+            # its code made an error of its own of our telling it to end
+            failure = replace(failure, reason=stop.sentence, details=(failure.reason, *failure.details))
+        if failure is not None and stop is not None and stop.failure is not None:
+            failure = stop.failure
+        return Outcome(task, None, failure, message["active_s"])
+
+    def _failure_of_death(self, job: Job, death: str) -> Failure:
+        stop = job.stop
+        if stop is None:
+            return told_failure(job.task, WorkerDiedError(f"its process {death}"), self._project)
+        if stop.failure is not None:
+            return stop.failure
+        sentence = f"{stop.sentence}; it had not ended {GRACE_S:g} s later, so its process was killed"
+        return told_failure(job.task, TaskTimeoutError(sentence), self._project)

@@ -1,0 +1,404 @@
+"""The supervisor: one thread of the building process that reads all that workers send and write, and keeps their time.
+
+    worker's channel    tells, needs, ends            -> the live attempt, the queue of the pool
+    worker's pipe       output                        -> the attempt's log, the screen
+    template            born, not forked, died        -> the queue of the pool
+    time                timeouts                      -> SIGTERM to the group, SIGKILL 5 s later
+
+It never waits for anything but these, so that no worker ever waits for it. Calls no code of a task's.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from signal import SIGKILL, SIGTERM
+
+from etlctl.engine.executors.jobs import Came, Job, State, Stop, Worker
+from etlctl.engine.executors.processes import end_group, end_in_words
+from etlctl.engine.executors.template import Event, Template
+from etlctl.engine.executors.wire import Message
+
+GRACE_S = 5.0
+"""Between SIGTERM and SIGKILL for one attempt."""
+CLOSE_GRACE_S = 2.0
+"""The same for all of them at the end of a run."""
+MOST_PARKED = 100
+_LEAVE_S = 5.0
+"""For a worker that ends itself, or closes a generator."""
+_AT_ONCE = 1 << 16
+_PIPE_BYTES = 1 << 20
+"""As much as a pipe can hold: what a worker had written before it told its end."""
+
+
+class Supervisor:
+    """`lock` is held by whoever calls a method in lower case of it, and by its own thread while it is at work."""
+
+    def __init__(self, put: Callable[[Came], object]) -> None:
+        self.lock = threading.Lock()
+        self.template: Template | None = None
+        self.idle: list[Worker] = []
+        """Workers that wait for an attempt."""
+        self._put = put
+        self._capacity = 1
+        self._workers: dict[int, Worker] = {}
+        self._timed: set[Worker] = set()
+        """Those that something is to be done about at some moment."""
+        self._parked = 0
+        self._selector = selectors.DefaultSelector()
+        self._fresh: list[tuple[int, Callable[[], object]]] = []
+        """Descriptors that the thread is to look at from its next turn on."""
+        self._thread: threading.Thread | None = None
+        self._woken, self._wakes = -1, -1
+        self._is_over = False
+        self._all_gone = threading.Condition(self.lock)
+
+    # -- called with the lock, by the pool
+
+    def watch(self, template: Template, capacity: int) -> None:
+        """Listens to a template. The thread starts with the first worker."""
+        self.template = template
+        self._capacity = capacity
+        self._look_at(template.connection.fileno(), partial(self._hear, template))
+
+    def add(self, worker: Worker) -> None:
+        """Listens to a worker."""
+        self._workers[worker.number] = worker
+        self._look_at(worker.connection.fileno(), partial(self._receive, worker))
+        self._look_at(worker.log, partial(self._drain, worker, _AT_ONCE))
+        if self._thread is None:
+            self._woken, self._wakes = os.pipe()
+            os.set_blocking(self._woken, False)
+            os.set_blocking(self._wakes, False)
+            self._thread = threading.Thread(target=self._serve, name="etlctl-workers", daemon=True)
+            self._thread.start()
+        self._wake()
+
+    def begin(self, worker: Worker, job: Job) -> None:
+        """The worker was sent the attempt, or told to go on with it."""
+        if worker.state is State.PARKED:
+            self._parked -= 1
+        worker.state, worker.job, job.worker = State.BUSY, job, worker
+        job.began = time.monotonic()
+        self._time(worker)
+
+    def stop(self, worker: Worker, stop: Stop) -> None:
+        """Tells a busy worker to end its attempt; killed if it has not in a while."""
+        worker.send({"stop": stop.sentence, "kind": stop.kind})
+        self._signal(worker, SIGTERM)
+        self._limit(worker, GRACE_S)
+
+    def abandon(self, job: Job) -> None:
+        """Lets a parked worker close its generator."""
+        worker = job.worker
+        if worker is None or worker.state is not State.PARKED:
+            job.output.close()
+            return
+        self._parked -= 1
+        worker.state = State.CLOSING
+        worker.send({"abandon": True})
+        self._limit(worker, _LEAVE_S)
+
+    def come(self, job: Job, message: Message | None = None, death: str = "") -> None:
+        """Hands the end of a step on."""
+        job.is_over = message is None or "needs" not in message
+        if death:
+            job.output.note(f"\n[etlctl: its process {death}]\n")
+            job.output.close()
+        self._put(Came(job, message or {}, death))
+
+    def lose_template(self, template: Template) -> None:
+        """It is gone, and its workers with it: Linux has killed them, their groups are killed from here."""
+        if self.template is not template:
+            return
+        self.template = None
+        self._forget(template.connection.fileno())
+        status = template.close()
+        how = "" if status is None else f", which {end_in_words(status)}"
+        for worker in list(self._workers.values()):
+            if worker.pid is not None:
+                end_group(worker.pid, SIGKILL)
+            self._bury(worker, f"ended with the process that all workers are forked from{how}")
+
+    def close(self) -> None:
+        """Ends all workers, the template and the thread. Called without the lock."""
+        try:
+            with self.lock:
+                self._is_over = True
+                self._end_gently()
+                if not self._all_gone.wait_for(lambda: not self._workers, CLOSE_GRACE_S):
+                    for worker in self._workers.values():
+                        self._signal(worker, SIGKILL)
+                    self._all_gone.wait_for(lambda: not self._workers, _LEAVE_S)
+        finally:  # an impatient user comes by here at once
+            self._tear_down()
+
+    def _tear_down(self) -> None:
+        with self.lock:
+            template, self.template = self.template, None
+            self._is_over = True
+            self._wake()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join()
+        if template is not None:
+            template.close()  # which kills what is left
+        with self.lock:
+            for worker in list(self._workers.values()):
+                self._bury(worker, "was ended")
+            self._selector.close()
+            for number in (self._woken, self._wakes):
+                if number >= 0:
+                    os.close(number)
+            self._woken = self._wakes = -1
+
+    def _end_gently(self) -> None:
+        for worker in self._workers.values():
+            if worker.state is State.BUSY:
+                worker.send({"stop": "the run was ended", "kind": "cancel"})
+                self._signal(worker, SIGTERM)
+            with suppress(OSError):
+                worker.connection.shutdown(1)  # it reads the end of its work; what it tells is still read
+
+    # -- the thread
+
+    def _serve(self) -> None:
+        self._selector.register(self._woken, selectors.EVENT_READ, self._awake)
+        while True:
+            with self.lock:
+                self._look_at_fresh()
+                self._act_in_time()
+                if self._is_over and self.template is None:
+                    return
+                patience_s = self._patience_s()
+            ready = self._selector.select(patience_s)
+            with self.lock:
+                for key, _ in ready:
+                    if key.fd in self._selector.get_map():  # else the one before has buried it
+                        key.data()
+
+    def _look_at(self, number: int, call: Callable[[], object]) -> None:
+        self._fresh.append((number, call))
+
+    def _look_at_fresh(self) -> None:
+        for number, call in self._fresh:
+            self._selector.register(number, selectors.EVENT_READ, call)
+        self._fresh.clear()
+
+    def _forget(self, number: int) -> None:
+        self._fresh = [one for one in self._fresh if one[0] != number]
+        with suppress(KeyError, ValueError):
+            self._selector.unregister(number)
+
+    def _wake(self) -> None:
+        if self._wakes >= 0:
+            with suppress(BlockingIOError):
+                os.write(self._wakes, b"!")
+
+    def _awake(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._woken, _AT_ONCE)
+
+    def _hear(self, template: Template) -> None:
+        events = template.events()
+        if events is None:
+            self.lose_template(template)
+            return
+        for event in events:
+            self._heard(event)
+
+    def _heard(self, event: Event) -> None:
+        worker = self._workers.get(event.number)
+        if worker is None:
+            return
+        if event.kind == "B":
+            worker.pid = event.value
+        elif event.kind == "F":
+            self._bury(worker, f"could not be started: {os.strerror(event.value)}")
+        else:
+            self._bury(worker, end_in_words(event.value))
+
+    # -- a worker's messages
+
+    def _receive(self, worker: Worker) -> bool:
+        """Takes what the worker has sent; False when there is no more."""
+        try:
+            data = worker.connection.recv(_AT_ONCE)
+        except OSError:
+            data = b""
+        if not data:
+            self._forget(worker.connection.fileno())
+            return False
+        try:
+            for message in worker.lines.fed(data):
+                self._take(worker, message)
+        except (ValueError, LookupError, TypeError):  # its code has written into the channel
+            self._forget(worker.connection.fileno())
+            self._signal(worker, SIGKILL)
+            return False
+        return True
+
+    def _take(self, worker: Worker, message: Message) -> None:
+        job = worker.job
+        if job is None:
+            return
+        if "tell" in message:
+            job.takes(message["tell"])
+        elif "register" in message:
+            threading.Thread(target=_register, args=(worker, job, *message["register"]), daemon=True).start()
+        elif "needs" in message:
+            self._park(worker, job, message)
+        elif "bound" in message:
+            worker.state = State.CLOSING
+            self._limit(worker, _LEAVE_S)
+            self.come(job, message)
+        elif "idle" in message:
+            self._drain(worker, _PIPE_BYTES)
+            job.output.close()
+            self._become_idle(worker)
+        else:
+            self._end(worker, job, message)
+
+    def _park(self, worker: Worker, job: Job, message: Message) -> None:
+        job.takes(message["told"])
+        job.rests()
+        if job.stop is not None:  # it gets the signal as soon as it goes on; so it is not to go on
+            self._signal(worker, SIGKILL)
+            return
+        worker.state = State.PARKED
+        self._parked += 1
+        self._time(worker)
+        message["parked"] = self._parked
+        self.come(job, message)
+
+    def _end(self, worker: Worker, job: Job, message: Message) -> None:
+        job.takes(message["told"])
+        job.rests()
+        self._drain(worker, _PIPE_BYTES)
+        if message["end"] is not None:
+            job.output.note(message["end"]["traceback"])
+        job.output.close()
+        if message["retires"]:
+            worker.state, worker.job = State.LEAVING, None
+            self._limit(worker, _LEAVE_S)
+        else:
+            self._become_idle(worker)
+        self.come(job, message)
+
+    def _become_idle(self, worker: Worker) -> None:
+        worker.state, worker.job, worker.kill_at = State.IDLE, None, None
+        self._time(worker)
+        if len(self.idle) < self._capacity:
+            self.idle.append(worker)
+        else:
+            worker.state = State.LEAVING
+            self._limit(worker, _LEAVE_S)
+            with suppress(OSError):
+                worker.connection.shutdown(1)
+
+    def _drain(self, worker: Worker, most: int) -> None:
+        """Reads the worker's output, and drops it where no attempt is under way."""
+        output = worker.job.output if worker.job is not None else None
+        while most > 0:
+            try:
+                data = os.read(worker.log, _AT_ONCE)
+            except BlockingIOError:
+                return
+            if not data:
+                self._forget(worker.log)
+                return
+            most -= len(data)
+            if output is not None:
+                output.write(data)
+
+    def _bury(self, worker: Worker, how: str) -> None:
+        """The worker has ended: what it had sent and written before still counts."""
+        del self._workers[worker.number]
+        worker.connection.setblocking(False)
+        while self._receive(worker):
+            pass
+        self._drain(worker, _PIPE_BYTES)
+        self._forget(worker.connection.fileno())
+        self._forget(worker.log)
+        worker.connection.close()
+        os.close(worker.log)
+        self._timed.discard(worker)
+        if worker in self.idle:
+            self.idle.remove(worker)
+        job = worker.job
+        if job is not None:
+            job.worker = None
+            if worker.state is State.BUSY:
+                job.rests()
+                self.come(job, death=how)
+            elif worker.state is State.PARKED:
+                self._parked -= 1
+                job.death = f"{how}, while it waited for what it needs"
+            else:
+                job.output.close()
+        if not self._workers:
+            self._all_gone.notify_all()
+
+    # -- time
+
+    def _limit(self, worker: Worker, seconds: float) -> None:
+        worker.kill_at = time.monotonic() + seconds
+        self._time(worker)
+
+    def _time(self, worker: Worker) -> None:
+        if worker.moment is None:
+            self._timed.discard(worker)
+        else:
+            self._timed.add(worker)
+            self._wake()
+
+    def _patience_s(self) -> float | None:
+        if not self._timed:
+            return None
+        return max(0.0, min(self._moments()) - time.monotonic())
+
+    def _moments(self) -> Iterator[float]:
+        for worker in self._timed:
+            moment = worker.moment
+            if moment is not None:
+                yield moment
+
+    def _act_in_time(self) -> None:
+        if not self._timed:
+            return
+        now = time.monotonic()
+        for worker in list(self._timed):
+            moment = worker.moment
+            if moment is None:
+                self._timed.discard(worker)
+            elif moment <= now:
+                self._act(worker)
+
+    def _act(self, worker: Worker) -> None:
+        if worker.kill_at is not None:
+            worker.kill_at += GRACE_S
+            self._signal(worker, SIGKILL)
+        elif worker.job is not None and worker.job.timeout_s is not None:
+            job = worker.job
+            job.stop = Stop("timeout", f"took longer than its timeout of {job.timeout_s:g} s, and was ended")
+            self.stop(worker, job.stop)
+
+    def _signal(self, worker: Worker, number: int) -> None:
+        if self.template is not None:
+            self.template.signal(worker.number, number)
+
+
+def _register(worker: Worker, job: Job, connection: str, backend: str) -> None:
+    """Of a lease: in a thread of its own, since the state database may take its time."""
+    answer: str | None = None
+    try:
+        if job.attempt.lease is not None:
+            job.attempt.lease.register(connection, backend)
+    except Exception as error:  # noqa: BLE001  it is raised again where the load is
+        answer = str(error) or type(error).__name__
+    worker.send({"registered": answer})

@@ -1,0 +1,257 @@
+"""The template: a process forked early from the building one, which forks the workers, reaps them and ends what they
+leave behind. It runs no task.
+
+Forking from a process that has threads can copy a lock that nobody will ever open; starting Python anew costs each
+worker a fifth of a second and the imports of all pipelines. So a process with one thread is kept to be forked from:
+pipelines and settings are in its memory, the building process's connections are not.
+
+    building process                              template
+    S number + two descriptors   ------------->   forks worker `number`, which goes on in `work(channel, log)`
+    T number signal              ------------->   sends the signal to the worker's process group
+                                 <-------------   B number pid       the worker is there
+                                 <-------------   F number errno     it could not be forked
+                                 <-------------   D number status    it ended; its group and its orphans were killed
+
+When the building process is gone the template kills every group and leaves. When the template is gone, Linux kills the
+workers, and the building process their groups.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import NamedTuple, NoReturn
+
+from etlctl.engine.executors.processes import (
+    adopt_orphans,
+    die_with_parent,
+    end_children,
+    end_group,
+    release_descriptors,
+    take_standard_descriptors,
+)
+
+_ORDER = struct.Struct("!cII")
+_EVENT = struct.Struct("!cIi")
+_LOOK_S = 1.0
+"""Between two looks whether the building process still lives, should some child of its own keep the socket open."""
+_LAST_PATIENCE_S = 5.0
+_BROKEN = 70  # EX_SOFTWARE of sysexits.h
+
+Work = Callable[[int, int], object]
+"""What a worker does, given its channel and the pipe for its output. It does not return."""
+
+
+class Event(NamedTuple):
+    """What the template tells: `kind` is B, F or D, `value` a pid, an errno or a status of waitpid()."""
+
+    kind: str
+    number: int
+    value: int
+
+
+class Template:
+    """The building process's end. Orders may come from any thread, one at a time."""
+
+    def __init__(self, pid: int, connection: socket.socket) -> None:
+        self.pid = pid
+        self.connection = connection
+        self._read = b""
+
+    @classmethod
+    def forked(cls, work: Work) -> Template:
+        """Forks it now. The fewer threads this process has, the better; what it has buffered is written first."""
+        take_standard_descriptors()
+        ours, theirs = socket.socketpair()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()  # or the copies of its buffer would be written as well
+        building = os.getpid()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads: Python 3.12 does not know our reasons
+            pid = os.fork()
+        if pid == 0:
+            _never_returning(lambda: _serve(theirs, building, work))
+        theirs.close()
+        return cls(pid, ours)
+
+    def spawn(self, number: int, channel: int, log: int) -> None:
+        """Has a worker forked that gets the two descriptors. Raises OSError when the template is gone."""
+        socket.send_fds(self.connection, [_ORDER.pack(b"S", number, 0)], [channel, log])
+
+    def signal(self, number: int, signum: int) -> None:
+        """Sends a signal to a worker's group; nothing where worker or template are gone."""
+        with suppress(OSError):
+            self.connection.sendall(_ORDER.pack(b"T", number, signum))
+
+    def events(self) -> list[Event] | None:
+        """What it has told since the last call, once something can be read; None when it is gone."""
+        try:
+            data = self.connection.recv(1 << 16)
+        except ConnectionError:
+            data = b""
+        if not data:
+            return None
+        self._read += data
+        whole = len(self._read) // _EVENT.size * _EVENT.size
+        found = [Event(kind.decode(), number, value) for kind, number, value in _EVENT.iter_unpack(self._read[:whole])]
+        self._read = self._read[whole:]
+        return found
+
+    def close(self) -> int | None:
+        """Lets it kill what is left and waits for its end: its status of waitpid(); None where another reaped it."""
+        self.connection.close()
+        try:
+            return os.waitpid(self.pid, 0)[1]
+        except ChildProcessError:
+            return None
+
+
+class _Server:
+    """The template itself."""
+
+    def __init__(self, control: socket.socket, building: int, work: Work) -> None:
+        self._control = control
+        self._building = building
+        self._work = work
+        self._pid = os.getpid()
+        self._workers: dict[int, int] = {}
+        self._woken, self._wakes = os.pipe()
+
+    def serve(self) -> None:
+        os.set_blocking(self._woken, False)
+        os.set_blocking(self._wakes, False)
+        signal.signal(signal.SIGCHLD, _noticed)
+        signal.set_wakeup_fd(self._wakes, warn_on_full_buffer=False)
+        while os.getppid() == self._building:
+            ready, _, _ = select.select([self._control.fileno(), self._woken], [], [], _LOOK_S)
+            if self._woken in ready:
+                with suppress(BlockingIOError):
+                    os.read(self._woken, 4096)
+                self._reap()
+            if self._control.fileno() in ready and not self._obey():
+                break
+        self._end_all()
+
+    def _obey(self) -> bool:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, _ORDER.size, 2)
+            while data and len(data) < _ORDER.size:
+                more = self._control.recv(_ORDER.size - len(data))
+                data = data + more if more else b""
+        except ConnectionError:
+            data, descriptors = b"", []
+        if not data:
+            return False
+        kind, number, value = _ORDER.unpack(data)
+        if kind == b"S":
+            self._spawn(number, *descriptors)
+        elif number in self._workers:
+            end_group(self._workers[number], value)
+        return True
+
+    def _spawn(self, number: int, channel: int, log: int) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until the worker can take it
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._tell(b"F", number, error.errno or 0)
+            return
+        else:
+            if pid == 0:
+                _never_returning(lambda: self._become_worker(channel, log))
+            with suppress(OSError):  # whoever of the two is first
+                os.setpgid(pid, pid)
+            self._workers[number] = pid
+            self._tell(b"B", number, pid)
+        finally:
+            os.close(channel)
+            os.close(log)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+    def _become_worker(self, channel: int, log: int) -> None:
+        with suppress(OSError):
+            os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.close(self._woken)
+        os.close(self._wakes)
+        self._control.close()
+        die_with_parent(self._pid)
+        adopt_orphans()
+        self._work(channel, log)
+
+    def _reap(self) -> None:
+        for number, pid in list(self._workers.items()):
+            status = _ended(pid)
+            if status is not None:
+                del self._workers[number]
+                end_children(frozenset(self._workers.values()))  # its own: those of living workers are theirs
+                self._tell(b"D", number, status)
+
+    def _tell(self, kind: bytes, number: int, value: int) -> None:
+        with suppress(ConnectionError):  # the next look at the socket finds its end
+            self._control.sendall(_EVENT.pack(kind, number, value))
+
+    def _end_all(self) -> None:
+        for pid in self._workers.values():
+            end_group(pid, signal.SIGKILL)
+        for pid in self._workers.values():
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+        end_children(patience_s=_LAST_PATIENCE_S)
+
+
+def _noticed(number: int, frame: FrameType | None) -> None:
+    """Of SIGCHLD: that there is a handler is what has Python write to the wake-up descriptor."""
+
+
+def _ended(pid: int) -> int | None:
+    """The status of a child that has ended; its group is killed before its number can be anybody else's."""
+    if hasattr(os, "waitid"):
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return None
+        end_group(pid, signal.SIGKILL)
+        return os.waitpid(pid, 0)[1]
+    found, status = os.waitpid(pid, os.WNOHANG)
+    if not found:
+        return None
+    end_group(pid, signal.SIGKILL)
+    return status
+
+
+def _serve(control: socket.socket, building: int, work: Work) -> None:
+    os.setsid()  # no terminal: its Ctrl-C does not come here, and what asks for a password fails in place of waiting
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(signum, signal.SIG_IGN)
+    adopt_orphans()
+    release_descriptors(frozenset({control.fileno(), 2}))
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1):
+        os.dup2(nowhere, number)
+    os.close(nowhere)
+    gc.freeze()  # the graph is nothing that a worker's collections need look at, nor copy by looking
+    _Server(control, building, work).serve()
+
+
+def _never_returning(go_on: Callable[[], None]) -> NoReturn:
+    """What a forked process does in place of going on with the program it is a copy of."""
+    code = 0
+    try:
+        go_on()
+    except BaseException:  # noqa: BLE001  it must not reach the frames below, which are another process's
+        code = _BROKEN
+        with suppress(BaseException):
+            os.write(2, traceback.format_exc().encode("utf-8", "backslashreplace"))
+    finally:
+        os._exit(code)

@@ -1,0 +1,92 @@
+"""The wire between the building process and a worker: one JSON document a line, over a socket pair. Never a pickle.
+
+to the worker       {"run": spec, "attempt": spec, "met": [task_id, …]}
+                    {"resume": true}    {"abandon": true}    {"registered": null or why not}
+                    {"stop": sentence, "kind": "timeout" | "cancel"}    sent just before SIGTERM
+from the worker     {"tell": {"rows": …, "status": …, …}}
+                    {"needs": [spec, …], "active_s": …}      it waits for {"resume"} or {"abandon"}
+                    {"bound": why}                           it can only run in the building process
+                    {"register": [connection, backend]}      it waits for {"registered"}
+                    {"end": null or failure, "active_s": …, "told": {…}, "is_stopped": …, "retires": …}
+                    {"idle": true}                           after {"abandon"}
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import Any
+
+Message = dict[str, Any]
+_AT_ONCE = 1 << 16
+_encode = json.JSONEncoder(separators=(",", ":"), default=lambda value: _plain(value)).encode
+
+
+def encoded(message: Message) -> bytes:
+    """One line of the wire. What JSON has no form for (numbers of NumPy, a Decimal) becomes a number or its text."""
+    return _encode(message).encode("ascii") + b"\n"
+
+
+class Lines:
+    """Puts what is read from a socket together to messages."""
+
+    def __init__(self) -> None:
+        self._begun: list[bytes] = []
+
+    def fed(self, data: bytes) -> list[Message]:
+        """The messages that `data` completes. Raises ValueError for what is none."""
+        if b"\n" not in data:
+            self._begun.append(data)
+            return []
+        *whole, rest = b"".join([*self._begun, data]).split(b"\n")
+        self._begun = [rest] if rest else []
+        return [_decoded(line) for line in whole]
+
+
+class Channel:
+    """The worker's end: blocking, one thread at a time."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._lines = Lines()
+        self._read: list[Message] = []
+
+    def send(self, message: Message) -> None:
+        """Raises OSError when the building process is gone."""
+        self._connection.sendall(encoded(message))
+
+    def receive(self) -> Message | None:
+        """The next message; None when there will be no more."""
+        while not self._read:
+            try:
+                data = self._connection.recv(_AT_ONCE)
+            except ConnectionError:
+                return None
+            if not data:
+                return None
+            self._read.extend(self._lines.fed(data))
+        return self._read.pop(0)
+
+    def glance(self) -> Message | None:
+        """The next message where it is there already; looked at, not taken when it is not for a stop."""
+        try:
+            data = self._connection.recv(_AT_ONCE, socket.MSG_DONTWAIT)
+        except OSError:
+            data = b""
+        self._read.extend(self._lines.fed(data))
+        for number, message in enumerate(self._read):
+            if "stop" in message:
+                return self._read.pop(number)
+        return None
+
+
+def _decoded(line: bytes) -> Message:
+    message = json.loads(line)
+    if not isinstance(message, dict):
+        raise ValueError("a message is an object")
+    return message
+
+
+def _plain(value: Any) -> Any:
+    item = getattr(value, "item", None)
+    return item() if callable(item) else str(value)
