@@ -188,7 +188,9 @@ def _resolve(ctx: click.Context, request: Request, loaded: bool, absent: bool) -
     if call.asked.json:
         call.streams.result(documents.dump(marker_documents.resolved_document(torn, resolved_as, code)))
         return code
-    heading = line(span("RESOLVE", Style.STRONG), f"  {asked_for(tasks)}      ", span(call.heading, Style.DIM))
+    heading = line(
+        span("RESOLVE", Style.STRONG), f"  {asked_for(tasks)}      ", span(call.heading_of(tasks), Style.DIM)
+    )
     words = f"{request.words}{call.words}"
     show(
         call.streams, [heading, *table([_torn_row(call, one, resolved_as) for one in torn]), *_next(words, resolved_as)]

@@ -78,7 +78,8 @@ def exit_code_of(planned: tuple[PlannedTask, ...] | list[PlannedTask]) -> int:
 
 
 def _lines(call: Session, plan: Plan, tasks: list[Task], command: str, *, all_: bool) -> list[Line]:
-    lines: list[Line] = [line(span("PLAN", Style.STRONG), f"  {asked_for(tasks)}      ", span(call.heading, Style.DIM))]
+    heading = call.heading_of(one.task for one in plan.tasks)
+    lines: list[Line] = [line(span("PLAN", Style.STRONG), f"  {asked_for(tasks)}      ", span(heading, Style.DIM))]
     hidden = () if all_ else (Decision.DONE, Decision.UNNEEDED)
     shown = [one for one in plan.tasks if one.decision not in hidden]
     rows = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -21,9 +21,12 @@ from etlctl.text import printable
 
 if TYPE_CHECKING:
     from etlctl.app import App
+    from etlctl.core.task import Task
     from etlctl.settings import Settings
 
 _KEY = "etlctl.session"
+_MOST_CONNECTIONS = 3
+"""That a heading names."""
 
 
 class Session:
@@ -59,13 +62,35 @@ class Session:
             self.streams.story(f"warning: {warning}")
         return self._stack.enter_context(App.open(self.settings))
 
-    @property
-    def heading(self) -> str:
-        """Where this call works, for the first line of a screen: `profile prod   warehouse postgresql://wh-1/dw`."""
+    def heading_of(self, tasks: Iterable[Task]) -> str:
+        """Where these tasks work, for the first line of a screen: `profile prod   warehouse postgresql://wh-1/dw`.
+
+        The default connection where none of them names one; of many connections the first few.
+        """
         settings = self.settings
-        connection = settings.connections[settings.default_connection]
-        profile = f"profile {settings.profile}   " if settings.profile else ""
-        return f"{profile}{self.shown_database(connection.name, connection.shown_url)}"
+        used = list(dict.fromkeys(filter(None, map(self._connection_of, tasks)))) or [settings.default_connection]
+        shown = [self._shown_connection(name) for name in used[:_MOST_CONNECTIONS]]
+        if len(used) > _MOST_CONNECTIONS:
+            shown.append(f"and {len(used) - _MOST_CONNECTIONS} more")
+        return "   ".join([*([f"profile {settings.profile}"] if settings.profile else []), *shown])
+
+    def _connection_of(self, task: Task) -> str | None:
+        """A name of the settings, or a URL; None for a task that has none, or one that cannot be told."""
+        try:
+            found = getattr(task, "connection", "")
+        except Exception:  # noqa: BLE001  a user's property: the task itself will say so
+            return None
+        if found is None:
+            return self.settings.default_connection
+        return found if isinstance(found, str) and (found in self.settings.connections or "://" in found) else None
+
+    def _shown_connection(self, name: str) -> str:
+        connection = self.settings.connections.get(name)
+        if connection is None:
+            from etlctl.settings import masked_url
+
+            return self._short(printable(masked_url(name)))
+        return self.shown_database(connection.name, connection.shown_url)
 
     def shown_database(self, name: str, url: str) -> str:
         """A connection for a heading: `warehouse postgresql://wh-1/dw`; `url` is masked already."""

@@ -95,7 +95,8 @@ def _lines(
     unasked: Sequence[documents.NeedsDocument],
 ) -> list[Line]:
     heading = f"  {asked_for(tasks)}      " if request.classes else "  "
-    lines = [line(span("STATUS", Style.STRONG), heading, span(call.heading, Style.DIM))]
+    where = call.heading_of(one.task for one in planned)
+    lines = [line(span("STATUS", Style.STRONG), heading, span(where, Style.DIM))]
     grid, undated = split(planned, tasks)
     if len(grid.days) > 1:
         lines.extend(_grid_lines(grid, width_of(call.streams), call.now))

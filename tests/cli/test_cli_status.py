@@ -244,3 +244,51 @@ def test_status_of_very_many_tasks_says_that_it_takes_a_while(
 
     assert many.err == "etlctl: looking at 31 tasks and all that they require; this takes a while …\n"
     assert (many.code, few.err) == (0, "")
+
+
+def test_headings_name_the_connections_of_the_tasks(empty_project: Project) -> None:
+    """In the order of the graph, and a URL without its password; the default one where no task names any."""
+    empty_project.write(
+        "config/etlctl.toml",
+        f"""
+        default_connection = "main"
+        [pipelines]
+        path = "{empty_project.package}"
+        [connections]
+        main.url = "sqlite:///.etlctl/main.db"
+        other.url = "sqlite:///.etlctl/other.db"
+        """,
+    )
+    empty_project.pipeline("""
+        from etlctl import LoadTable, LocalTarget, Task
+
+        class Far(LoadTable):
+            columns = {"k": "integer"}
+            connection = "other"
+
+            def rows(self):
+                return [(1,)]
+
+        class Near(Far):
+            connection = None
+
+            def requires(self):
+                return Far()
+
+        class File(Task):
+            connection = "no connection of ours"
+
+            def output(self):
+                return LocalTarget("x")
+
+        class Elsewhere(Far):
+            connection = "postgresql://u:S3cr3t@127.0.0.1:1/d"
+    """)
+
+    def heading(command: str, family: str) -> str:
+        return re.split(r" {6}", empty_project.run(command, family).out.splitlines()[0])[1]
+
+    assert heading("plan", "Far") == heading("status", "Far") == "other sqlite:///.etlctl/other.db"
+    assert heading("plan", "Near") == "other sqlite:///.etlctl/other.db   main sqlite:///.etlctl/main.db"
+    assert heading("plan", "File") == "main sqlite:///.etlctl/main.db"
+    assert heading("plan", "Elsewhere") == "postgresql://u:***@127.0.0.1:1/d"
