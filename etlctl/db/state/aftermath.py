@@ -1,0 +1,77 @@
+"""The truth about runs that ended without a word (kill -9, a machine that fell), told by the next one.
+
+close_killed    their process is gone, or silent for too long: the run is `killed`, what it was at is `lost`
+mark_found      a task that such a run was at, or had before it, is complete: `found`, with Luigi's event DONE
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from etlctl.db.state import bulk
+from etlctl.db.state.owners import is_dead
+from etlctl.db.state.records import AttemptStatus, RunStatus
+from etlctl.db.state.store import Session
+
+_LOOKED_BACK_S: Final = 30 * 86_400.0
+"""Runs that were killed longer ago than this are left as they are."""
+_NOT_BEGUN = "not begun when its run was killed"
+_LOST = "its run was killed; what became of it is not known"
+
+
+def close_killed(session: Session, run_id: str, silent_before: float) -> list[str]:
+    """Closes the runs that are told as running and are not; their ids. `run_id` is the caller's own."""
+    rows = session.run(
+        "SELECT run_id, owner, heartbeat_at FROM etlctl_runs WHERE status = :running AND run_id <> :run_id",
+        {"running": RunStatus.RUNNING, "run_id": run_id},
+    )
+    gone = [str(id_) for id_, owner, heartbeat in rows if float(heartbeat) < silent_before or is_dead(str(owner))]
+    if not gone:
+        return []
+    session.run(
+        "UPDATE etlctl_runs SET status = :killed, ended_at = heartbeat_at WHERE status = :running AND run_id IN :gone",
+        {"killed": RunStatus.KILLED, "running": RunStatus.RUNNING, "gone": gone},
+    )
+    for before, after, why in (
+        (AttemptStatus.RUNNING, AttemptStatus.LOST, _LOST),
+        (AttemptStatus.PENDING, AttemptStatus.SKIPPED, _NOT_BEGUN),
+    ):
+        session.run(
+            "UPDATE etlctl_attempts SET status = :after, error = :why WHERE status = :before AND run_id IN :gone",
+            {"after": after, "why": why, "before": before, "gone": gone},
+        )
+    return gone
+
+
+def mark_found(session: Session, run_id: str, complete: Collection[str], now: float) -> int:
+    """Of `complete`, the ids of tasks that are done now: attempts at them that were lost are found; how many."""
+    rows = session.run(
+        "SELECT a.task_record, a.number, a.task_id FROM etlctl_attempts a JOIN etlctl_runs r ON r.run_id = a.run_id "
+        "WHERE r.status = :killed AND r.heartbeat_at > :since AND a.status IN :open",
+        {
+            "killed": RunStatus.KILLED,
+            "since": now - _LOOKED_BACK_S,
+            "open": [AttemptStatus.LOST, AttemptStatus.SKIPPED],
+        },
+    )
+    found = [(int(record), int(number)) for record, number, task_id in rows if task_id in complete]
+    if not found:
+        return 0
+    session.run_many(
+        "UPDATE etlctl_attempts SET status = :found, ended_at = :now, error = NULL, notes = :notes "
+        "WHERE task_record = :record AND number = :number",
+        [
+            {
+                "found": AttemptStatus.FOUND,
+                "now": now,
+                "notes": f"done (found by marker) in run {run_id}",
+                "record": record,
+                "number": number,
+            }
+            for record, number in found
+        ],
+    )
+    events = [(record, "DONE", now) for record in {record for record, _ in found}]
+    bulk.insert(session, "task_events", {"task_id": bulk.PLAIN, "event_name": bulk.PLAIN, "ts": bulk.MOMENT}, events)
+    return len(found)
