@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from etlctl.db.columns import Column, Kind
-from etlctl.loads.columnvalues import LONG, MOMENTS, ColumnValues, RefusedError, Stored, whole_number
+from etlctl.loads.columnvalues import LONG, MOMENTS, ColumnValues, RefusedError, Stored, canonical, whole_number
 
 if TYPE_CHECKING:
     from etlctl.db.dialects.lines import FieldForm
@@ -36,31 +36,43 @@ class ColumnTexts(ColumnValues):
         """A pattern for texts that are their own fields, and for the words that mean NULL; None where no pattern tells,
         but `are_own`. No text matches in two ways, so that many columns are told by one pattern in no time."""
         self._own: set[str] = set()
+        form_of_value = canonical(column.type)
+        self._canonical = None if form_of_value is None else self._all_of(self._or_words(form_of_value)).fullmatch
         alike = (str, int, bool, date, *([datetime] if kind in MOMENTS else ())) if not self._is_long else ()
         self._fields: dict[type, dict[Any, str]] = {one: {None: form.null} for one in alike}
         """Of types of which only the same values are equal."""
-        whole = rf"(?>(?:{self.own_form}{re.escape(form.separator)})*)"
-        self._are_whole = re.compile(whole).fullmatch if kind is Kind.INTEGER else None
+        whole = self.own_form if kind is Kind.INTEGER else None
+        self._are_whole = None if whole is None else self._all_of(whole).fullmatch
 
     def _own_form(self) -> str | None:
-        type_, cut = self._column.type, self._form.separator
+        type_ = self._column.type
         if type_.kind is Kind.INTEGER:
-            whole = whole_number(type_)
-            words = [word for word in self._null_words if re.fullmatch(whole, word) is None]
-        elif type_.kind is Kind.TEXT:
+            return self._or_words(whole_number(type_))
+        if type_.kind is Kind.TEXT:
             most = "" if type_.length is None else type_.length
-            whole = f"[^{re.escape(cut)}]{{0,{most}}}+"
-            words = [word for word in self._null_words if type_.length is not None and len(word) > type_.length]
-        else:
-            return None
-        return f"(?:{'|'.join([whole, *(re.escape(word) for word in words if cut not in word)])})"
+            return self._or_words(f"[^{re.escape(self._form.separator)}]{{0,{most}}}+")
+        return None
+
+    def _or_words(self, form: str) -> str:
+        """Also the words for NULL, those that do not have the form anyway."""
+        words = [word for word in self._null_words if self._form.separator not in word]
+        further = sorted(re.escape(word) for word in words if re.fullmatch(form, word) is None)
+        return f"(?:{'|'.join([form, *further])})"
+
+    def _all_of(self, form: str) -> re.Pattern[str]:
+        """For fields of the form, each with the separator behind it."""
+        return re.compile(f"(?>(?:{form}{re.escape(self._form.separator)})*)")
 
     def are_own(self, texts: Sequence[str]) -> bool:
-        """Whether each is its own field or a word that means NULL. Tells it of a column without `own_form`, and of
-        texts that it has no room to remember that they are not."""
+        """Whether each of these texts without separators is its own field or a word that means NULL, in a column
+        without `own_form`. In doubt it is not."""
         if self._own.issuperset(texts):
             return True
-        if self._is_long or len(self._own) > self._most_known:
+        has_room = len(self._own) <= self._most_known
+        if self._canonical is not None and self._canonical(self._form.separator.join((*texts, ""))):
+            self._own.update(texts if has_room else ())
+            return True
+        if self._is_long or not has_room:
             return False
         new = list(set(texts) - self._own)
         try:

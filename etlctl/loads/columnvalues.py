@@ -34,6 +34,31 @@ def whole_number(type_: ColumnType) -> str:
     return rf"(?:0|-?[1-9][0-9]{{0,{_DIGITS[type_.bits] - 1}}}+)"
 
 
+_DAY = (
+    "(?!0000)[0-9]{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
+)
+_MOMENT = rf"{_DAY} (?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.(?!000000)[0-9]{{6}})?"
+_CANONICAL = {Kind.DATE: _DAY, Kind.TIMESTAMP: _MOMENT, Kind.TIMESTAMPTZ: rf"{_MOMENT}\+00:00"}
+_MOST_FRACTION, _MOST_WHOLE = 6, 28
+"""Digits of a numeric that Python writes without an exponent, and that every database holds where none are declared."""
+
+
+def canonical(type_: ColumnType) -> str | None:
+    """A pattern for texts that are what Python writes of the value that they become, which the type takes for sure.
+
+    A text that it does not match may be so too (the last of February, say). None where there is no such pattern.
+    """
+    if type_.kind is not Kind.NUMERIC:
+        return _CANONICAL.get(type_.kind)
+    if type_.precision is None or type_.scale is None:
+        return rf"-?(?:0|[1-9][0-9]{{0,{_MOST_WHOLE - 1}}})(?:\.[0-9]{{1,{_MOST_FRACTION}}})?"
+    if type_.scale > _MOST_FRACTION:
+        return None
+    digits = type_.precision - type_.scale
+    whole = rf"(?:0|[1-9][0-9]{{0,{digits - 1}}})" if digits else "0"
+    return rf"-?{whole}\.[0-9]{{{type_.scale}}}" if type_.scale else f"-?{whole}"
+
+
 class RefusedError(Exception):
     """A value that its column refuses, and which of those that were given it is."""
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etlctl.db.columns import Column, parse_type
+from etlctl.db.columns import Column, ColumnType, parse_type
 from etlctl.db.dialects.base import BadRecordError
 from etlctl.db.dialects.lines import FieldForm, Lines
-from etlctl.db.dialects.postgresql.encode import LineEncoder
+from etlctl.db.dialects.postgresql import values as postgresql_values
+from etlctl.db.dialects.postgresql.encode import LineEncoder, text_of
 from etlctl.db.dialects.postgresql.values import stored
+from etlctl.db.dialects.redshift import values as redshift_values
 from etlctl.db.dialects.redshift.encode import CsvEncoder
 from etlctl.loads.columns import RowReader
 from etlctl.loads.columntexts import ColumnTexts
+from etlctl.loads.columnvalues import canonical
 from etlctl.loads.linetexts import LineTexts
 
 TABS = FieldForm(null="<null>", text_of=str, separator="\t", marks="\\\t\n\r")
@@ -146,6 +151,62 @@ def test_line_texts_reach_the_server_as_columns_do(encoder: Any) -> None:
     with pytest.raises(BadRecordError, match="NOT NULL") as refused:
         sent([*texts, ("", "a")])
     assert refused.value.number == len(texts)
+
+
+@pytest.mark.parametrize("server", [postgresql_values.stored, redshift_values.stored])
+@pytest.mark.parametrize(
+    "type_",
+    ["numeric", "numeric(5,2)", "numeric(2,2)", "numeric(7)", "numeric(38,6)", "date", "timestamp", "timestamptz"],
+)
+@settings(max_examples=30)
+@given(data=st.data())
+def test_canonical_texts_are_what_they_become(type_: str, server: Any, data: st.DataObject) -> None:
+    """So they need no conversion: it would take them, and write them as they are."""
+    form = canonical(parse_type(type_))
+    assert form is not None
+
+    text = data.draw(st.from_regex(form, fullmatch=True, alphabet=st.characters(codec="ascii")))
+
+    assert text_of(server(parse_type(type_), text)) == text
+
+
+def test_canonical_texts_are_all_days_but_the_last_of_february() -> None:
+    """And no day that there is not."""
+    form = canonical(parse_type("date"))
+    assert form is not None
+    days = [
+        f"{year:04}-{month:02}-{day:02}"
+        for year in (0, 1, 2013, 2024, 9999)
+        for month in range(14)
+        for day in range(33)
+    ]
+
+    taken = {day for day in days if re.fullmatch(form, day)}
+
+    first = [date(year, 1, 1) for year in (1, 2013, 2024, 9999)]
+    assert taken == {str(one + timedelta(number)) for one in first for number in range(365)} - {"2024-02-29"} | {
+        "2024-12-31"
+    }
+
+
+def test_line_texts_of_ever_new_values_are_lines() -> None:
+    """Moments and amounts that never come again are seen to be right without conversion."""
+    converted = []
+
+    def counting(type_: ColumnType, value: Any) -> Any:
+        converted.append(value)
+        return stored(type_, value)
+
+    types = [parse_type(words) for words in ("timestamp", "numeric(8,2)", "date")]
+    columns = [ColumnTexts(Column("c", type_), counting, ("",), 3, TABS) for type_ in types]
+    together = LineTexts(columns, TABS, null_words=("",), required=())
+    moments = [datetime(2013, 1, 1) + timedelta(seconds=number * 100) for number in range(40_000)]
+    rows = [(str(one), "" if number % 9 == 0 else f"{number}.25", f"{one:%F}") for number, one in enumerate(moments)]
+
+    found = [together.lines(rows[at : at + 250]) for at in range(0, len(rows), 250)]
+
+    assert None not in found and not converted
+    assert sum(len(column._own) for column in columns) < 40_000
 
 
 def test_line_texts_hold_no_null_where_it_is_refused() -> None:
