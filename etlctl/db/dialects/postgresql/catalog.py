@@ -5,7 +5,7 @@ A temporary table is never a target: ours come first in the search path, and one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -18,6 +18,9 @@ from etlctl.db.dialects.postgresql.values import type_of
 from etlctl.db.words import in_quotes, quoted
 from etlctl.errors import UnavailableError
 from etlctl.text import shortened
+
+TypeOf = Callable[[int, int], ColumnType | None]
+"""`values.type_of`, or another server's."""
 
 _FIND = """
     SELECT c.oid
@@ -130,25 +133,30 @@ def unique_keys(connection: sa.Connection, name: TableName) -> list[frozenset[st
 # -- queries
 
 
-def query_columns(connection: sa.Connection, query: str, parameters: Any) -> list[tuple[str, ColumnType | None]]:
-    """Names and types of what a query returns, from the server's description of it; it is planned and not run."""
+def query_columns(
+    connection: sa.Connection, query: str, parameters: Any, *, known: TypeOf = type_of
+) -> list[tuple[str, ColumnType | None]]:
+    """Names and types of what a query returns, from the server's description of it; it is planned and not run.
+
+    `known` tells the type of the server's number of one and its modifier.
+    """
     probe = f"SELECT * FROM (\n{query}\n) AS etlctl_query LIMIT 0"  # noqa: S608  the task's own text
     with connection.exec_driver_sql(probe, parameters) as result:
         description: Any = result.cursor.description if result.cursor is not None else ()
-        return [(column.name, _described(column)) for column in description]
+        return [(column.name, _described(column, known)) for column in description]
 
 
-def _described(column: Any) -> ColumnType | None:
+def _described(column: Any, known: TypeOf) -> ColumnType | None:
     """The type of a column of psycopg2's description, which gives the sizes apart from each other."""
-    known = type_of(column.type_code, -1)
-    if known is None:
+    found = known(column.type_code, -1)
+    if found is None:
         return None
-    if known.kind is Kind.NUMERIC and column.precision is not None and column.precision < 0xFFFF:
+    if found.kind is Kind.NUMERIC and column.precision is not None and column.precision < 0xFFFF:
         modifier = (column.precision << 16 | (column.scale or 0)) + 4
-        return type_of(column.type_code, modifier)
-    if known.kind is Kind.TEXT and column.type_code in (1042, 1043) and (column.internal_size or 0) > 0:
-        return ColumnType(Kind.TEXT, length=column.internal_size)
-    return known
+        return known(column.type_code, modifier)
+    if found.kind is Kind.TEXT and column.type_code in (1042, 1043) and (column.internal_size or 0) > 0:
+        return known(column.type_code, column.internal_size + 4)
+    return found
 
 
 def as_columns(described: Sequence[tuple[str, ColumnType | None]]) -> list[Column]:

@@ -6,9 +6,13 @@ target, nor is a table of another database or of Spectrum, which that catalog do
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
+from etlctl.db.columns import ColumnType
 from etlctl.db.dialects.base import TableColumn, TableName
+from etlctl.db.dialects.postgresql import catalog as postgresql_catalog
 from etlctl.db.dialects.redshift.values import BYTES_PER_CHARACTER, type_of
 from etlctl.db.words import in_quotes, quoted
 
@@ -38,6 +42,11 @@ def table_columns(connection: sa.Connection, name: TableName) -> list[TableColum
         TableColumn(column, type_of(type_oid, modifier), declared, not not_null, has_default=default)
         for column, type_oid, modifier, declared, not_null, default in found
     ] or None
+
+
+def query_columns(connection: sa.Connection, query: str, parameters: Any) -> list[tuple[str, ColumnType | None]]:
+    """Names and types of what a query returns; it is planned and not run."""
+    return postgresql_catalog.query_columns(connection, query, parameters, known=type_of)
 
 
 # -- the marker table

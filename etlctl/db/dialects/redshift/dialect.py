@@ -189,13 +189,13 @@ class RedshiftDialect:
         self, connection: sa.Connection, query: str, parameters: Any, *, without_parameters: str
     ) -> list[Column]:
         """See `Dialect.query_columns`."""
-        return postgresql_catalog.as_columns(postgresql_catalog.query_columns(connection, query, parameters))
+        return postgresql_catalog.as_columns(redshift_catalog.query_columns(connection, query, parameters))
 
     def result_types(
         self, connection: sa.Connection, query: str, parameters: Any, *, without_parameters: str
     ) -> list[ColumnType | None]:
         """See `Dialect.result_types`."""
-        return [type_ for _, type_ in postgresql_catalog.query_columns(connection, query, parameters)]
+        return [type_ for _, type_ in redshift_catalog.query_columns(connection, query, parameters)]
 
     def drop_staged(self, connection: sa.Connection, staged: Staged) -> None:
         """See `Dialect.drop_staged`."""
