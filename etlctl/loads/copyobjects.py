@@ -20,6 +20,7 @@ from etlctl.core import context
 from etlctl.core.task import flatten
 from etlctl.db.columns import Column, ColumnType, Kind
 from etlctl.errors import LoadError
+from etlctl.loads.filenames import FORMS, PACKINGS, PACKINGS_OF_COPY
 from etlctl.loads.manifest import SUFFIX
 from etlctl.suggest import did_you_mean
 from etlctl.text import shortened
@@ -35,12 +36,7 @@ if TYPE_CHECKING:
 FORMATS = ("csv", "tsv", "json", "jsonl", "parquet", "avro")
 _DELIMITED = ("csv", "tsv")
 _BY_NAME = ("json", "avro")
-_SUFFIXES = {
-    ".csv": "csv", ".txt": "csv", ".tsv": "tsv", ".tab": "tsv", ".json": "json", ".jsonl": "json", ".ndjson": "json",
-    ".parquet": "parquet", ".avro": "avro",
-}  # fmt: skip
-_PACKINGS = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd", ".lzo": "lzop"}
-_READ_HERE = (None, "gzip", "bzip2")
+_READ_HERE = (None, *PACKINGS.values())
 
 
 class Told(NamedTuple):
@@ -65,9 +61,9 @@ def told_by(name: str) -> Told:
 
 def _suffixes_of(name: str) -> tuple[str | None, str | None]:
     suffixes = [one.lower() for one in PurePosixPath(name).suffixes]
-    packing = _PACKINGS.get(suffixes[-1]) if suffixes else None
+    packing = PACKINGS_OF_COPY.get(suffixes[-1]) if suffixes else None
     own = suffixes[:-1] if packing is not None else suffixes
-    return (_SUFFIXES.get(own[-1]) if own else None), packing
+    return (FORMS.get(own[-1]) if own else None), packing
 
 
 def field_end(task: LoadTable) -> str | None:

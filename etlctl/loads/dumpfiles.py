@@ -11,6 +11,7 @@ from typing import Any
 
 from etlctl.errors import BadDataError, LoadError
 from etlctl.loads.dumpparts import written_in_parts
+from etlctl.loads.filenames import PACKED
 from etlctl.loads.manifest import SUFFIX, is_manifest
 from etlctl.text import shortened
 
@@ -18,7 +19,6 @@ Write = Callable[[str | bytes], object]
 
 LEAST_PART_BYTES = 64 * 1024
 """Smaller ones are surely meant as megabytes."""
-PACKED = (".gz", ".bz2")
 _SUFFIXES = {
     ".csv": "csv",
     ".tsv": "tsv",

@@ -22,10 +22,9 @@ from typing import Any
 
 from etlctl.core import context
 from etlctl.errors import EtlctlError, TransientError
+from etlctl.loads.filenames import PACKED
 from etlctl.loads.manifest import SUFFIX, Entry, manifest_text
 from etlctl.text import shortened
-
-_PACKED = (".gz", ".bz2")
 
 
 class RecordCuts:
@@ -192,7 +191,7 @@ def _whole(target: Any) -> str:
 def suffix_of(name: str) -> str:
     """What the parts of `flights.2013.csv.gz` end with: `.csv.gz`."""
     suffixes = PurePosixPath(name).suffixes
-    return "".join(suffixes[-2:] if suffixes[-1:] and suffixes[-1].lower() in _PACKED else suffixes[-1:])
+    return "".join(suffixes[-2:] if suffixes[-1:] and suffixes[-1].lower() in PACKED else suffixes[-1:])
 
 
 def _removed(part: Any) -> bool:

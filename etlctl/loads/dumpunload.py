@@ -16,6 +16,7 @@ from etlctl.core import context
 from etlctl.errors import EtlctlError
 from etlctl.loads.dumpfiles import DumpFile
 from etlctl.loads.dumpparts import parts_folder, publish_manifest, suffix_of, written_in_parts
+from etlctl.loads.filenames import PACKINGS
 from etlctl.loads.manifest import SUFFIX, Entry
 from etlctl.text import shortened
 
@@ -28,7 +29,6 @@ _IN_S3 = "s3://"
 _MIB = 2**20
 _LEAST_MIB, _MOST_MIB = 5, 6200
 """What Redshift takes for MAXFILESIZE."""
-_COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2"}
 
 
 def can_be_unloaded(file: DumpFile, null: str) -> bool:
@@ -75,7 +75,7 @@ def unloaded(file: DumpFile, unload: Unload, head: str, *, is_ordered: bool) -> 
 def _options(file: DumpFile, *, is_header: bool, is_ordered: bool) -> dict[str, Any]:
     size_mib = (file.part_bytes or 0) // _MIB
     suffix = suffix_of(str(file.target.path).removesuffix(SUFFIX))
-    packing = next((word for ending, word in _COMPRESSIONS.items() if suffix.lower().endswith(ending)), None)
+    packing = next((word for ending, word in PACKINGS.items() if suffix.lower().endswith(ending)), None)
     return {
         "header": is_header,
         "delimiter": "\t" if file.form == "tsv" else None,

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Protocol, cast
 
 from etlctl.errors import BadDataError
+from etlctl.loads.filenames import FORMS, PACKINGS_OF_COPY
 from etlctl.loads.manifest import MOST_BYTES, SUFFIX, Entry, is_manifest, read_manifest
 from etlctl.s3 import objects
 from etlctl.s3.address import SCHEME, S3Address, parse
@@ -27,9 +28,6 @@ from etlctl.s3.reader import open_object
 from etlctl.text import printable, shortened
 
 _AT_ONCE = 16
-PACKED = (".gz", ".bz2")
-_PACKED_ANYWHERE = (*PACKED, ".zst", ".lzo")
-_FORMS = (".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".avro")
 
 
 class Place(Protocol):
@@ -310,13 +308,13 @@ def _name_by(manifest: str, part: str) -> str:
     """
     own, packing = _without_packing(part)
     whole, packing_of_all = _without_packing(manifest)
-    told = whole if PurePosixPath(whole).suffix.lower() in _FORMS else own
+    told = whole if PurePosixPath(whole).suffix.lower() in FORMS else own
     return told + (packing or packing_of_all)
 
 
 def _without_packing(name: str) -> tuple[str, str]:
     suffix = PurePosixPath(name).suffix
-    return (name.removesuffix(suffix), suffix) if suffix.lower() in _PACKED_ANYWHERE else (name, "")
+    return (name.removesuffix(suffix), suffix) if suffix.lower() in PACKINGS_OF_COPY else (name, "")
 
 
 def _check_size(shown: str, size: int, expected: int | None) -> None:

@@ -23,7 +23,8 @@ from typing import Any, BinaryIO, cast
 from etlctl.errors import BadDataError, LoadError
 from etlctl.loads.cutting import Block, Cutter
 from etlctl.loads.faults import Fault, QuoteRules, field_place, line_ends
-from etlctl.loads.places import PACKED, LocalPlace, Place
+from etlctl.loads.filenames import PACKED
+from etlctl.loads.places import LocalPlace, Place
 from etlctl.suggest import did_you_mean
 from etlctl.text import shortened
 

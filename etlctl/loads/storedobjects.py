@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from etlctl.db.dialects.base import StoredObject
-from etlctl.loads.places import PACKED, ObjectPlace, Origin
+from etlctl.loads.filenames import PACKED
+from etlctl.loads.places import ObjectPlace, Origin
 
 
 def stored_objects(origin: Origin) -> tuple[StoredObject, ...]:
