@@ -2,7 +2,7 @@
 
 A test replaces `point` by its own function before the work begins; so call it through the module
 (`faultpoints.point("load.begun")`), never by a name imported from it. The names in use stand in `POINTS`,
-`FILE_POINTS` and `S3_POINTS`.
+`LEASE_POINTS`, `FILE_POINTS` and `S3_POINTS`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,14 @@ POINTS = (
     "load.committed",  # COMMIT has returned; nobody was told yet
 )
 """Every name that a load passes, in this order."""
+
+LEASE_POINTS = (
+    "lease.claimed",  # the leases of some tasks are ours, and stand in the state database
+    "lease.registered",  # the session of a load is noted there; its transaction is open, the marker not inserted
+    "load.fenced",  # the lease was found ours, and is locked until COMMIT; only where it is in the same database
+    "lease.ended",  # ends of leases stand in the state database
+)
+"""Every name that a task passes for its lease, where there is one."""
 
 FILE_POINTS = (
     "file.tmp_open",  # the temporary file is there, or the path that a tool will fill has been given out

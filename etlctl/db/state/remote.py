@@ -8,13 +8,17 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from threading import Timer
+from threading import Lock, Timer
 from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from etlctl.db.connections import Database
 from etlctl.db.dialects.base import WRITE
+from etlctl.db.inherited import leave_open
 from etlctl.db.state.words import WORDS, Kind, Parameters, for_server, server_values
 from etlctl.errors import SettingsError
 
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from etlctl.settings import ConnectionSettings
 
 _DOING = "the state database"
+_MOST_KEPT = 2
+_FRESH_S = 10
 _PER_QUERY = 500
 """Statements, or rows of an INSERT, that go to a server together."""
 
@@ -92,6 +98,11 @@ class ServerDatabase:
             )
         self.database = database
         self.kind: Kind = "postgresql" if name == "postgresql" else "mysql"
+        self._lock = Lock()
+        self._kept: list[tuple[sa.Connection, float]] = []
+        """Connections that nobody uses, and since when by the monotonic clock: setting one up takes a question each
+        time that SQLAlchemy's pool hands it out, and claims are many."""
+        self._pid = os.getpid()
 
     def is_absent(self) -> bool:
         """Never: a database that is missing is an error of the server's."""
@@ -100,19 +111,69 @@ class ServerDatabase:
     @contextmanager
     def transaction(self, *, write: bool, timeout_s: float | None = None) -> Iterator[ServerSession]:
         """See `Store.transaction`."""
-        with self.database.translating(_DOING), self.database.engine.connect() as connection:
-            connection.execution_options(**{WRITE: True})  # also to read: READ COMMITTED sees what others have done
-            with connection.begin(), _severed_after(timeout_s, connection):
-                yield ServerSession(connection, self.kind)
+        with self.database.translating(_DOING):
+            connection, is_stale = self._taken()
+            try:
+                with _severed_after(timeout_s, connection):
+                    if is_stale and not _lives(connection):
+                        connection.invalidate()  # the next word connects anew
+                    with connection.begin():
+                        yield ServerSession(connection, self.kind)
+            except BaseException:
+                with suppress(SQLAlchemyError):  # the error that led here is the one to tell
+                    connection.close()
+                raise
+            self._give_back(connection)
+
+    # -- connections
+
+    def _taken(self) -> tuple[sa.Connection, bool]:
+        """A connection, and whether it has been silent for so long that it may be gone."""
+        with self._lock:
+            if self._pid != os.getpid():
+                for inherited, _ in self._kept:
+                    leave_open(inherited)
+                self._kept, self._pid = [], os.getpid()
+            if self._kept:
+                connection, used_at = self._kept.pop()
+                return connection, time.monotonic() - used_at > _FRESH_S
+        connection = self.database.engine.connect()
+        connection.execution_options(**{WRITE: True})  # also to read: READ COMMITTED sees what others have done
+        return connection, False
+
+    def _give_back(self, connection: sa.Connection) -> None:
+        with self._lock:
+            if self._pid == os.getpid() and len(self._kept) < _MOST_KEPT:
+                self._kept.append((connection, time.monotonic()))
+                return
+        connection.close()
 
     def close(self) -> None:
         """Closes what is open and not in use."""
+        with self._lock:
+            kept, self._kept = self._kept, []
+            is_ours = self._pid == os.getpid()
+        for connection, _ in kept:
+            if is_ours:
+                with suppress(SQLAlchemyError):  # it is lost, which is as good
+                    connection.close()
+            else:
+                leave_open(connection)
         self.database.close()
+
+
+def _lives(connection: sa.Connection) -> bool:
+    try:
+        with connection.begin():
+            connection.exec_driver_sql("SELECT 1")
+    except DBAPIError:
+        return False
+    return True
 
 
 @contextmanager
 def _severed_after(timeout_s: float | None, connection: sa.Connection) -> Iterator[None]:
-    """Cuts the connection when the block takes longer, COMMIT aside: no other limit holds where a network swallows all.
+    """Cuts the connection when the block takes longer: no other limit holds where a network swallows everything.
 
     What waits for an answer then fails as for any lost connection.
     """

@@ -140,10 +140,10 @@ LEASES = Table(
 POOLS = Table("etlctl_pools", {"name": 128}, key=("name",))
 POOL_USES = Table(
     "etlctl_pool_uses",
-    {"lease_key": 64, "pool": 128, "units": INTEGER},
+    {"lease_key": 64, "pool": 128, "units": INTEGER, "owner": 250},
     key=("lease_key", "pool"),
     indexes={"etlctl_pool_uses_pool": "pool"},
-    required=frozenset({"units"}),
+    required=frozenset({"units", "owner"}),
 )
 ALL = (TASKS, TASK_EVENTS, TASK_PARAMETERS, RUNS, ATTEMPTS, LOGS, LEASES, POOLS, POOL_USES)
 

@@ -165,7 +165,7 @@ def test_history_gives_each_run_records_of_its_own(history_store: Store) -> None
     assert newest is not None
     assert len(reader.records()) == 3
     assert newest.id == max(one.id for one in reader.records())
-    assert [one.run_id for one in reader.attempts_at([task.task_id])] == [
+    assert [one.run_id for one in reader.attempts_at_task(task.task_id)] == [
         "20261122T100000-aaaa",
         "20261121T100000-aaaa",
         "20261120T100000-aaaa",

@@ -99,6 +99,10 @@ class LoadConnection(_Connection):
         """Whether this process was forked from the one whose session it is."""
         return self._pid != os.getpid()
 
+    def fileno(self) -> int:
+        """The descriptor of its socket, as psycopg2 calls it."""
+        return int(self._sock.fileno())
+
     # -- opening
 
     def connect(self, sock: Any = None) -> None:
