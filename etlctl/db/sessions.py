@@ -4,9 +4,11 @@
         session.ensure_markers()                         short transaction: the marker table is there and ours
         session.stage_records(...)                       rows converted and counted, the database is not locked
         with session.load(key) as load:                  load.begun    BEGIN (SQLite: IMMEDIATE)
+            ...                                          lease.registered (db/fencing.py)
             ...                                          load.marker   INSERT marker 'loading', first of all
             rows.store(load.connection, ...)             load.copied, load.rowcount
-        ...                                              guard intact? inputs unchanged? marker 'done'; COMMIT
+        ...                                              guard intact? inputs unchanged? lease ours? (load.fenced)
+        ...                                              marker 'done'; COMMIT
                                                          load.committed
 
 Inside a transaction that is open already (`transaction()`, a Sequence, a hand-written load) `open_session` joins it: a
@@ -30,7 +32,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from etlctl import faultpoints
 from etlctl.core import context
-from etlctl.db import ambient, audit, markers
+from etlctl.db import ambient, audit, fencing, markers
 from etlctl.db.dialects.base import WRITE, Guard, Records, Staged
 from etlctl.db.inherited import leave_open
 from etlctl.db.markers import Marker, MarkerKey
@@ -288,6 +290,7 @@ class Session:
         """
         with self.transaction() as connection:
             faultpoints.point("load.begun")
+            fencing.register(connection, self.database)
             old = self._unmark(connection, key, refusal) if forced else None
             self._mark_loading(connection, key)
             faultpoints.point("load.marker")
@@ -302,6 +305,7 @@ class Session:
             for check in load.before_commit:
                 check()
             self.drop_staged()
+            fencing.check(connection, self.database, self.doing)
             if not markers.set_done(connection, self.database, key, rows=load.rows, inputs=load.inputs):
                 raise LoadError(
                     f"{self.doing}: its marker was changed or deleted in {self.database.marker_table} while it was "
