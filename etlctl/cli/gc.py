@@ -1,100 +1,245 @@
-"""`etlctl gc`: removes what killed processes have left behind: uploads to S3 that nobody will complete."""
+"""`etlctl gc`: removes what killed processes have left behind, and what of history and logs is too old."""
 
 from __future__ import annotations
 
 import datetime as dt
-import re
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from etlctl.cli import documents, gc_documents
+from etlctl.cli.ages import age
 from etlctl.cli.layout import Line, Span, Style, line, span, table
 from etlctl.cli.options import Command
 from etlctl.cli.screen import show
-from etlctl.cli.session import session
+from etlctl.cli.session import Session, session
 from etlctl.cli.standing import moment_text
 from etlctl.errors import ExitCode, UsageError
 from etlctl.text import shortened
 
 if TYPE_CHECKING:
+    from etlctl.db.state.cleaning import Pruned
+    from etlctl.db.state.logs import Removed
     from etlctl.s3.leftovers import Swept
+    from etlctl.targets.leftovers import SweptFolder
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_MOST = dt.timedelta(days=3660)
+_LEASES_S = 7 * 86_400.0
+"""Ended leases tell who did a task while others waited: of no use for long."""
 _EXAMPLES = """
-etlctl gc --s3 --dry-run                          # what it would end, and change nothing
-etlctl gc --s3 --older-than 6h
+etlctl gc --dry-run                               # what it would remove, and change nothing
+etlctl gc                                         # temporary files, old history, old logs
+etlctl gc --files data/ /mnt/share --older-than 6h
 etlctl gc --s3 s3://lake/exports/ --json | jq '.places[].uploads[].address'
 """
 
 
-def _gc(ctx: click.Context, places: tuple[str, ...], s3: bool, older_than: str, dry_run: bool) -> int:
-    if not s3:
-        raise UsageError("gc is told what to look for: give --s3 for the uploads that nobody has ended.")
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be looked for; nothing named means all but uploads."""
+
+    files: bool
+    history: bool
+    s3: bool
+    places: tuple[str, ...]
+    older_than: str
+    before: dt.datetime
+    is_dry: bool
+
+
+def _gc(
+    ctx: click.Context,
+    places: tuple[str, ...],
+    files: bool,
+    history: bool,
+    s3: bool,
+    older_than: str,
+    dry_run: bool,
+) -> int:
     call = session(ctx)
-    before = call.now - _age(older_than)
-    swept = call.app.sweep_uploads(places, older_than=before, is_dry=dry_run)
-    code = ExitCode.worst({one.error.exit_code for one in swept if one.error is not None})
+    before = call.now - age(older_than, "--older-than")
+    by_default = not (files or history or s3)
+    addresses = tuple(place for place in places if place.startswith("s3://"))
+    if addresses and not s3:
+        raise UsageError(f"{shortened(addresses[0])} is a place of S3: give --s3 too, for the uploads that it holds.")
+    if len(places) > len(addresses) and not files and not by_default and not s3:
+        raise UsageError("a folder goes with --files; history and logs are where the settings say.")
+    wanted = _Wanted(files or by_default, history or by_default, s3, places, older_than, before, dry_run)
+    uploads = _uploads(call, wanted)
+    folders = _folders(call, wanted)
+    pruned = _pruned(call, wanted)
+    codes = {one.error.exit_code for one in uploads if one.error is not None}
+    code = ExitCode.worst(codes | ({ExitCode.FAILED} if any(one.errors for one in folders) else set()))
     if call.asked.json:
-        call.streams.result(documents.dump(gc_documents.gc_document(swept, before, is_dry=dry_run, code=code)))
+        found = gc_documents.gc_document(uploads, folders, pruned, before, is_dry=dry_run, code=code)
+        call.streams.result(documents.dump(found))
     else:
-        show(call.streams, [shown for one in swept for shown in _lines(one, older_than, call.now, is_dry=dry_run)])
-    for one in swept:
-        if one.error is not None:
-            call.streams.story(f"etlctl: {one.error}")
+        lines = [shown for one in uploads for shown in _upload_lines(one, wanted, call.now)]
+        lines += [shown for one in folders for shown in _file_lines(call, one, wanted)]
+        lines += _history_lines(call, *pruned, is_dry=dry_run) if pruned is not None else []
+        show(call.streams, lines)
+    for told in (*(one.error for one in uploads if one.error), *(error for one in folders for error in one.errors)):
+        call.streams.story(f"etlctl: {told}")
     return code
 
 
-def _age(text: str) -> dt.timedelta:
-    match = re.fullmatch(r"([0-9]{1,6})([smhdw])", text)
-    age = dt.timedelta(seconds=int(match[1]) * _UNITS[match[2]]) if match is not None else None
-    if age is None or age > _MOST:
-        raise UsageError(
-            f"--older-than cannot take {shortened(text)!r}: it is a whole number and one of s, m, h, d and w, as in "
-            "6h or 1d, and ten years at most."
-        )
-    return age
+# -- uploads to S3
 
 
-def _lines(swept: Swept, older_than: str, now: dt.datetime, *, is_dry: bool) -> list[Line]:
+def _uploads(call: Session, wanted: _Wanted) -> list[Swept]:
+    if not wanted.s3:
+        return []
+    places = wanted.places if not wanted.files else tuple(one for one in wanted.places if one.startswith("s3://"))
+    return call.app.sweep_uploads(places, older_than=wanted.before, is_dry=wanted.is_dry)
+
+
+def _upload_lines(swept: Swept, wanted: _Wanted, now: dt.datetime) -> list[Line]:
     heading = line(span("GC", Style.STRONG), "  uploads      ", span(str(swept.place), Style.DIM))
-    word, style = ("unended", Style.WARN) if is_dry else ("ended", Style.GOOD)
+    word, style = ("unended", Style.WARN) if wanted.is_dry else ("ended", Style.GOOD)
     rows: list[list[Span]] = [
         [span(word, style), span(upload.address.key), span(f"begun {moment_text(upload.begun_at, now)}", Style.DIM)]
         for upload in swept.uploads
     ]
-    return [heading, *table(rows), line(_counted(swept, older_than, is_dry=is_dry))]
+    return [heading, *table(rows), line(_counted(swept, wanted))]
 
 
-def _counted(swept: Swept, older_than: str, *, is_dry: bool) -> str:
+def _counted(swept: Swept, wanted: _Wanted) -> str:
     number = len(swept.uploads)
     if not number:
-        return " nothing could be asked" if swept.error is not None else f" no upload is older than {older_than}"
-    counted = f"{number:,} upload{'' if number == 1 else 's'} older than {older_than}"
-    if is_dry:
+        unasked = " nothing could be asked"
+        return unasked if swept.error is not None else f" no upload is older than {wanted.older_than}"
+    counted = f"{number:,} upload{'' if number == 1 else 's'} older than {wanted.older_than}"
+    if wanted.is_dry:
         return f"{counted}; nothing was changed (--dry-run)"
     return f"{counted} ended, parts and all" if swept.error is None else f"{counted} ended, and then it failed"
 
 
+# -- temporary files
+
+
+def _folders(call: Session, wanted: _Wanted) -> list[SweptFolder]:
+    if not wanted.files:
+        return []
+    from etlctl.targets.leftovers import swept
+
+    named = [os.path.abspath(place) for place in wanted.places if not place.startswith("s3://")]
+    for folder in named:
+        if not os.path.isdir(folder):
+            raise UsageError(f"{shortened(folder)} is no folder; name one in which targets are, or s3://… with --s3.")
+    return swept(named or [os.fspath(call.settings.project)], older_than=wanted.before, is_dry=wanted.is_dry)
+
+
+def _file_lines(call: Session, swept: SweptFolder, wanted: _Wanted) -> list[Line]:
+    heading = line(span("GC", Style.STRONG), "  temporary files      ", span(swept.folder, Style.DIM))
+    word, style = ("left", Style.WARN) if wanted.is_dry else ("removed", Style.GOOD)
+    rows = [
+        [
+            span(word, style),
+            span(call.shown_path(one.path)),
+            span(_size(one.size_bytes).rjust(8)),
+            span(f"written {moment_text(one.written_at, call.now)}", Style.DIM),
+        ]
+        for one in swept.files
+    ]
+    number = len(swept.files)
+    if not number:
+        return [heading, line(f" none older than {wanted.older_than} that nobody is writing")]
+    size = _size(sum(one.size_bytes for one in swept.files))
+    told = f"{number:,} file{'' if number == 1 else 's'} older than {wanted.older_than}, {size}"
+    return [heading, *table(rows), line(_done(told, is_dry=wanted.is_dry))]
+
+
+# -- history and logs
+
+
+def _pruned(call: Session, wanted: _Wanted) -> tuple[Pruned, Removed] | None:
+    if not wanted.history:
+        return None
+    from etlctl.db.state.cleaning import pruned
+    from etlctl.db.state.logs import LogStore
+    from etlctl.db.state.store import Store
+
+    settings = call.settings
+    call.app  # noqa: B018  the client of S3 is that of the settings in place
+    store = Store(settings.state)
+    try:
+        found = pruned(
+            store,
+            runs_s=settings.history_keep_s,
+            logs_s=settings.logs.keep_s,
+            leases_s=_LEASES_S,
+            is_dry=wanted.is_dry,
+        )
+    finally:
+        store.close()
+    before_s = call.now.timestamp() - settings.logs.keep_s
+    return found, LogStore(settings.logs.store, settings.project).remove_older(before_s, is_dry=wanted.is_dry)
+
+
+def _history_lines(call: Session, pruned: Pruned, removed: Removed, *, is_dry: bool) -> list[Line]:
+    settings = call.settings
+    heading = line(span("GC", Style.STRONG), "  history and logs      ", span(call.state_heading, Style.DIM))
+    told = [
+        (pruned.runs, "run", f"begun more than {_age(settings.history_keep_s)} ago, {pruned.attempts:,} attempts"),
+        (pruned.leases, "lease", f"ended more than {_age(_LEASES_S)} ago"),
+        (pruned.logs, "end of a log", f"older than {_age(settings.logs.keep_s)}"),
+        (removed.runs, "folder of logs", f"older than {_age(settings.logs.keep_s)}, {_size(removed.size_bytes)}"),
+    ]
+    lines = [line(_done(f" {number:,} × {what} {why}", is_dry=is_dry)) for number, what, why in told if number]
+    if not lines:
+        keep = f"{_age(settings.history_keep_s)} of history and {_age(settings.logs.keep_s)} of logs"
+        lines = [line(f" nothing is older than what is kept: {keep} (keep in [history] and [logs])")]
+    return [heading, *lines]
+
+
+def _done(text: str, *, is_dry: bool) -> str:
+    return f"{text}; nothing was changed (--dry-run)" if is_dry else f"{text}, removed"
+
+
+def _age(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds / length:.0f}{unit}"
+    return f"{seconds:.0f}s"
+
+
+def _size(number: int) -> str:
+    """`12 KB`, in thousands."""
+    for unit, length in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
+        if number >= length:
+            return f"{number / length:.1f} {unit}"
+    return f"{number} B"
+
+
+def _flag(name: str, said: str) -> click.Option:
+    return click.Option([name], is_flag=True, help=said)
+
+
+_PARAMS: Sequence[click.Parameter] = (
+    click.Argument(["places"], nargs=-1, metavar="[PLACE]..."),
+    _flag("--files", "Temporary files of targets that nobody will publish."),
+    _flag("--history", "Runs, logs and ended leases that are older than the settings keep them."),
+    _flag("--s3", "Uploads to S3 that nobody has completed or aborted."),
+    click.Option(
+        ["--older-than"],
+        metavar="AGE",
+        default="1d",
+        show_default=True,
+        help="Files and uploads begun before that: 90m, 6h, 1d, 2w. Give more than your longest task takes.",
+    ),
+    _flag("--dry-run", "Tell what would be removed or ended, and change nothing."),
+)
+
 command = Command(
     "gc",
     callback=click.pass_context(_gc),
-    params=[
-        click.Argument(["places"], nargs=-1, metavar="[PLACE]..."),
-        click.Option(["--s3"], is_flag=True, help="Uploads to S3 that nobody has completed or aborted."),
-        click.Option(
-            ["--older-than"],
-            metavar="AGE",
-            default="1d",
-            show_default=True,
-            help="Those begun before that: 90m, 6h, 1d, 2w. Give more than your longest upload takes.",
-        ),
-        click.Option(["--dry-run"], is_flag=True, help="Tell what would be ended, and change nothing."),
-    ],
-    help="Remove what killed processes have left behind. With --s3: multipart uploads that will never be completed, "
-    "whose parts nobody sees and somebody pays for. A PLACE is s3://BUCKET or s3://BUCKET/PREFIX; without one, `gc` of "
-    "[s3] in the settings and the `s3_staging` of the connections. Everybody's uploads there are ended, not etlctl's "
-    "alone.",
+    params=list(_PARAMS),
+    help="Remove what killed processes have left behind, and what is too old. Without --files, --history or --s3: "
+    "temporary files in the project, and history and logs that are older than `keep` in [history] and [logs]. A PLACE "
+    "is a folder for --files. With --s3: multipart uploads that will never be completed, whose parts nobody sees and "
+    "somebody pays for; a PLACE is s3://BUCKET or s3://BUCKET/PREFIX, and without one it is `gc` of [s3] in the "
+    "settings and the `s3_staging` of the connections. Everybody's uploads there are ended, not etlctl's alone.",
     examples=_EXAMPLES,
 )

@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
 
-from etlctl.errors import EtlctlError
+from etlctl.errors import EtlctlError, UnavailableError
 from etlctl.text import printable
 
 if TYPE_CHECKING:
@@ -87,19 +87,23 @@ class LogStore:
             if thread.is_alive():
                 self.failure = self.failure or f"{self.shown} did not take them within {patience_s:.0f} s"
 
-    def opened(self, path: str, address: str) -> Iterator[bytes]:
+    def local_of(self, address: str) -> str:
+        """The file that the log at `address` is, or was written to on the machine it ran on."""
+        if self._prefix is None or not address.startswith(f"{self._prefix}"):
+            return address
+        return os.path.join(self.folder, address[len(str(self._prefix)) :].lstrip("/"))
+
+    def opened(self, address: str) -> Iterator[bytes]:
         """The log in blocks: from the file where it is on this machine, else from S3.
 
         FileNotFoundError where it is in neither; errors of the store come up as ours.
         """
         with suppress(FileNotFoundError):
-            with open(path, "rb") as file:
+            with open(self.local_of(address), "rb") as file:
                 yield from iter(lambda: file.read(_BLOCK), b"")
             return
         if not address.startswith("s3://"):
-            with open(address, "rb") as file:
-                yield from iter(lambda: file.read(_BLOCK), b"")
-            return
+            raise FileNotFoundError(address)
         from etlctl.s3.address import parse
         from etlctl.s3.reader import open_object
 
@@ -109,8 +113,17 @@ class LogStore:
     # -- removing
 
     def remove_older(self, before_s: float, *, is_dry: bool) -> Removed:
-        """Removes the logs of runs whose newest file was written before `before_s` (seconds since 1970)."""
-        local = self._remove_folders(before_s, is_dry=is_dry)
+        """Removes the logs of runs whose newest file was written before `before_s` (seconds since 1970).
+
+        UnavailableError where that is not allowed.
+        """
+        try:
+            local = self._remove_folders(before_s, is_dry=is_dry)
+        except OSError as error:
+            raise UnavailableError(
+                f"removing old logs: {printable(str(error.filename or self.folder))}: {error.strerror}. "
+                "Give this user the right to, or remove them by hand."
+            ) from error
         if self._prefix is None:
             return local
         remote = _remove_objects(self._prefix, before_s, is_dry=is_dry)
