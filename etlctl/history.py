@@ -109,9 +109,8 @@ class History:
 
     def find_attempts(self, of: str | Task, *, since: datetime | None = None) -> list[AttemptRecord]:
         """Attempts: of a run, by its id, in the order in which they began; or at a task, the newest first."""
-        if isinstance(of, Task):
-            return self._reader.attempts_at([of.task_id], since=since)
-        found = self._reader.attempts_of_run(of)
+        reader = self._reader
+        found = reader.attempts_of_run(of) if isinstance(of, str) else reader.attempts_at_task(of.task_id)
         return [one for one in found if since is None or (one.started_at is not None and one.started_at >= since)]
 
     def find_log(self, attempt: AttemptRecord) -> LogTail | None:

@@ -124,11 +124,12 @@ def _folders(call: Session, wanted: _Wanted) -> list[SweptFolder]:
         return []
     from etlctl.targets.leftovers import swept
 
-    named = [os.path.abspath(place) for place in wanted.places if not place.startswith("s3://")]
+    named = [place for place in wanted.places if not place.startswith("s3://")]
     for folder in named:
         if not os.path.isdir(folder):
             raise UsageError(f"{shortened(folder)} is no folder; name one in which targets are, or s3://… with --s3.")
-    return swept(named or [os.fspath(call.settings.project)], older_than=wanted.before, is_dry=wanted.is_dry)
+    folders = [os.path.abspath(folder) for folder in named] or [os.fspath(call.settings.project)]
+    return swept(folders, older_than=wanted.before, is_dry=wanted.is_dry)
 
 
 def _file_lines(call: Session, swept: SweptFolder, wanted: _Wanted) -> list[Line]:

@@ -27,6 +27,8 @@ COMMANDS = {
     "list": ("etlctl.cli.listing", "Tasks, their parameters and what they are for."),
     "show": ("etlctl.cli.show", "Everything about one task or one table."),
     "graph": ("etlctl.cli.graph", "What a task requires, as a tree, Mermaid, DOT or JSON."),
+    "history": ("etlctl.cli.history", "Tell what ran, when, for how long, and how it ended."),
+    "logs": ("etlctl.cli.logs", "What the tasks of a run printed."),
     "markers": ("etlctl.cli.markers", "List the marker tables, adopt Luigi's, resolve a torn load."),
     "gc": ("etlctl.cli.gc", "Remove what killed processes have left in S3."),
     "completion": ("etlctl.cli.completion", "Set up completion in bash, zsh or fish."),

@@ -15,10 +15,9 @@ from etlctl.cli.marker_documents import word_of
 from etlctl.cli.options import Command, CommandGroup
 from etlctl.cli.screen import show
 from etlctl.cli.session import Session, session
+from etlctl.cli.since import instant_of
 from etlctl.cli.standing import moment_text
 from etlctl.cli.tasks import Request, TaskCommand, make_tasks
-from etlctl.core import dates
-from etlctl.core.parameters import DateSecondParameter
 from etlctl.errors import EtlctlError, ExitCode, UsageError
 from etlctl.text import shortened
 
@@ -66,7 +65,7 @@ def _list(
         id_part=_checked(id_, "--id"),
         target_table=_checked(table_, "--table"),
         is_torn=None if state is None else state == "torn",
-        since=None if since is None else _instant(since, call.now),
+        since=None if since is None else instant_of(since, call.now),
         most=limit or None,
     )
     listings = list(zip(names, call.app.list_markers(named, wanted), strict=True))
@@ -89,21 +88,6 @@ def _checked(text: str | None, option: str) -> str | None:
     except UnicodeEncodeError:
         raise UsageError(f"{option} {shortened(text or '')}: this is no valid Unicode text.") from None
     return text
-
-
-def _instant(text: str, now: dt.datetime) -> dt.datetime:
-    """`2013-01-02`, `yesterday` and `-3h` as the user's own time; an instant of ISO 8601 as it is."""
-    try:
-        try:
-            found = dt.datetime.fromisoformat(text)
-        except ValueError:
-            (found,) = dates.expand(DateSecondParameter(), text.replace("..", ""), now)
-        return found.astimezone()
-    except (ValueError, OverflowError, OSError) as error:
-        raise UsageError(
-            f"--since cannot take {shortened(text)!r}: {shortened(str(error), 200)}. It takes a day (2013-01-02, "
-            "yesterday, -3d) or an instant (2013-01-02T03:04, -3h)."
-        ) from None
 
 
 def _listing_lines(call: Session, listing: Listing | EtlctlError) -> list[Line]:

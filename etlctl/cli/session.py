@@ -22,6 +22,7 @@ from etlctl.text import printable
 if TYPE_CHECKING:
     from etlctl.app import App
     from etlctl.core.task import Task
+    from etlctl.db.state.queries import Reader
     from etlctl.settings import Settings
 
 _KEY = "etlctl.session"
@@ -95,6 +96,21 @@ class Session:
     def shown_database(self, name: str, url: str) -> str:
         """A connection for a heading: `warehouse postgresql://wh-1/dw`; `url` is masked already."""
         return f"{name} {self._short(url)}" if name != url else self._short(url)
+
+    @cached_property
+    def history(self) -> Reader:
+        """What has run, as the state database tells; asking creates nothing. Raises SettingsError."""
+        from etlctl.db.state.queries import Reader
+        from etlctl.db.state.store import Store
+
+        store = Store(self.settings.state)
+        self._stack.callback(store.close)
+        return Reader(store)
+
+    @property
+    def state_heading(self) -> str:
+        """Where history is kept, for the first line of a screen."""
+        return self.shown_database("state", self.settings.state.shown_url)
 
     @property
     def words(self) -> str:

@@ -229,6 +229,19 @@ def make_tasks(request: Request, of: Session) -> list[Task]:
     return list(made)
 
 
+def texts_of(cls: type[Task], request: Request, of: Session) -> dict[str, list[str]]:
+    """What the parameters that were given may be, as text; none is asked for. Raises UsageError, for a private one too:
+    it is kept nowhere that it could be compared with."""
+    found: dict[str, list[str]] = {}
+    for name, parameter in cls.get_params():
+        if name in request.texts:
+            if _is_private(cls, name):
+                raise UsageError(f"{cls.task_family}.{name} is private, so the history does not know it.")
+            values = _values(cls, name, parameter, request.texts[name], of)
+            found[name] = [str(parameter.serialize(parameter.normalize(value))) for value in values]
+    return found
+
+
 def _values(cls: type[Task], name: str, parameter: Parameter[Any], text: str, of: Session) -> list[Any]:
     try:
         return dates.expand(parameter, text, of.now)

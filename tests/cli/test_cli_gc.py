@@ -153,7 +153,7 @@ def test_gc_works_on_another_service(
     [
         (["s3://lake/logs"], "s3://lake/logs is a place of S3: give --s3 too"),
         (["--history", "data"], "a folder goes with --files"),
-        (["nowhere"], "/nowhere is no folder"),
+        (["nowhere"], "nowhere is no folder"),
         (["--s3"], "no place is known to look in: name one (s3://BUCKET/PREFIX), or set gc in [s3] of the settings"),
         (["--s3", "lake/etl"], "lake/etl is no address in S3: write s3://BUCKET or s3://BUCKET/PREFIX."),
         (["--s3", "s3://"], "s3:// names no bucket"),

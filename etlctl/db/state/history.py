@@ -103,7 +103,8 @@ class History:
         self._began_s = time.monotonic()
         self._owner = this_process()
         self._host = clean(os.uname().nodename, 128)
-        self._ledger = Ledger(about.run_id, self._host, os.getpid())
+        address = str if logs is None else logs.address_of
+        self._ledger = Ledger(about.run_id, self._host, os.getpid(), address)
         self._told: deque[Moment] = deque()
         self._planned: deque[Task] = deque()
         self._plan_count = 0

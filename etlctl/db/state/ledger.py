@@ -10,7 +10,8 @@ parameters never get here: `to_str_params(only_public=True)`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from etlctl.core.context import Attempt
@@ -116,8 +117,10 @@ class Entry:
 class Ledger:
     """The rows of one run."""
 
-    def __init__(self, run_id: str, host: str, pid: int) -> None:
+    def __init__(self, run_id: str, host: str, pid: int, log_address: Callable[[str], str] = str) -> None:
+        """`log_address`: where the log of a file is to be found in the end."""
         self.run_id = run_id
+        self._log_address = log_address
         self._host = host
         self._pid = pid
         self._entries: dict[str, Entry] = {}
@@ -242,8 +245,15 @@ class Ledger:
             clean(row.error, _MOST_ERROR) or None,
             clean(row.where, 400) or None,
             clean("\n".join(attempt.notes)) or None if attempt is not None and attempt.notes else None,
-            clean(attempt.log, 1_000) or None if attempt is not None else None,
+            self._log_of(row),
         ]
+
+    def _log_of(self, row: Row) -> str | None:
+        """Where its output is; None for one that has written nothing to its end."""
+        path = row.attempt.log if row.attempt is not None else ""
+        if not path or (row.ended_s is not None and not os.path.exists(path)):
+            return None
+        return clean(self._log_address(path), 1_000)
 
     def _where(self, attempt: Attempt | None) -> tuple[str | None, int | None]:
         if attempt is None:

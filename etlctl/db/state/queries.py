@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from etlctl.db.state import catalog, schema
+from etlctl.db.state.ledger import clean
 from etlctl.db.state.owners import holder
 from etlctl.db.state.records import (
     AttemptRecord,
@@ -44,7 +45,10 @@ _ATTEMPT = (
     "a.row_count, a.host, a.pid, a.error, a.error_place, a.notes, a.log"
 )
 _FROM_ATTEMPTS = f"SELECT {_ATTEMPT} FROM etlctl_attempts a LEFT JOIN tasks t ON t.id = a.task_record"
-_NEWEST_FIRST = "ORDER BY coalesce(a.started_at, 0) DESC, a.task_record DESC, a.number DESC"
+_RESULTS = (AttemptStatus.DONE, AttemptStatus.FAILED, AttemptStatus.LOST, AttemptStatus.FOUND)
+TRIED = (AttemptStatus.RUNNING, *_RESULTS)
+"""What was begun, or found done."""
+FAILED = (AttemptStatus.FAILED, AttemptStatus.LOST)
 
 
 class Running(NamedTuple):
@@ -176,27 +180,43 @@ class Reader:
         return self._attempts(sql, {"run_id": run_id})
 
     def attempts_at(
-        self, task_ids: Iterable[str], *, since: datetime | None = None, is_failed: bool = False
+        self,
+        name: str,
+        parameters: Mapping[str, Sequence[str]],
+        *,
+        since: datetime | None = None,
+        statuses: Sequence[str] = TRIED,
+        limit: int | None = None,
     ) -> list[AttemptRecord]:
-        """Every attempt that was begun, or found done, at these tasks, the newest first."""
-        where = "" if since is None else " AND a.started_at >= :since"
-        values: dict[str, Any] = {
-            "since": None if since is None else since.timestamp(),
-            "statuses": [AttemptStatus.FAILED, AttemptStatus.LOST]
-            if is_failed
-            else [
-                AttemptStatus.RUNNING,
-                AttemptStatus.DONE,
-                AttemptStatus.FAILED,
-                AttemptStatus.LOST,
-                AttemptStatus.FOUND,
-            ],
-        }
-        sql = f"{_FROM_ATTEMPTS} WHERE a.task_id IN :ids AND a.status IN :statuses{where} {_NEWEST_FIRST}"
-        found: list[AttemptRecord] = []
-        for some in _parts(_as_kept(task_ids)):
-            found.extend(self._attempts(sql, {**values, "ids": some}))
-        return sorted(found, key=_begun_at, reverse=True)
+        """Attempts in one of `statuses` at tasks of a family, the newest first.
+
+        Each of `parameters` has one of the texts beside it; `since` is of their beginning.
+        """
+        values: dict[str, Any] = {"name": name, "statuses": list(statuses)}
+        where = "t.name = :name AND a.status IN :statuses"
+        if since is not None:
+            where += " AND a.started_at >= :since"
+            values["since"] = since.timestamp()
+        for number, (parameter, texts) in enumerate(parameters.items()):
+            where += (
+                " AND EXISTS (SELECT 1 FROM task_parameters p WHERE p.task_id = a.task_record "
+                f"AND p.name = :n{number} AND p.value IN :v{number})"
+            )
+            values |= {f"n{number}": parameter, f"v{number}": list(texts)}
+        most = f" LIMIT {int(limit)}" if limit is not None else ""
+        return self._attempts(
+            f"SELECT {_ATTEMPT} FROM tasks t JOIN etlctl_attempts a ON a.task_record = t.id WHERE {where} "
+            f"ORDER BY coalesce(a.started_at, a.ended_at, 0) DESC, a.task_record DESC, a.number DESC{most}",
+            values,
+        )
+
+    def attempts_at_task(self, task_id: str) -> list[AttemptRecord]:
+        """Every attempt at one task, the newest first."""
+        sql = (
+            f"{_FROM_ATTEMPTS} WHERE a.task_id = :task_id AND a.status IN :statuses "
+            "ORDER BY a.task_record DESC, a.number DESC"
+        )
+        return self._attempts(sql, {"task_id": kept_id(task_id), "statuses": list(TRIED)})
 
     def last_results(self, task_ids: Iterable[str]) -> dict[str, AttemptRecord]:
         """The newest attempt at each of these tasks that has ended, or was found done; by task_id."""
@@ -205,10 +225,9 @@ class Reader:
             "WHERE task_id IN :ids AND status IN :statuses GROUP BY task_id) AND a.status IN :statuses "
             "ORDER BY a.task_record, a.number"
         )
-        statuses = [AttemptStatus.DONE, AttemptStatus.FAILED, AttemptStatus.LOST, AttemptStatus.FOUND]
         found: dict[str, AttemptRecord] = {}
-        for some in _parts(_as_kept(task_ids)):
-            values = {"ids": some, "statuses": statuses}
+        for some in _parts(list({kept_id(one) for one in task_ids})):
+            values = {"ids": some, "statuses": list(_RESULTS)}
             found.update((one.task_id, one) for one in self._attempts(sql, values, with_parameters=False))
         return found
 
@@ -300,10 +319,9 @@ def _parts(ids: Sequence[Any]) -> Iterator[list[Any]]:
     return (list(ids[start : start + _AT_ONCE]) for start in range(0, len(ids), _AT_ONCE))
 
 
-def _as_kept(task_ids: Iterable[str]) -> list[str]:
-    from etlctl.db.state.ledger import clean
-
-    return list(dict.fromkeys(clean(one, 200) for one in task_ids))
+def kept_id(task_id: str) -> str:
+    """A task_id as the tables have it."""
+    return clean(task_id, 200)
 
 
 def _event(row: Sequence[Any]) -> TaskEvent:
@@ -357,11 +375,6 @@ def _attempt(row: Sequence[Any], parameters: Mapping[str, TaskParameter]) -> Att
         tuple((notes or "").splitlines()),
         log or "",
     )
-
-
-def _begun_at(attempt: AttemptRecord) -> tuple[float, int, int]:
-    moment = attempt.started_at or attempt.ended_at
-    return (0.0 if moment is None else moment.timestamp(), attempt.task_record, attempt.number)
 
 
 def _moment(seconds: Any) -> datetime:
