@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO, cast
+from typing import Any, Protocol, TextIO, cast
 
 from etlctl.engine.executors.jobs import Output
 from etlctl.engine.logs import StreamOfNow
@@ -33,7 +33,7 @@ class Capture:
             self._handler = StreamOfNow(lambda: self)
             logging.getLogger().addHandler(self._handler)
         before = sys.stdout, sys.stderr
-        ours = tuple(None if stream is None else cast("TextIO", _Twofold(stream, self)) for stream in before)
+        ours = tuple(None if stream is None else cast("TextIO", Twofold(stream, self)) for stream in before)
         sys.stdout, sys.stderr = ours
         self._output = output
         try:
@@ -58,15 +58,27 @@ class Capture:
             self._handler = None
 
 
-class _Twofold(io.TextIOBase):
+class Taker(Protocol):
+    """Takes what is written to a Twofold."""
+
+    def write(self, text: str) -> object:
+        """From any thread."""
+
+
+class Twofold(io.TextIOBase):
     """A stream that does all that the one beneath it does, and hands on what is written."""
 
-    def __init__(self, beneath: TextIO, capture: Capture) -> None:
+    def __init__(self, beneath: TextIO, taker: Taker) -> None:
         self._beneath = beneath
-        self._capture = capture
+        self._taker = taker
+
+    @property
+    def beneath(self) -> TextIO:
+        """The stream that it stands for."""
+        return self._beneath
 
     def write(self, text: str) -> int:
-        self._capture.write(text)
+        self._taker.write(text)
         return self._beneath.write(text)
 
     def writable(self) -> bool:

@@ -1,0 +1,433 @@
+"""DaskExecutor: attempts on the workers of a Dask cluster, each ordered by a text of JSON and answered by one.
+
+    submit() -> order -> Cluster -> a worker: etlctl.worker.carry_out      (remote.py)
+    wait()   <- Told   begun on a worker, numbers of the live attempt
+             <- Ended  an answer; or the worker was lost with it, or the scheduler
+             <- time   timeouts, workers that do not end what they were told to end
+
+A run() that waits for tasks is given up and ordered again from the top when these are there. What only the building
+process can run, runs in it, inside wait().
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from secrets import token_hex
+from typing import Any
+
+import etlctl
+from etlctl.core.context import Attempt
+from etlctl.core.events import Event
+from etlctl.core.task import Task
+from etlctl.engine.attempt import told_failure
+from etlctl.engine.executors import dask_cluster, remote
+from etlctl.engine.executors.base import Outcome
+from etlctl.engine.executors.dask_cluster import Cluster, Down, Ended, Told
+from etlctl.engine.executors.in_process import InProcessExecutor
+from etlctl.engine.executors.jobs import Job, Output, Shown, Stop
+from etlctl.engine.executors.spec import makes_in_memory, spec_of, spec_of_attempt, task_of, why_bound_here
+from etlctl.engine.executors.wire import encoded
+from etlctl.engine.executors.workers import timeout_of
+from etlctl.engine.failures import Failure
+from etlctl.engine.logs import MAX_BYTES
+from etlctl.errors import TaskError, TaskTimeoutError, UnavailableError, WorkerDiedError
+from etlctl.settings import Settings
+
+GRACE_S = 5.0
+"""How long an attempt that was told to end may take to do so."""
+_MOST_TAKEN_DOWN = 5
+"""How often an attempt that had not begun is ordered again when the worker it was meant for dies."""
+
+
+class DaskExecutor:
+    """As many attempts at once as the cluster has threads; `jobs` at most, where it is given.
+
+    `address` None starts a cluster of this machine for it: `jobs` workers, or one a core, of one thread each. Raises
+    UnavailableError where no scheduler answers, or none of its workers is there; UsageError without Dask.
+    """
+
+    parking_places = None
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        address: str | None = None,
+        jobs: int | None = None,
+        shown: Shown | None = None,
+        max_log_bytes: int = MAX_BYTES,
+        connect_timeout_s: float = dask_cluster.CONNECT_TIMEOUT_S,
+        no_worker_s: float = dask_cluster.NO_WORKER_S,
+    ) -> None:
+        self._settings = settings_told(settings)
+        self._project: Path = settings.project
+        self._jobs = jobs
+        self._shown = shown
+        self._max_log_bytes = max_log_bytes
+        self._build = token_hex(4)
+        self._numbers = 0
+        self._came: SimpleQueue[dask_cluster.Event] = SimpleQueue()
+        self._ready: deque[Outcome] = deque()
+        self._by_task: dict[Task, _Ordered] = {}
+        self._by_order: dict[str, _Ordered] = {}
+        self._workers: set[str] = set()
+        """Those that have something open for this build."""
+        self._holds_memory = False
+        self._here = InProcessExecutor(self._project, max_log_bytes=max_log_bytes)
+        self._registers: SimpleQueue[Told | None] = SimpleQueue()
+        self._cluster = Cluster(
+            address, self._come, workers=jobs, connect_timeout_s=connect_timeout_s, no_worker_s=no_worker_s
+        )
+        threading.Thread(target=self._register_all, name="etlctl-dask-leases", daemon=True).start()
+
+    @property
+    def capacity(self) -> int:
+        """Threads of the cluster at the moment; one where it has none, which then waits for a worker to come."""
+        return max(1, min(self._cluster.threads, self._jobs or self._cluster.threads))
+
+    def submit(self, task: Task, attempt: Attempt) -> None:
+        """Orders the attempt; nothing of it has run when this returns."""
+        try:
+            timeout_s = timeout_of(task)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a user's property
+            self._ready.append(Outcome(task, None, told_failure(task, error, self._project)))
+            return
+        why = self._why_here(task, attempt)
+        if why is not None:
+            if why and timeout_s is not None:
+                attempt.notes.append(
+                    f"its timeout of {timeout_s:g} s does not hold: it runs in this process, since {why}"
+                )
+            self._here.submit(task, attempt)
+            return
+        job = self._by_task[task] = _Ordered(
+            task, attempt, Output(task, attempt.log, self._max_log_bytes, self._shown), timeout_s
+        )
+        job.met.update(one.task_id for one in attempt.met)
+        self._order(job)
+
+    def resume(self, task: Task) -> None:
+        """Orders the attempt again, from the top; what it has waited for is answered where it runs."""
+        job = self._by_task.get(task)
+        if job is None:
+            self._here.resume(task)
+        else:
+            self._order(job)
+
+    def abandon(self, task: Task) -> None:
+        """Forgets an attempt that waits: nothing of it is left anywhere."""
+        job = self._by_task.get(task)
+        if job is None:
+            self._here.abandon(task)
+        else:
+            self._forget(job)
+
+    def cancel(self, task: Task, why: Failure) -> None:
+        """Ends the attempt where it runs, at its next line of Python; its Outcome comes within GRACE_S all the same."""
+        job = self._by_task.get(task)
+        if job is not None and job.stop is None:
+            self._stop(job, Stop("cancel", why.reason, why))
+
+    def wait(self, timeout_s: float | None = None) -> Outcome | None:
+        """The next outcome. None without `timeout_s` means that `capacity` is another."""
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            self._look_at_time()
+            if self._ready:
+                return self._ready.popleft()
+            try:
+                event = self._came.get(True, self._patience_s(until))
+            except Empty:
+                if self._here.is_due:
+                    return self._here.wait()
+                if until is not None and time.monotonic() >= until:
+                    return None
+                continue
+            if not isinstance(event, dask_cluster.Changed):
+                self._handle(event)
+            elif timeout_s is None:
+                return None  # whoever waits without end looks at `capacity` again
+
+    def close(self) -> None:
+        """Tells what runs to end, and leaves the cluster; one of our own ends with all its processes."""
+        try:
+            self._here.close()
+        finally:
+            for job in list(self._by_task.values()):
+                if job.on and not self._cluster.is_own:
+                    self._cluster.call(job.on, remote.ended, job.order, "cancel", "the build was ended")
+                self._forget(job)
+            for worker in self._workers if not self._cluster.is_own else ():
+                self._cluster.call(worker, eval, _LEAVE, {"build": self._build})
+            self._registers.put(None)
+            self._cluster.close()
+
+    # -- orders
+
+    def _why_here(self, task: Task, attempt: Attempt) -> str | None:
+        """Why the task runs in this process; empty where that is just cheaper, None for one that is ordered."""
+        if type(task).run is Task.run and task.timeout is None:
+            return ""
+        why = why_bound_here(task)
+        if why:
+            self._holds_memory = self._holds_memory or makes_in_memory(task)
+            return why
+        if self._holds_memory and any(makes_in_memory(one) for one in attempt.met):
+            return "what it requires is in memory"
+        return None
+
+    def _order(self, job: _Ordered) -> None:
+        self._numbers += 1
+        job.order = f"{self._build}-{self._numbers}"
+        job.on, job.kill_at = "", None
+        self._by_order[job.order] = job
+        order = {
+            "order": job.order,
+            "build": self._build,
+            "version": etlctl.__version__,
+            "settings": self._settings,
+            "task": spec_of(job.task),
+            "attempt": spec_of_attempt(job.attempt),
+            "met": sorted(job.met),
+        }
+        self._cluster.submit(job.order, job.task.task_family, encoded(order).decode("ascii"))
+
+    def _forget(self, job: _Ordered) -> None:
+        """Nothing that still comes of it is looked at."""
+        self._cluster.drop(job.order)
+        self._by_order.pop(job.order, None)
+        self._by_task.pop(job.task, None)
+        job.output.close()
+
+    def _stop(self, job: _Ordered, stop: Stop) -> None:
+        job.stop = stop
+        if job.on:
+            job.kill_at = time.monotonic() + GRACE_S
+            self._cluster.call(job.on, remote.ended, job.order, stop.kind, stop.sentence)
+        else:
+            self._end(job, self._stopped(job, ""))
+
+    # -- time
+
+    def _patience_s(self, until: float | None) -> float | None:
+        if self._here.is_due:
+            return 0.0
+        moments = [one.moment for one in self._by_order.values() if one.moment is not None]
+        if until is not None:
+            moments.append(until)
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
+
+    def _look_at_time(self) -> None:
+        now = time.monotonic()
+        for job in [one for one in self._by_order.values() if one.moment is not None and one.moment <= now]:
+            if job.stop is None:
+                sentence = f"took longer than its timeout of {job.timeout_s:g} s, and was ended"
+                self._stop(job, Stop("timeout", sentence))
+                continue
+            goes_on = f"; it had not ended {GRACE_S:g} s later, so its worker was started anew"
+            if self._cluster.is_own:
+                self._cluster.restart(job.on)
+            else:
+                goes_on = (
+                    f"; {GRACE_S:g} s later its worker {job.on} was still at it, and goes on unless it is restarted"
+                )
+            self._end(job, self._stopped(job, goes_on))
+
+    def _stopped(self, job: _Ordered, goes_on: str) -> Failure:
+        stop = job.stop
+        assert stop is not None  # noqa: S101  for mypy: asked for what was stopped alone
+        if stop.failure is not None:
+            return stop.failure
+        job.task.trigger_event(Event.TIMEOUT, job.task, stop.sentence)
+        return told_failure(job.task, TaskTimeoutError(stop.sentence + goes_on), self._project)
+
+    # -- what came
+
+    def _come(self, event: dask_cluster.Event) -> None:
+        """In the thread of the connection."""
+        if isinstance(event, Told) and "register" in event.message:
+            self._registers.put(event)
+        else:
+            self._came.put(event)
+
+    def _handle(self, event: dask_cluster.Event) -> None:
+        if isinstance(event, Down):
+            for job in list(self._by_order.values()):
+                self._fail(job, UnavailableError(f"{event.reason}; the task may go on where it runs"))
+        elif isinstance(event, (Told, Ended)):
+            found = self._by_order.get(event.order)
+            if found is None:
+                return  # given up before
+            if isinstance(event, Told):
+                self._told(found, event)
+            else:
+                self._ended(found, event)
+
+    def _told(self, job: _Ordered, event: Told) -> None:
+        if "tell" in event.message:
+            job.takes(event.message["tell"])
+            return
+        if job.on:
+            job.note(f"worker {job.on} was lost; begun again on {event.worker}")
+        job.on, job.began = event.worker, time.monotonic()
+        job.attempt.worker = event.message["begin"]
+        self._workers.add(event.worker)
+        if job.stop is not None and job.kill_at is None:
+            self._stop(job, job.stop)
+
+    def _ended(self, job: _Ordered, event: Ended) -> None:
+        if event.answer is not None:
+            self._answered(job, json.loads(event.answer))
+        elif event.lost_on is not None:
+            self._lost(job, event.lost_on)
+        elif event.is_gone:
+            address = self._cluster.address
+            self._fail(
+                job, UnavailableError(f"the Dask scheduler {address} was lost; the task may go on where it runs")
+            )
+        else:
+            error = event.error
+            self._fail(job, TaskError(f"a worker of the cluster could not take it: {type(error).__name__}: {error}"))
+
+    def _lost(self, job: _Ordered, worker: str) -> None:
+        """Dask has given up after several workers; the death of one that was at something else is not this task's."""
+        if job.stop is None and job.on != worker and job.taken_down < _MOST_TAKEN_DOWN:
+            job.taken_down += 1
+            self._by_order.pop(job.order)
+            self._order(job)
+            return
+        if job.stop is not None:
+            self._end(job, self._stopped(job, ""))
+            return
+        sentence = f"its worker {worker} was killed or lost, and so was each that Dask has tried before"
+        job.output.note(_notice(f"{sentence}; what the task wrote is in their own output"))
+        self._fail(job, WorkerDiedError(sentence))
+
+    def _answered(self, job: _Ordered, answer: dict[str, Any]) -> None:
+        job.takes(answer["told"])
+        self._keep_output(job, answer)
+        if "needs" in answer:
+            self._needs(job, answer)
+        elif "bound" in answer:
+            self._forget(job)
+            job.attempt.notes.append(f"it was begun again in this process, since {answer['bound']}")
+            self._here.submit(job.task, job.attempt)
+        elif "unfit" in answer:
+            self._fail(job, TaskError(answer["unfit"]))
+        else:
+            document = answer["end"]
+            failure = None if document is None else Failure.from_document(document)
+            self._end(job, failure and self._after_stop(job, failure, answer), answer["active_s"])
+
+    def _after_stop(self, job: _Ordered, failure: Failure, answer: dict[str, Any]) -> Failure:
+        stop = job.stop
+        job.output.note(failure.traceback)
+        if stop is None:
+            return failure
+        if stop.kind == "timeout":
+            job.task.trigger_event(Event.TIMEOUT, job.task, stop.sentence)
+        if stop.failure is not None:
+            return stop.failure
+        if not answer["is_stopped"]:  # its code made an error of its own of our telling it to end
+            return replace(failure, reason=stop.sentence, details=(failure.reason, *failure.details))
+        return failure
+
+    def _keep_output(self, job: _Ordered, answer: dict[str, Any]) -> None:
+        tail = base64.b64decode(answer["output"])
+        missing = answer["written"] - len(tail)
+        if missing > 0:
+            job.output.note(_notice(f"{missing:,} bytes are left out here; a worker of a cluster sends the end alone"))
+        if tail:  # the file begins with the first byte
+            job.output.write(tail)
+
+    def _needs(self, job: _Ordered, answer: dict[str, Any]) -> None:
+        self._by_order.pop(job.order, None)
+        job.rests()
+        try:
+            needs = tuple(task_of(spec) for spec in answer["needs"])
+        except Exception as error:  # noqa: BLE001  a user's class; the worker could make it
+            self._fail(job, error)
+            return
+        job.met.update(one.task_id for one in needs)
+        self._ready.append(Outcome(job.task, needs, None, answer["active_s"], restarts=True))
+
+    def _fail(self, job: _Ordered, error: Exception) -> None:
+        self._end(job, told_failure(job.task, error, self._project))
+
+    def _end(self, job: _Ordered, failure: Failure | None, active_s: float | None = None) -> None:
+        if active_s is None:
+            active_s = time.monotonic() - job.began if job.on else 0.0
+        self._forget(job)
+        self._ready.append(Outcome(job.task, None, failure, active_s))
+
+    # -- leases
+
+    def _register_all(self) -> None:
+        """A thread of its own: the state database may take its time, and the load waits for the answer."""
+        while (event := self._registers.get()) is not None:
+            number, connection, backend = event.message["register"]
+            self._cluster.call(event.worker, remote.registered, number, self._registered(event, connection, backend))
+
+    def _registered(self, event: Told, connection: str, backend: str) -> str | None:
+        job = self._by_order.get(event.order)
+        if job is None or job.stop is not None or job.attempt.lease is None:
+            return "the attempt was given up by its build, so its load was not begun"
+        try:
+            job.attempt.lease.register(connection, backend)
+        except Exception as error:  # noqa: BLE001  the load is told, which does not begin
+            return str(error) or type(error).__name__
+        return None
+
+
+_LEAVE = "__import__('etlctl.worker', fromlist=['leave']).leave(build)"
+
+
+class _Ordered(Job):
+    """One attempt on the cluster."""
+
+    def __init__(self, task: Task, attempt: Attempt, output: Output, timeout_s: float | None) -> None:
+        super().__init__(task, attempt, output, timeout_s)
+        self.order = ""
+        """Of the step that is under way: a new name each time."""
+        self.met: set[str] = set()
+        self.on = ""
+        """The worker it has begun on last; empty before."""
+        self.kill_at: float | None = None
+        self.taken_down = 0
+
+    def note(self, text: str) -> None:
+        """A sentence of ours for the summary line, before those of the task."""
+        self._notes = (*self._notes, text)
+        self.attempt.notes.insert(len(self._notes) - 1, text)
+
+    @property
+    def moment(self) -> float | None:
+        """When something is to be done about it, should nothing come before."""
+        return self.kill_at if self.stop is not None else self.deadline if self.on else None
+
+
+def _notice(text: str) -> str:
+    return f"\n[etlctl: {text}]\n"
+
+
+def settings_told(settings: Settings) -> dict[str, Any]:
+    """What a worker opens the same project by; no passwords."""
+    return {
+        "file": None if settings.file is None else str(settings.file),
+        "project": str(settings.project),
+        "profile": settings.profile,
+        "connections": connections_of(settings),
+    }
+
+
+def connections_of(settings: Settings) -> dict[str, str]:
+    """Where each connection leads, without passwords; a SQLite file by its place in the project's folder."""
+    folder = str(settings.project)
+    return {name: one.shown_url.replace(folder, "PROJECT") for name, one in settings.connections.items()}

@@ -1,0 +1,341 @@
+"""The one file that knows Dask: a connection to a scheduler, with a cluster of its own where it is given none.
+
+    Cluster(address)      Client, in a thread of its own ("IO loop") that everything here is told by
+      .submit(order)      `etlctl.worker.carry_out(text)` on some worker     -> Ended
+                          what that worker tells meanwhile (`told_here`)     -> Told
+      (each second)       threads of the cluster, life of the scheduler      -> Changed, Down
+
+Only texts travel, and the function goes by its name: a function that a worker cannot unpickle is no error there, it
+is a task that never ends. So what is submitted is Python's own eval(), which has nothing to be imported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from etlctl.errors import UnavailableError, UsageError
+from etlctl.text import shortened
+
+CONNECT_TIMEOUT_S = 10.0
+NO_WORKER_S = 60.0
+"""How long a run waits for a worker where there is none."""
+_SILENT_S = 20.0
+"""How long a scheduler may leave a question unanswered."""
+_LOOK_S = 1.0
+_TOPIC = "etlctl"
+"""Of events, one for all builds: a scheduler keeps some of each topic as long as it lives."""
+_CALL = "__import__('etlctl.worker', fromlist=['carry_out']).carry_out(order)"
+_SETTING = "[executors.dask] address"
+_NOISY = ("distributed", "distributed.client", "tornado", "tornado.application")
+_MISSING = 'Dask is needed for --executor dask, and is not installed: pip install "etlctl[dask]".'
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the far side of an order tells while it goes on."""
+
+    order: str
+    worker: str
+    """Its address."""
+    message: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What came of an order: its answer, or why there is none."""
+
+    order: str
+    answer: str | None = None
+    lost_on: str | None = None
+    """The address of the worker it was lost with; Dask has tried others before."""
+    is_gone: bool = False
+    """The scheduler is gone, or has forgotten it."""
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """Nothing that is under way will end any more."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The cluster has another number of threads."""
+
+
+Event = Told | Ended | Down | Changed
+
+
+class Cluster:
+    """A scheduler that answers, and has a worker. `come` is called from the thread of the connection.
+
+    Raises UnavailableError where there is none within the timeout, UsageError without the extra.
+    """
+
+    def __init__(
+        self,
+        address: str | None,
+        come: Callable[[Event], object],
+        *,
+        workers: int | None = None,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        no_worker_s: float = NO_WORKER_S,
+    ) -> None:
+        self._come = come
+        self._no_worker_s = no_worker_s
+        self._futures: dict[str, Any] = {}
+        self._threads: dict[str, int] = {}
+        self._own: Any = None
+        self._is_closing = False
+        self._is_down = False
+        """Nothing is sent to a scheduler that does not answer, until it does again."""
+        with ExitStack() as opened:
+            try:
+                opened.enter_context(_quiet())
+            except ImportError:
+                raise UsageError(_MISSING) from None
+            if address is None:
+                address = self._started(workers or os.cpu_count() or 1, opened)
+            self.address = address
+            self._client = _connected(address, connect_timeout_s)
+            opened.callback(self._leave)
+            self._await_worker(connect_timeout_s)
+            self._client.subscribe_topic(_TOPIC, self._told)
+            self._do(self._watch())
+            self._opened = opened.pop_all()
+
+    @property
+    def threads(self) -> int:
+        """Of all workers, as far as is known; orders that find none wait for `no_worker_s`."""
+        return sum(self._threads.values())
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it was started here, so that nobody else's work is on it."""
+        return self._own is not None
+
+    def submit(self, order: str, name: str, text: str) -> None:
+        """Has `text` carried out by some worker; `name` is what Dask's own pages show. Its Ended follows."""
+        key = f"{name}-{order}"
+        if self._is_down or self._client.status != "running":
+            self._come(Ended(order, is_gone=True))
+            return
+        try:
+            future = self._client.submit(eval, _CALL, {"order": text}, key=key, pure=False)
+        except Exception as error:  # noqa: BLE001  its connection is closed, which has many names
+            self._come(Ended(order, is_gone=True, error=error))
+            return
+        self._futures[order] = future
+        self._do(self._follow(order, future))
+
+    def drop(self, order: str) -> None:
+        """Nobody waits for it any more; a worker that is at it goes on all the same. No Ended follows."""
+        future = self._futures.pop(order, None)
+        if future is not None:
+            with suppress(Exception):  # of a connection that is gone
+                future.cancel()
+
+    def call(self, worker: str, function: Callable[..., Any], *arguments: Any) -> None:
+        """Calls a function of ours in a worker that has it, beside what that is at; nobody waits for it."""
+        self._do(self._client.run(function, *arguments, workers=[worker], on_error="ignore", asynchronous=True))
+
+    def restart(self, worker: str) -> None:
+        """Kills a worker of our own cluster and starts another in its place, in the background."""
+        restart = self._client.restart_workers
+        self._do(asyncio.to_thread(restart, [worker], timeout=CONNECT_TIMEOUT_S, raise_for_error=False))
+
+    def close(self) -> None:
+        """Drops all orders, ends the connection and what was started; some seconds at most."""
+        self._opened.close()
+
+    # -- opening and closing
+
+    def _started(self, workers: int, opened: ExitStack) -> str:
+        if getattr(multiprocessing.current_process(), "_inheriting", False):
+            raise UsageError(_NO_GUARD)
+        import dask
+        from distributed import LocalCluster
+
+        folder = tempfile.mkdtemp(prefix="etlctl-dask-")
+        opened.callback(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            with dask.config.set({"distributed.scheduler.allowed-failures": 1}):
+                self._own = LocalCluster(  # type: ignore[no-untyped-call]  # half of Dask is typed
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    host="127.0.0.1",  # who may connect may run code
+                    dashboard_address=None,
+                    memory_limit=0,  # the limit is the machine's, as for other processes
+                    local_directory=folder,
+                    silence_logs=logging.CRITICAL,
+                    preload=["etlctl.worker"],
+                )
+        except (OSError, RuntimeError) as error:
+            raise UnavailableError(
+                f"A Dask cluster of this machine could not be started: {shortened(str(error) or type(error).__name__)}."
+            ) from error
+        opened.callback(self._end_own)
+        return str(self._own.scheduler_address)
+
+    def _end_own(self) -> None:
+        with suppress(Exception):  # it was told to; what is left of it goes with this process
+            self._own.close(timeout=5)
+
+    def _await_worker(self, timeout_s: float) -> None:
+        until = time.monotonic() + timeout_s
+        while not self._threads:
+            try:
+                self._threads = dict(self._client.sync(self._client.scheduler.ncores, callback_timeout=timeout_s))
+            except OSError as error:
+                raise _unreachable(self.address, timeout_s, error) from error
+            if self._threads:
+                break
+            if time.monotonic() > until:
+                raise UnavailableError(
+                    f"{_SETTING}: the Dask scheduler {self.address} has no worker, and got none within {timeout_s:g} s."
+                )
+            time.sleep(0.1)
+
+    def _leave(self) -> None:
+        self._is_closing = True
+        for order in list(self._futures):
+            self.drop(order)
+        with suppress(Exception):  # of a connection that is gone already
+            self._client.close(timeout=5)
+
+    # -- in the thread of the connection
+
+    def _do(self, coroutine: Any) -> None:
+        asyncio.run_coroutine_threadsafe(_quietly(coroutine), self._client.loop.asyncio_loop)
+
+    def _told(self, event: tuple[float, Any]) -> None:
+        message = event[1]
+        if isinstance(message, dict) and message.get("order") in self._futures:
+            self._come(Told(message["order"], message["worker"], message["told"]))
+
+    async def _follow(self, order: str, future: Any) -> None:
+        from distributed.scheduler import KilledWorker
+
+        try:
+            found = Ended(order, answer=str(await self._client.gather(future, asynchronous=True)))
+        except KilledWorker as error:
+            found = Ended(order, lost_on=str(getattr(error.last_worker, "address", error.last_worker)))
+        except asyncio.CancelledError as error:
+            found = Ended(order, is_gone=True, error=error)
+        except Exception as error:  # noqa: BLE001  whatever came out of the other machine
+            is_gone = getattr(future, "status", "") in ("cancelled", "lost")
+            found = Ended(order, is_gone=is_gone, error=error)
+        if self._futures.pop(order, None) is not None:
+            future.release()
+            self._come(found)
+
+    async def _watch(self) -> None:
+        answered = peopled = time.monotonic()
+        is_known = True
+        while not self._is_closing:
+            await asyncio.sleep(_LOOK_S)
+            now = time.monotonic()
+            is_known = is_known and self._client.status == "running"
+            try:
+                found = dict(await asyncio.wait_for(self._client.scheduler.ncores(), _SILENT_S / 2))
+            except Exception:  # noqa: BLE001  no answer, in one of many ways
+                if now - answered > _SILENT_S or self._client.status == "closed":
+                    self._goes_down("does not answer any more")
+                    answered = now
+                continue
+            answered, self._is_down = now, False
+            if not is_known and self._client.status == "running":  # another scheduler, at the same address
+                self._client.subscribe_topic(_TOPIC, self._told)
+                is_known = True
+            peopled = now if found else peopled
+            if now - peopled > self._no_worker_s:
+                self._goes_down(f"has had no worker for {self._no_worker_s:g} s")
+            if found != self._threads:
+                self._threads = found
+                self._come(Changed())
+
+    def _goes_down(self, why: str) -> None:
+        self._is_down = True
+        self._come(Down(f"the Dask scheduler {self.address} {why}"))
+
+
+_NO_GUARD = (
+    "A Dask cluster of this machine starts Python anew, which runs this script again: put the call of build() under "
+    'if __name__ == "__main__":'
+)
+
+
+def _connected(address: str, timeout_s: float) -> Any:
+    from distributed import Client
+
+    try:
+        return Client(  # type: ignore[no-untyped-call]  # as above
+            address, timeout=timeout_s, set_as_default=False, name="etlctl"
+        )
+    except (ValueError, TypeError, ImportError) as error:
+        raise UsageError(
+            f"{_SETTING}: {shortened(address)!r} is no address of a Dask scheduler ({shortened(str(error))}); "
+            "it is written as tcp://HOST:8786."
+        ) from error
+    except OSError as error:
+        raise _unreachable(address, timeout_s, error) from error
+
+
+def _unreachable(address: str, timeout_s: float, error: BaseException) -> UnavailableError:
+    cause = shortened(str(error.__cause__ or error) or type(error).__name__, 200)
+    return UnavailableError(f"{_SETTING}: no Dask scheduler answers at {address} within {timeout_s:g} s: {cause}.")
+
+
+async def _quietly(coroutine: Any) -> None:
+    """What nobody waits for has nobody to tell its error to; it is logged."""
+    try:
+        await coroutine
+    except Exception:
+        logging.getLogger("etlctl").debug("an order to the Dask cluster was not carried out", exc_info=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """distributed has handlers of its own that write to stderr: what goes wrong is told by us, once."""
+    import distributed  # noqa: F401  it is what makes them
+
+    def says_nothing(record: logging.LogRecord) -> bool:
+        logging.getLogger("etlctl.dask").debug("%s: %s", record.name, record.getMessage())
+        return False
+
+    handlers = [handler for name in _NOISY for handler in logging.getLogger(name).handlers]
+    for handler in handlers:
+        handler.addFilter(says_nothing)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(says_nothing)
+
+
+def told_here(order: str) -> tuple[Callable[[dict[str, Any]], None], str]:
+    """In a worker: what tells the build about an order (nothing comes back), and the worker's own address.
+
+    The order must be one that this thread carries out.
+    """
+    from distributed import get_worker
+
+    worker = get_worker()
+
+    def tell(message: dict[str, Any]) -> None:
+        worker.log_event(_TOPIC, {"order": order, "worker": worker.address, "told": message})
+
+    return tell, str(worker.address)
