@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from etlctl.core.results import Observer, RunSummary
     from etlctl.db.inventory import Adoption, Listing, Wanted
     from etlctl.db.torn import Torn
+    from etlctl.runs import RunOptions
     from etlctl.s3.leftovers import Swept
 
 
@@ -94,29 +95,41 @@ class App:
         force: Collection[Task] = (),
         observers: Sequence[Observer] = (),
         stop: Callable[[], ExitCode | None] = lambda: None,
+        options: RunOptions | None = None,
     ) -> RunSummary:
         """Runs what is missing behind `tasks`, requirements first; raises only for what is found before anything runs.
 
         `deep` asks behind complete tasks too; `force` names tasks that run although they are complete; `stop` is
         asked before each task and ends the run gently with the exit code it returns.
         """
-        from etlctl.engine.executors.in_process import InProcessExecutor  # `list` and `show` run nothing
-        from etlctl.engine.runner import Runner
+        from etlctl.engine.runner import Runner  # `list` and `show` run nothing
+        from etlctl.runs import RunOptions, opened
 
         began = time.monotonic()
-        with context.use(self.context):
+        options = options or RunOptions.of(self.settings)
+        run_id = _new_run_id()
+        with (
+            context.use(self.context),
+            opened(self.settings, options, run_id, database=self._database, disconnect=self._disconnect) as run,
+        ):
             with collected_rarely():
                 graph, roots = self._resolved(tasks, deep=deep, force=force)
-            runner = Runner(
-                graph,
-                InProcessExecutor(self.settings.project),
-                run_id=_new_run_id(),
-                project=self.settings.project,
-                observers=observers,
-                stop=stop,
-                began=began,
-            )
-            return runner.run(roots)
+            to_run = [node.task for node in graph.nodes.values() if not node.complete]
+            with run.parts(to_run, observers) as parts:
+                runner = Runner(
+                    graph,
+                    parts.executor,
+                    run_id=run_id,
+                    project=self.settings.project,
+                    leases=parts.leases,
+                    wait_held_s=options.wait_held_s,
+                    fail_fast=options.fail_fast,
+                    observers=parts.observers,
+                    stop=stop,
+                    log_path=parts.log_path,
+                    began=began,
+                )
+                return runner.run(roots)
 
     def _resolved(self, tasks: Sequence[Task], *, deep: bool, force: Collection[Task]) -> tuple[Graph, list[Node]]:
         from etlctl.core.graph import Graph
@@ -205,11 +218,21 @@ class App:
     def _database(self, name: str | None) -> Any:
         return self._databases.get(name)
 
+    def _disconnect(self) -> None:
+        """Closes connections and keeps what is in memory alone; a connection must not be there at a fork."""
+        databases = vars(self).get("_databases")
+        if databases is not None:
+            databases.disconnect()
+
 
 def build(
     tasks: Iterable[Task] | Task,
     *,
-    jobs: int = 1,
+    jobs: int | None = None,
+    workers: int | None = None,
+    executor: str | None = None,
+    fail_fast: bool = False,
+    wait_held: float | None = None,
     deep: bool = False,
     force: Collection[Task] = (),
     observers: Sequence[Observer] = (),
@@ -219,17 +242,27 @@ def build(
     """Builds `tasks` from Python: a script, a notebook, a test. True when all is done.
 
     Settings are those given; else, in a task's run(), those of the build around it; else those of the current folder.
-    `local_scheduler` is taken for Luigi's callers: there is no
-    other kind. Raises UsageError (CycleError, SettingsError, …) for what is found before anything ran; what a task
-    does ends in the summary.
+    `jobs` tasks run at once, `workers` is Luigi's word for it; `wait_held` is in seconds; what is None is as `[build]`
+    of the settings says. `local_scheduler` is taken for Luigi's callers: there is no other kind. Raises UsageError
+    (CycleError, SettingsError, …) for what is found before anything ran; what a task does ends in the summary.
     """
-    if jobs != 1 or not local_scheduler:
-        raise UsageError("build() runs one job in this process: jobs=1 and local_scheduler=True are all it takes.")
+    from etlctl.runs import RunOptions
+
+    if not local_scheduler:
+        raise UsageError("build() has no central scheduler: local_scheduler=True is all it takes.")
+    given = {"jobs": workers if jobs is None else jobs, "executor": executor, "wait_held_s": wait_held}
     around = context.in_place()
     found = settings or (around.settings if around is not None else None) or _settings_here()
     with App.open(found) as app:
         wanted = [tasks] if isinstance(tasks, Task) else list(tasks)
-        return app.build(wanted, deep=deep, force=force, observers=observers)
+        told = {name: value for name, value in given.items() if value is not None}
+        labels = ", ".join(task.task_label for task in _checked(wanted[:3])) + (", …" if len(wanted) > 3 else "")
+        told["command"] = f"etlctl.build({labels})"
+        told["has_state"] = (
+            found.file is not None or found.is_state_chosen
+        )  # a script elsewhere leaves no folder behind
+        options = RunOptions.of(found, fail_fast=fail_fast, **told)
+        return app.build(wanted, deep=deep, force=force, observers=observers, options=options)
 
 
 def _checked(tasks: Iterable[Any]) -> list[Task]:

@@ -83,11 +83,11 @@ def test_build_of_what_is_no_task_is_a_sentence(wanted: Any, said: str) -> None:
 
 
 def test_build_raises_for_what_is_found_before_anything_runs() -> None:
-    """A cycle, settings that cannot be read, more jobs than there are: raised; what a task does ends in the summary."""
+    """A cycle, settings that cannot be read, a scheduler elsewhere: raised; what a task does ends in the summary."""
     with pytest.raises(CycleError, match=r"Ring\(\) -> Ring\(\)"):
         etlctl.build([Copied("a"), Ring()])
-    with pytest.raises(UsageError, match="jobs=1"):
-        etlctl.build([Copied("a")], jobs=4)
+    with pytest.raises(UsageError, match="local_scheduler=True"):
+        etlctl.build([Copied("a")], local_scheduler=False)
     Path("etlctl.toml").write_text("oops = 1\n")
     with pytest.raises(SettingsError, match="oops"):
         etlctl.build([Copied("a")])

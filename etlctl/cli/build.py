@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from etlctl.cli import documents
+from etlctl.cli.ages import age
 from etlctl.cli.grouping import asked_for, groups_of
 from etlctl.cli.interrupts import Interrupts, watched
 from etlctl.cli.layout import Line, Style, line, span, table
@@ -23,24 +25,34 @@ from etlctl.core.results import RunSummary, Status, failure_lines, total_line
 from etlctl.core.task import Task
 from etlctl.errors import ExitCode
 
+if TYPE_CHECKING:
+    from etlctl.runs import RunOptions
+
 _EXAMPLES = """
 etlctl build DailyReport --date 2013-01-02
 etlctl build DailyReport --date 2013-01-01..2013-01-31
 etlctl build LoadFlights LoadWeather --date yesterday
+etlctl build MonthlyReport --month 2013-01 -j 4
 etlctl build LoadFlights --help          # its parameters
 """
 
 _DONE = (Status.OK, Status.UPTODATE)
 
 
-def _build(ctx: click.Context, request: Request, deep: bool, force: bool) -> int:
+def _build(ctx: click.Context, request: Request, deep: bool, force: bool, **given: Any) -> int:
     call = session(ctx)
     tasks = make_tasks(request, call)
+    options = _run_options(call, given)
     with watched() as interrupts:
         try:
             with _shown(call, tasks, interrupts) as progress:
                 summary = call.app.build(
-                    tasks, deep=deep, force=tasks if force else (), observers=[progress], stop=interrupts
+                    tasks,
+                    deep=deep,
+                    force=tasks if force else (),
+                    observers=[progress],
+                    stop=interrupts,
+                    options=replace(options, command=f"etlctl build {request.words}"),
                 )
         except KeyboardInterrupt:  # the second signal while no task ran: there is no summary
             if interrupts.code is None:
@@ -55,6 +67,18 @@ def _build(ctx: click.Context, request: Request, deep: bool, force: bool) -> int
         again = f"etlctl build {request.words}{' --deep' if deep else ''}{' --force' if force else ''}{call.words}"
         show(call.streams, _ending(summary, again, call.words, progress.not_started))
     return summary.exit_code
+
+
+def _run_options(call: Session, given: Mapping[str, Any]) -> RunOptions:
+    """What the settings say, where the command line does not say otherwise."""
+    from etlctl.runs import RunOptions
+
+    told = {name: value for name, value in given.items() if value is not None}
+    if "wait_held" in told:
+        told["wait_held_s"] = age(told.pop("wait_held"), "--wait-held").total_seconds()
+    if told.pop("show_output", False):
+        told["show_output"] = call.streams.story
+    return RunOptions.of(call.settings, **told)
 
 
 @contextmanager
@@ -74,14 +98,17 @@ def _shown(call: Session, tasks: list[Task], interrupts: Interrupts) -> Iterator
         return state_lines(progress, asked_for(tasks), is_stopping=interrupts.code is not None, now=time.monotonic())
 
     screen = LiveScreen(terminal, state, colours=not os.environ.get("NO_COLOR"))
-    progress = Progress(screen.say if streams.is_terminal or call.asked.json else _plain(call))
-    interrupts.speaks = False
-    streams.diverted = screen.say_text
-    try:
-        with screen:
-            yield progress
-    finally:
-        streams.diverted = None
+    with ExitStack() as shown:
+
+        def begin() -> None:  # not before the run: its thread must not be there when workers are forked
+            interrupts.speaks = False
+            streams.diverted = screen.say_text
+            shown.callback(setattr, streams, "diverted", None)
+            shown.enter_context(screen)
+
+        say = screen.say if streams.is_terminal or call.asked.json else _plain(call)
+        progress = Progress(say, begin=begin)
+        yield progress
 
 
 def _plain(call: Session) -> Callable[[Line], None]:
@@ -103,6 +130,8 @@ def _ending(summary: RunSummary, again: str, options: str, not_started: int) -> 
     lines.extend(_missing_lines(summary))
     if not_started:
         lines.append(line(span("stopped", Style.WARN), f"  {not_started:,} not started"))
+    if summary.counts[Status.HELD]:
+        lines.append(line("next  see who has it: etlctl status; when it is done, again  ", again))
     if summary.exit_code is ExitCode.BLOCKED:
         lines.append(line("next  bring the missing input, then again  ", again))
     if summary.interrupted and any(result.status not in _DONE for result in summary.results):
@@ -149,6 +178,25 @@ command = TaskCommand(
     params=[
         click.Option(["--deep"], is_flag=True, help="Ask behind complete tasks too, and run what is missing there."),
         click.Option(["--force"], is_flag=True, help="Run the tasks named although they are complete."),
+        click.Option(
+            ["-j", "--jobs", "--workers", "jobs"],
+            type=click.IntRange(1, 1000),
+            metavar="N",
+            help="Tasks at once, each in a process of its own. [default: 1, in this process; jobs in [build]]",
+        ),
+        click.Option(
+            ["--executor"],
+            type=click.Choice(["local", "dask"]),
+            help="Where tasks run: on this machine, or on a Dask cluster. [default: local; executor in [build]]",
+        ),
+        click.Option(["--fail-fast"], is_flag=True, help="Begin nothing more after the first failure."),
+        click.Option(
+            ["--wait-held"],
+            metavar="AGE",
+            help="How long to wait for tasks that another process runs: 30s, 10m, or 0. [default: 10m; wait_held in "
+            "[build]]",
+        ),
+        click.Option(["--show-output"], is_flag=True, help="Show what tasks print, line by line, as it comes."),
     ],
     help="Run what is missing for the TASKs: works backwards from them, and runs only what is not done yet.",
     examples=_EXAMPLES,

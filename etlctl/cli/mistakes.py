@@ -19,15 +19,15 @@ WORDS = "etlctl.words"
 ALL_CLASSES = "etlctl.all_task_classes"
 """Where `ctx.meta` holds every task class, once the pipelines are imported."""
 
-_ONE_AT_A_TIME = "it runs one task at a time"
 _RANGE = "a range of dates is written --date A..B"
 _ABSENT = {
     "build": {
-        "-j": _ONE_AT_A_TIME,
-        "--jobs": _ONE_AT_A_TIME,
-        "--workers": _ONE_AT_A_TIME,
-        "--parallel": _ONE_AT_A_TIME,
-        "--retry": "the same command once more runs what is not done",
+        "--parallel": "-j N runs N tasks at once",
+        "--threads": "-j N runs N tasks at once, each in a process of its own",
+        "--keep-going": "a failure stops only what depends on it; --fail-fast is for those who want it to stop more",
+        "--retry": "the same command once more runs what is not done; `retries` of a class is for errors that pass",
+        "--retries": "`retries` is an attribute of the task's class",
+        "--timeout": "`timeout` is an attribute of the task's class",
         "--from": _RANGE,
         "--to": _RANGE,
         "--blocked-ok": "exit code 3 says that nothing but external input is missing",

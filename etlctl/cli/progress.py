@@ -44,8 +44,16 @@ class Running:
 class Progress:
     """The Observer of a command line: hands each end on as a line, and keeps what is needed to draw the state."""
 
-    def __init__(self, say: Callable[[Line], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        say: Callable[[Line], None],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        begin: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`begin` is called when the run begins: all that is forked has been by then."""
         self._say = say
+        self._begin = begin
         self._clock = clock
         self._width = _LEAST_LABEL
         self.began = clock()
@@ -60,6 +68,7 @@ class Progress:
 
     def run_started(self, run_id: str, tasks: Sequence[Task], to_run: Sequence[Task]) -> None:
         self.total = len(to_run)
+        self._begin()
         self._width = min(max([self._width, *(cells(task.task_label) for task in _some_of_each(to_run))]), _MOST_LABEL)
 
     def task_started(self, task: Task, attempt: Attempt) -> None:

@@ -19,7 +19,10 @@ from etlctl.text import printable, shortened
 _LONGEST_REASON = 160
 _MOST_LABELS = 5
 _WIDEST_LABEL = 44
-BUILD_OPTIONS = frozenset({"config", "debug", "deep", "force", "help", "json", "param", "profile"})
+BUILD_OPTIONS = frozenset(
+    {"config", "debug", "deep", "executor", "fail-fast", "force", "help", "jobs", "json", "param", "profile"}
+    | {"show-output", "wait-held", "workers"}
+)
 """Names that mean something else on the command line of `etlctl build`; a test of the command keeps this true."""
 
 

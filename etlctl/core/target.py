@@ -20,8 +20,11 @@ class Target(ABC):
 
     absent: ClassVar[str] = "output is missing"
     """Plain words for a task whose target is not there, as `plan` shows them."""
-    is_in_memory: ClassVar[bool] = False
-    """Whether it is nowhere but in the process that made it, so that no other can look for it."""
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether it is nowhere but in the process that made it, so that no other can look for it."""
+        return False
 
     @abstractmethod
     def exists(self) -> bool:

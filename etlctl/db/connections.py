@@ -19,7 +19,7 @@ from etlctl.db import ambient
 from etlctl.db.dialects import dialect_for
 from etlctl.errors import EtlctlError, SettingsError, TransientError, UnavailableError
 from etlctl.settings import ConnectionSettings, Secret
-from etlctl.settings.urls import anchored, complaint, masked_url
+from etlctl.settings.urls import anchored, complaint, is_in_memory, masked_url
 from etlctl.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -256,6 +256,12 @@ class Databases:
         """Closes every database that was opened."""
         for database in self._open.values():
             database.close()
+
+    def disconnect(self) -> None:
+        """Closes every database but those in memory, which would be gone; they can be used again."""
+        for database in self._open.values():
+            if not is_in_memory(database.url):
+                database.close()
 
     def _by_url(self, url: str) -> Database | None:
         """The named connection of this very URL, so that a URL means its marker table too."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from etlctl.core import context
 from etlctl.core.target import Target
 from etlctl.errors import AlreadyLoaded, EtlctlError, LoadError
+from etlctl.settings.urls import is_in_memory
 from etlctl.text import shortened
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class TableTarget(Target):
         """Where the table is."""
         found: Database = context.current().database(self.connection)
         return found
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether its database is `sqlite://`, which each process has its own of."""
+        return is_in_memory(self.database.url)
 
     @property
     def engine(self) -> sa.Engine:

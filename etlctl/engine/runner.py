@@ -264,6 +264,7 @@ class Runner:
             number=entry.attempts,
             log=self._log_path(task, entry.attempts),
             lease=self._lease_of(entry),
+            met=[node.task for node in entry.node.requires],
         )
         if entry.failure is not None:
             entry.attempt.notes.append(f"attempt {entry.attempts}")

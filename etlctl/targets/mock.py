@@ -52,8 +52,12 @@ class MockTarget(Target):
     Two with the same name are the same thing. `MockTarget.clear_all()` empties the store.
     """
 
-    is_in_memory: ClassVar[bool] = True
     fs: ClassVar[MockFileSystem] = MockFileSystem()
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Always."""
+        return True
 
     def __init__(self, fn: str | os.PathLike[str], format: formats.Format | None = None) -> None:
         self.path = os.fsdecode(fn)

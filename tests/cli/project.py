@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -141,13 +142,14 @@ class Project:
     def run(self, *words: str) -> Ran:
         """`etlctl words` in this process; the streams are no terminal."""
         out, err = io.StringIO(), io.StringIO()
-        before = Path.cwd()
+        before, threshold = Path.cwd(), gc.get_threshold()
         os.chdir(self.folder)
         try:
             with redirect_stdout(out), redirect_stderr(err):
                 code = main(words)
         finally:
             os.chdir(before)
+            gc.set_threshold(*threshold)  # a command may set it for the rest of its process
         return Ran(int(code), out.getvalue(), err.getvalue())
 
     def spawn(self, *words: str, env: dict[str, str] | None = None, **more: Any) -> Ran:

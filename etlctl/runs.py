@@ -1,0 +1,199 @@
+"""What a run works with besides its graph: leases, history, logs and an executor, opened for it and closed after it.
+
+    with opened(app, options, run_id) as run:      before the graph: the state database's clock is the run's begin
+        graph = …
+        with run.parts(to_run, observers) as parts:    Runner(graph, parts.executor, leases=parts.leases, …)
+
+Knows each of them by name and none of what they do. The executor comes first: it forks, and what has a thread of its
+own (leases, history, the screen) comes after it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+from etlctl.engine.leases import ProcessLeases
+from etlctl.engine.observers import plugged_in
+from etlctl.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from etlctl.core.leases import Leases
+    from etlctl.core.results import Observer
+    from etlctl.core.task import Task
+    from etlctl.db.state.store import Store
+    from etlctl.engine.executors.base import Executor
+    from etlctl.settings import Settings
+
+_logger = logging.getLogger("etlctl")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is carried out; what is done does not depend on it."""
+
+    jobs: int = 1
+    """Tasks at once; 1 is in this process."""
+    executor: str = "local"
+    """`local` or `dask`."""
+    fail_fast: bool = False
+    wait_held_s: float = 600
+    """How long to wait for what another process holds."""
+    show_output: Callable[[str], None] | None = None
+    """Takes what tasks in other processes print, a line at a time; None for nobody."""
+    command: str = ""
+    """The words it was asked for with, for the history; without private values."""
+    has_state: bool = True
+    """Whether the state database is used: False leaves no trace of the run, and knows of no other."""
+
+    @classmethod
+    def of(cls, settings: Settings, **given: Any) -> Self:
+        """What `[build]` of the settings says, and `given` over it."""
+        told = settings.build
+        return replace(cls(told.jobs, told.executor, wait_held_s=told.wait_held_s), **given)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the runner is given."""
+
+    executor: Executor
+    leases: Leases
+    observers: Sequence[Observer]
+    log_path: Callable[[Task, int], str]
+
+
+class Run:
+    """One run from before its graph is known to after its end."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        options: RunOptions,
+        run_id: str,
+        store: Store | None,
+        *,
+        database: Callable[[str | None], Any],
+        disconnect: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._options = options
+        self._run_id = run_id
+        self._store = store
+        self._began_at = store.now() if store is not None else 0.0
+        self._database = database
+        self._disconnect = disconnect
+
+    @contextmanager
+    def parts(self, to_run: Sequence[Task], observers: Sequence[Observer]) -> Iterator[Parts]:
+        """Everything that is needed to run `to_run`; closed at the end, the executor first and the history last."""
+        with ExitStack() as stack:
+            executor = self._executor(to_run)
+            try:
+                history = self._history(stack)
+                leases = self._leases()
+                stack.callback(leases.close)
+            finally:
+                stack.callback(executor.close)
+            logs = _logs(self._settings) if history else None
+            yield Parts(
+                executor,
+                leases,
+                [*observers, *history, *plugged_in()],
+                lambda task, number: logs.path_for(self._run_id, task.task_id, number) if logs is not None else "",
+            )
+
+    def _executor(self, to_run: Sequence[Task]) -> Executor:
+        from etlctl.engine.executors.workers import LocalExecutor
+
+        options, settings = self._options, self._settings
+        show = options.show_output
+        return LocalExecutor(
+            settings.project,
+            jobs=options.jobs,
+            tasks=to_run,
+            shown=(lambda task, line: show(f"{task.task_label}: {line}")) if show is not None else None,
+            disconnect=self._disconnected,
+            max_log_bytes=settings.logs.max_bytes,
+        )
+
+    def _disconnected(self) -> None:
+        self._disconnect()
+        if self._store is not None:
+            self._store.close()
+
+    def _leases(self) -> Leases:
+        if self._store is None:
+            return ProcessLeases(self._settings.pools)
+        from etlctl.db.state import owners
+        from etlctl.db.state.leases import StoreLeases
+
+        return StoreLeases(
+            self._store,
+            owner=owners.this_process(),
+            began_at=self._began_at,
+            ttl_s=self._settings.lease_ttl_s,
+            pools=self._settings.pools,
+            profile=self._settings.profile,
+            database=self._database,
+        )
+
+    def _history(self, stack: ExitStack) -> list[Observer]:
+        if self._store is None or not self._settings.is_history_kept:
+            return []
+        from etlctl.db.state.history import About, History
+
+        settings = self._settings
+        beat_s = settings.lease_ttl_s / 4
+        about = About(self._run_id, self._options.command, settings.project, settings.profile, beat_s=beat_s)
+        history = History(self._store, about, logs=_logs(settings))
+        stack.callback(history.close)
+        return [history]
+
+
+@contextmanager
+def opened(
+    settings: Settings,
+    options: RunOptions,
+    run_id: str,
+    *,
+    database: Callable[[str | None], Any],
+    disconnect: Callable[[], None],
+) -> Iterator[Run]:
+    """A run on the state database of the settings, whose tables are made or brought up to date here.
+
+    `database` finds a connection's Database by name; `disconnect` closes all that are open. Raises UnavailableError
+    where a state database that somebody has chosen cannot be used, UsageError where it is too new; without the default
+    one (a folder that cannot be written to) the run goes on, and a warning says what is missing.
+    """
+    store = _store(settings) if options.has_state else None
+    try:
+        yield Run(settings, options, run_id, store, database=database, disconnect=disconnect)
+    finally:
+        if store is not None:
+            store.close()
+
+
+def _store(settings: Settings) -> Store | None:
+    from etlctl.db.state import schema
+    from etlctl.db.state.store import Store
+
+    store = Store(settings.state)
+    try:
+        schema.ensure(store)
+    except UnavailableError as error:
+        store.close()
+        if settings.is_state_chosen:
+            raise
+        _logger.warning("no history is kept, and other builds are not heeded: %s", error)
+        return None
+    return store
+
+
+def _logs(settings: Settings) -> Any:
+    from etlctl.db.state.logs import LogStore
+
+    return LogStore(settings.logs.store, settings.project)
