@@ -28,8 +28,6 @@ from etlctl.db.dialects.redshift.encode import made_up_null
 from etlctl.db.dialects.redshift.folder import AttemptFolder, new_folder
 from etlctl.db.dialects.redshift.loaderrors import load_error
 from etlctl.db.dialects.redshift.statements import Access, Form, copy_statement, identifier
-from etlctl.db.dialects.redshift.values import ddl
-from etlctl.db.words import TypeWords
 from etlctl.errors import BadDataError, LoadError, SettingsError
 from etlctl.text import shortened
 
@@ -73,7 +71,9 @@ def stage_objects(
             if form.format in _BY_NAME and rows:
                 _note_empty(connection, staged, rows)
             if constants:
-                staged = _with_constants(connection, name, columns, staged, constants)
+                own = {column: staged.c[column.name] for column in columns}
+                every = (*columns, *constants)
+                staged = redshift_staging.convert_staged(connection, name, every, own, constants, staged)
     except psycopg2.Error as error:
         told = load_error(connection, error)
         if told is None:
@@ -103,19 +103,3 @@ def _note_empty(connection: sa.Connection, staged: sa.TableClause, rows: int) ->
             f"NULL in all {rows:,} rows: {shortened(', '.join(empty), 300)}. Look at how the files spell it, in "
             'small and large letters too (jsonpaths = "auto ignorecase")'
         )
-
-
-def _with_constants(
-    connection: sa.Connection,
-    name: str,
-    columns: Sequence[Column],
-    copied: sa.TableClause,
-    constants: Mapping[Column, Any],
-) -> sa.TableClause:
-    staged = redshift_staging.create_staging(connection, name, (*columns, *constants))
-    values = [sa.cast(sa.literal(value), TypeWords(ddl(column.type))) for column, value in constants.items()]
-    own = [copied.c[column.name] for column in columns]
-    into = [staged.c[column.name] for column in (*columns, *constants)]
-    connection.execute(sa.insert(staged).from_select(into, sa.select(*own, *values).select_from(copied)))
-    connection.exec_driver_sql(f"DROP TABLE {identifier(copied.name)}")
-    return staged

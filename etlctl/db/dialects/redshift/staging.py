@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from etlctl.db.columns import Column
 from etlctl.db.dialects.base import Staged, TableName
 from etlctl.db.dialects.redshift import values as redshift_values
-from etlctl.db.words import in_quotes, named_table, table_name
+from etlctl.db.dialects.redshift.statements import identifier
+from etlctl.db.words import TypeWords, in_quotes, named_table, table_name
 
 
 def create_staging(connection: sa.Connection, name: str, columns: Sequence[Column]) -> sa.TableClause:
@@ -23,6 +24,25 @@ def create_staging(connection: sa.Connection, name: str, columns: Sequence[Colum
     place = staged_name(name)
     connection.exec_driver_sql(f"CREATE TEMP TABLE {in_quotes(place, connection)} ({body})")
     return named_table(place, (column.name for column in columns))
+
+
+def convert_staged(
+    connection: sa.Connection,
+    name: str,
+    columns: Sequence[Column],
+    values: Mapping[Column, sa.ColumnElement[Any]],
+    constants: Mapping[Column, Any],
+    source: sa.TableClause,
+) -> sa.TableClause:
+    """The staging table `name` of `columns`, each made of its value from `source` or a constant; `source` is gone."""
+    staged = create_staging(connection, name, columns)
+    made = dict(values)
+    for column, value in constants.items():
+        made[column] = sa.cast(sa.literal(value), TypeWords(redshift_values.ddl(column.type)))
+    into = [staged.c[column.name] for column in made]
+    connection.execute(sa.insert(staged).from_select(into, sa.select(*made.values()).select_from(source)))
+    connection.exec_driver_sql(f"DROP TABLE {identifier(source.name)}")
+    return staged
 
 
 def staged_name(name: str) -> TableName:

@@ -155,14 +155,8 @@ def _converted(
     """The staging table of the values; the texts are gone."""
     nulls = tuple(records.null_values or ())
     by_name = dict(zip(file.names, texts.columns, strict=True))
-    staged = redshift_staging.create_staging(connection, name, columns)
-    values = [_value_of(by_name[column.name], column.type, nulls) for column in records.columns]
-    constants = records.constants or {}
-    values += [sa.cast(sa.literal(value), TypeWords(ddl(column.type))) for column, value in constants.items()]
-    into = [staged.c[column.name] for column in (*records.columns, *constants)]
-    connection.execute(sa.insert(staged).from_select(into, sa.select(*values).select_from(texts)))
-    connection.exec_driver_sql(f"DROP TABLE {identifier(texts.name)}")
-    return staged
+    values = {column: _value_of(by_name[column.name], column.type, nulls) for column in records.columns}
+    return redshift_staging.convert_staged(connection, name, columns, values, records.constants or {}, texts)
 
 
 # -- texts as values
