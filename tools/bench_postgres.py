@@ -36,10 +36,12 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import etlctl  # noqa: E402  the path above comes first
 from measured import flights  # noqa: E402  as above
+from measured.tables import print_medians, roomy  # noqa: E402
 from servers.postgres import PostgresServer, postgres  # noqa: E402  as above
-from servers.process import MEMORY, has_memory  # noqa: E402  as above
 
 LUIGI = ("luigi==3.8.1", "psycopg2-binary==2.9.13")
+HEADS = ("load s", "process s", "client CPU", "server CPU", "+MiB")
+"""Of the columns of a Cost."""
 
 
 class Cost(NamedTuple):
@@ -88,7 +90,7 @@ def main() -> int:
     options = parser.parse_args()
     compileall.compile_dir(Path(etlctl.__file__).parent, quiet=1)
     settings = ["max_wal_size=2GB", "shared_buffers=256MB"]
-    with tempfile.TemporaryDirectory(dir=_roomy()) as name, postgres(settings=settings) as server:
+    with tempfile.TemporaryDirectory(dir=roomy()) as name, postgres(settings=settings) as server:
         folder = Path(name)
         luigi = None if options.no_luigi else options.luigi or _install_luigi(folder / "venv")
         flights.write_files(folder, options.rows)
@@ -101,7 +103,7 @@ def main() -> int:
         for _ in range(options.rounds):
             for way, turn in ways.items():
                 costs[way].append(turn())
-    report(costs)
+    print_medians(costs, HEADS)
     return judge(costs)
 
 
@@ -259,25 +261,11 @@ def _children(pid: int) -> set[str]:
         return set()
 
 
-def _roomy() -> str | None:
-    """Where the files go: into memory where there is room, else where temporary files go."""
-    return str(MEMORY) if has_memory() else None
-
-
 def _install_luigi(folder: Path) -> str:
     venv.create(folder, with_pip=True)
     python = str(folder / "bin" / "python")
     subprocess.run([python, "-m", "pip", "install", "-q", *LUIGI], check=True)
     return python
-
-
-def report(costs: dict[str, list[Cost]]) -> None:
-    """Medians of each way."""
-    heads = ("load s", "process s", "client CPU", "server CPU", "+MiB")
-    print(f"{'':<34}" + "".join(f"{head:>12}" for head in heads))
-    for way, found in costs.items():
-        medians = [statistics.median(column) for column in zip(*found, strict=True)]
-        print(f"{way:<34}" + "".join(f"{value:>12.2f}" for value in medians[:4]) + f"{medians[4]:>12.0f}")
 
 
 def judge(costs: dict[str, list[Cost]]) -> int:

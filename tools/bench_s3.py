@@ -45,8 +45,8 @@ from botocore.config import Config  # noqa: E402
 
 import etlctl  # noqa: E402
 from measured import flights  # noqa: E402
+from measured.tables import print_medians, roomy  # noqa: E402
 from servers.postgres import PostgresServer, postgres  # noqa: E402
-from servers.process import MEMORY, has_memory  # noqa: E402
 from servers.s3 import moto  # noqa: E402
 
 SMART_OPEN = ("smart_open[s3]==7.3.1", "psycopg2-binary==2.9.13")
@@ -56,6 +56,8 @@ SLOWDOWN = 1.5
 MOST_MIB = 128
 GROWTH_MIB = 16
 """What a dump of more rows may take beyond one of fewer: noise of the allocator, and no more."""
+HEADS = ("work s", "process s", "client CPU", "+MiB")
+"""Of the columns of a Cost."""
 
 
 class Cost(NamedTuple):
@@ -80,7 +82,7 @@ def main() -> int:
     options = parser.parse_args()
     compileall.compile_dir(Path(etlctl.__file__).parent, quiet=1)
     with (
-        tempfile.TemporaryDirectory(dir=_roomy()) as name,
+        tempfile.TemporaryDirectory(dir=roomy()) as name,
         postgres(settings=["max_wal_size=2GB", "shared_buffers=256MB"]) as server,
         _service(options.server) as environ,
     ):
@@ -98,7 +100,7 @@ def main() -> int:
             for way, turn in ways.items():
                 if number == 0 or "times the rows" not in way:
                     costs[way].append(turn())
-    report(costs)
+    print_medians(costs, HEADS)
     return judge(costs, is_judged=options.server == "moto")
 
 
@@ -261,25 +263,11 @@ def _with_aws(environ: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _roomy() -> str | None:
-    """Where the files go: into memory where there is room, else where temporary files go."""
-    return str(MEMORY) if has_memory() else None
-
-
 def _install_smart_open(folder: Path) -> str:
     venv.create(folder, with_pip=True)
     python = str(folder / "bin" / "python")
     subprocess.run([python, "-m", "pip", "install", "-q", *SMART_OPEN], check=True)
     return python
-
-
-def report(costs: Mapping[str, Sequence[Cost]]) -> None:
-    """Medians of each way."""
-    heads = ("work s", "process s", "client CPU", "+MiB")
-    print(f"{'':<34}" + "".join(f"{head:>12}" for head in heads))
-    for way, found in costs.items():
-        medians = [statistics.median(column) for column in zip(*found, strict=True)]
-        print(f"{way:<34}" + "".join(f"{value:>12.2f}" for value in medians[:3]) + f"{medians[3]:>12.0f}")
 
 
 def judge(costs: Mapping[str, Sequence[Cost]], *, is_judged: bool) -> int:
