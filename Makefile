@@ -14,7 +14,7 @@ LENIENT := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --
 export UV_SYSTEM_CERTS ?= 1
 export UV_NATIVE_TLS ?= 1
 
-.PHONY: test demo check format lock test-lowest setup torture torture-warehouse bench
+.PHONY: test demo check format lock test-lowest setup torture torture-warehouse torture-builders bench
 
 test: setup
 	"$(B)/python" -m pytest -n $(CPUS) $(ARGS)
@@ -51,6 +51,11 @@ torture: setup
 torture-warehouse: setup
 	"$(B)/python" tests/torture/warehouse.py $(TORTURE)
 	"$(B)/python" tests/torture/warehouse.py --control
+
+# a quarter of an hour: ten builders of one graph at once, then 100 rounds in which they are killed and stopped
+torture-builders: setup
+	"$(B)/python" tests/torture/builders.py $(TORTURE)
+	"$(B)/python" tests/torture/builders.py --control
 
 # minutes too; some compare with doit and luigi, which are installed in a temporary folder
 bench: setup

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from etlctl.core.leases import Answer, Ended, EndState, Full, Granted, Held, Leases
 from etlctl.engine.entries import Entry
 
-_AHEAD_S = 0.2
+_AHEAD_S = 0.1
 """Work that is claimed at once: longer would keep it from others, shorter is a transaction for each short task."""
 _MOST_AHEAD = 250
 _SOONEST_S, _LATEST_S = 0.05, 1.0
@@ -58,7 +58,7 @@ class Admission:
         """Claimed ahead of time."""
         self._next_look = 0.0
         self._interval_s = _SOONEST_S
-        self._mean_s = _AHEAD_S
+        self._mean_s = 0.2
         """Of how long tasks took lately."""
 
     def push(self, entry: Entry, priority: float) -> None:
@@ -185,7 +185,8 @@ class Admission:
             self.push(entry, priority)
         if self._kept_out and now >= self._next_look:
             again, self._kept_out = self._kept_out, []
-            self._interval_s = min(self._interval_s * 1.5, _LATEST_S)
+            # others are likely to be about as long at a task of this graph as we are
+            self._interval_s = min(self._interval_s * 1.5, max(self._mean_s, _SOONEST_S), _LATEST_S)
             self._next_look = now + self._interval_s * (0.75 + random.random() / 2)  # noqa: S311  no secret
             for entry, priority in again:
                 self.push(entry, priority)

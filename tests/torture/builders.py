@@ -3,7 +3,8 @@
 First a round in peace, ten builders on 300 tasks of 100 ms: each task runs once, as the history and a counter that
 tasks write to both say, and sooner than one builder alone. Then rounds with blows: builders are killed (kill -9) and
 started again, or stopped and let go on later than their leases live. Each load is there exactly once, every other
-task ran at least once, nothing stays held, and nobody waits for ever.
+task ran at least once, nothing stays held, nobody waits for ever. Loads take from a pool of two places: never more than
+two are seen taken, sampled from the database all the while.
 
     Campaign.peace()   ten builders, then one on a graph of its own, by the clock
     Campaign.round()   builders and blows until one after the other has ended well
@@ -38,6 +39,7 @@ from servers.postgres import PostgresServer, postgres  # noqa: E402  the path ab
 
 BUILDERS = 10
 TASKS = 300
+POOL = 2
 LEASE_TTL_S = 3
 LONGEST_ROUND_S = 180
 FLOWS = '''
@@ -90,6 +92,7 @@ FLOWS = '''
         turn = IntParameter()
         number = IntParameter()
         table = "loads"
+        resources = {"warehouse": 1}
         columns = {"turn": "integer", "number": "integer", "row": "integer"}
 
         def rows(self):
@@ -119,11 +122,14 @@ class Tally:
     exits: Counter[int] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     longest_s: float = 0.0
+    most_loading: int = 0
+    """Places of the pool that were seen taken at one moment."""
 
     def __str__(self) -> str:
         return (
             f"{self.rounds:,} rounds, {self.builders:,} builders, {self.kills:,} kills, {self.pauses:,} pauses; "
-            f"longest round {self.longest_s:.0f} s; exits {dict(self.exits)}; {len(self.wrong)} wrong"
+            f"longest round {self.longest_s:.0f} s; exits {dict(self.exits)}; "
+            f"pool of {POOL}: {self.most_loading} at most; {len(self.wrong)} wrong"
         )
 
 
@@ -135,6 +141,7 @@ class Campaign:
         self.server = server
         self.url = server.new_database()
         self.random = random.Random(seed)
+        self.has_leases = has_leases
         self.counter = folder / "counter"
         self.tally = Tally()
         (folder / "pipelines").mkdir()
@@ -142,7 +149,8 @@ class Campaign:
         (folder / "pipelines" / "flows.py").write_text(dedent(FLOWS).lstrip(), encoding="utf-8")
         state = self.url if has_leases else "sqlite:///.etlctl/state-${BUILDERS_OWN}.db"
         (folder / "config" / "etlctl.toml").write_text(
-            f'[connections.warehouse]\nurl = "{self.url}"\n[state]\nurl = "{state}"\nlease_ttl = {LEASE_TTL_S}\n',
+            f'[connections.warehouse]\nurl = "{self.url}"\n[state]\nurl = "{state}"\nlease_ttl = {LEASE_TTL_S}\n'
+            f"[pools]\nwarehouse = {POOL}\n",
             encoding="utf-8",
         )
 
@@ -163,9 +171,22 @@ class Campaign:
     def together(self, turn: int, tasks: int, builders: int) -> float:
         """Builders in peace; seconds until the last has ended."""
         began = time.monotonic()
-        for one in [self.start(turn, tasks, number) for number in range(builders)]:
-            self.tally.exits[one.wait(LONGEST_ROUND_S)] += 1
+        alive = [self.start(turn, tasks, number) for number in range(builders)]
+        while alive:
+            self.sample(turn)
+            for one in [one for one in alive if one.poll() is not None]:
+                alive.remove(one)
+                self.tally.exits[one.returncode] += 1
+            time.sleep(0.02)
         return time.monotonic() - began
+
+    def sample(self, turn: int) -> None:
+        """How many places of the pool are taken at this moment."""
+        if self.has_leases and self._knows_leases():
+            ((taken,),) = self.server.ask(_LOADING, url=self.url)
+            self.tally.most_loading = max(self.tally.most_loading, taken)
+            if taken > POOL:
+                self.tally.wrong.append(f"turn {turn}: {taken} of {POOL} places of the pool are taken")
 
     def peace(self, builders: int = BUILDERS, tasks: int = TASKS) -> tuple[float, float]:
         """Seconds of all of them together, and of one alone with as many tasks. Complains of what ran twice."""
@@ -206,6 +227,7 @@ class Campaign:
                     victim.send_signal(signal.SIGSTOP)
                     self.tally.pauses += 1
                     resume.append((now + self.random.uniform(0.2, 2.5 * LEASE_TTL_S), victim))
+            self.sample(turn)
             if now - began > LONGEST_ROUND_S:
                 self.tally.wrong.append(f"turn {turn}: builders still run after {LONGEST_ROUND_S} s")
                 for one in alive:
@@ -232,12 +254,17 @@ class Campaign:
         self.tally.wrong.extend(f"turn {turn}: {one}" for one in wrong)
 
     def _held(self) -> list[tuple[str]]:
-        if not self.server.ask("SELECT to_regclass('etlctl_leases')", url=self.url)[0][0]:
-            return []
-        return [(row[0],) for row in self.server.ask(_HELD, url=self.url)]
+        return [(row[0],) for row in self.server.ask(_HELD, url=self.url)] if self._knows_leases() else []
+
+    def _knows_leases(self) -> bool:
+        return bool(self.server.ask("SELECT to_regclass('etlctl_leases')", url=self.url)[0][0])
 
 
 _HELD = "SELECT task_id FROM etlctl_leases WHERE state = 'running'"
+_LOADING = (
+    "SELECT count(*) FROM etlctl_leases WHERE state = 'running' AND task_id LIKE 'Load%' "
+    "AND expires_at > extract(epoch FROM clock_timestamp())"
+)
 
 
 @contextmanager
