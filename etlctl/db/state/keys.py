@@ -6,5 +6,8 @@ import hashlib
 
 
 def stored_key(profile: str | None, key: str) -> str:
-    """SHA-256 of profile and key: two profiles load into other places, so one does not hold the other's tasks."""
-    return hashlib.sha256(f"{profile or ''}\0{key}".encode()).hexdigest()
+    """128 bits of a hash of profile and key: two profiles load into other places, and hold none of each other's tasks.
+
+    A shorter key costs less to find: a claim of many is little else.
+    """
+    return hashlib.sha256(f"{profile or ''}\0{key}".encode()).hexdigest()[:32]

@@ -10,7 +10,7 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
@@ -157,7 +157,10 @@ class LocalDatabase:
             check_same_thread=False,
         )
         try:
-            return _set_up(raw)
+            _set_up(raw)
+            if write:
+                _make_wal(raw, time.monotonic() + self._timeout_s)
+            return raw
         except BaseException:
             raw.close()
             raise
@@ -202,30 +205,32 @@ def _set_up(raw: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def _begin(raw: sqlite3.Connection, *, write: bool, until: float) -> None:
-    """BEGIN, with its lock; waits in slices."""
-    while True:
-        try:
-            if write:
-                _make_wal(raw)
-                raw.execute("BEGIN IMMEDIATE")
-            else:
-                raw.execute("BEGIN")
-                raw.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()  # takes the lock of a reader
-            return
-        except sqlite3.OperationalError as error:
-            if raw.in_transaction:
-                raw.execute("ROLLBACK")
-            if not _is_busy(error) or time.monotonic() >= until:
-                raise
-            time.sleep(0.005)  # some refusals come without SQLite's own wait
+    """BEGIN, with its lock."""
+    if write:
+        _insist(lambda: raw.execute("BEGIN IMMEDIATE"), until)
+        return
+    raw.execute("BEGIN")
+    _insist(lambda: raw.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall(), until)  # takes the lock of a reader
 
 
-def _make_wal(raw: sqlite3.Connection) -> None:
-    """Two processes that make a file WAL at once disturb each other, so it is a part of what is tried again.
+def _make_wal(raw: sqlite3.Connection, until: float) -> None:
+    """Two processes that make a file WAL at once disturb each other, hence the patience.
 
     A file system that cannot have it (a network disk) keeps its journal, and works as well.
     """
-    raw.execute("PRAGMA journal_mode = WAL").fetchone()
+    _insist(lambda: raw.execute("PRAGMA journal_mode = WAL").fetchone(), until)
+
+
+def _insist(work: Callable[[], object], until: float) -> None:
+    """Waits for the lock in slices."""
+    while True:
+        try:
+            work()
+            return
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() >= until:
+                raise
+            time.sleep(0.005)  # some refusals come without SQLite's own wait
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
