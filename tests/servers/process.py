@@ -202,7 +202,7 @@ class ServerProcess(ABC):
                 cwd=self.work,
                 env=self.environment(),
                 start_new_session=True,  # the terminal's ^C is for pytest only
-                preexec_fn=_dies_with_parent(self.stop_signals["fast"]),
+                preexec_fn=dies_with_parent(self.stop_signals["fast"]),
                 **self.identity,
             )
         deadline = time.monotonic() + START_S
@@ -218,7 +218,7 @@ def has_memory() -> bool:
     return MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM_BYTES
 
 
-def _dies_with_parent(wanted: signal.Signals) -> Callable[[], None] | None:
+def dies_with_parent(wanted: signal.Signals) -> Callable[[], None] | None:
     """What a child calls between fork and exec; after the change of user, which would undo it."""
     if not sys.platform.startswith("linux"):
         return None

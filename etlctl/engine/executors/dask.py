@@ -80,6 +80,7 @@ class DaskExecutor:
         self._workers: set[str] = set()
         """Those that have something open for this build."""
         self._holds_memory = False
+        self._is_closed = False
         self._here = InProcessExecutor(self._project, max_log_bytes=max_log_bytes)
         self._registers: SimpleQueue[Told | None] = SimpleQueue()
         self._cluster = Cluster(
@@ -157,6 +158,9 @@ class DaskExecutor:
 
     def close(self) -> None:
         """Tells what runs to end, and leaves the cluster; one of our own ends with all its processes."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         try:
             self._here.close()
         finally:

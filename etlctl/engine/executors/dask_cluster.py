@@ -12,15 +12,18 @@ is a task that never ends. So what is submitted is Python's own eval(), which ha
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
 import multiprocessing
 import os
 import shutil
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from etlctl.errors import UnavailableError, UsageError
@@ -32,11 +35,15 @@ NO_WORKER_S = 60.0
 _SILENT_S = 20.0
 """How long a scheduler may leave a question unanswered."""
 _LOOK_S = 1.0
+_LEAVE_S = 2.0
+"""How long what was told to workers last may take to get there."""
+_MOST_AWAITED = 100
 _TOPIC = "etlctl"
 """Of events, one for all builds: a scheduler keeps some of each topic as long as it lives."""
 _CALL = "__import__('etlctl.worker', fromlist=['carry_out']).carry_out(order)"
 _SETTING = "[executors.dask] address"
 _NOISY = ("distributed", "distributed.client", "tornado", "tornado.application")
+_logger = logging.getLogger("etlctl.dask")
 _MISSING = 'Dask is needed for --executor dask, and is not installed: pip install "etlctl[dask]".'
 
 
@@ -97,6 +104,8 @@ class Cluster:
         self._no_worker_s = no_worker_s
         self._futures: dict[str, Any] = {}
         self._threads: dict[str, int] = {}
+        self._called: deque[concurrent.futures.Future[None]] = deque(maxlen=_MOST_AWAITED)
+        """What workers were told last."""
         self._own: Any = None
         self._is_closing = False
         self._is_down = False
@@ -113,7 +122,7 @@ class Cluster:
             opened.callback(self._leave)
             self._await_worker(connect_timeout_s)
             self._client.subscribe_topic(_TOPIC, self._told)
-            self._do(self._watch())
+            self._do(self._watch)
             self._opened = opened.pop_all()
 
     @property
@@ -138,7 +147,7 @@ class Cluster:
             self._come(Ended(order, is_gone=True, error=error))
             return
         self._futures[order] = future
-        self._do(self._follow(order, future))
+        self._do(partial(self._follow, order, future))
 
     def drop(self, order: str) -> None:
         """Nobody waits for it any more; a worker that is at it goes on all the same. No Ended follows."""
@@ -149,12 +158,14 @@ class Cluster:
 
     def call(self, worker: str, function: Callable[..., Any], *arguments: Any) -> None:
         """Calls a function of ours in a worker that has it, beside what that is at; nobody waits for it."""
-        self._do(self._client.run(function, *arguments, workers=[worker], on_error="ignore", asynchronous=True))
+        self._do(
+            partial(self._client.run, function, *arguments, workers=[worker], on_error="ignore", asynchronous=True)
+        )
 
     def restart(self, worker: str) -> None:
         """Kills a worker of our own cluster and starts another in its place, in the background."""
         restart = self._client.restart_workers
-        self._do(asyncio.to_thread(restart, [worker], timeout=CONNECT_TIMEOUT_S, raise_for_error=False))
+        self._do(partial(asyncio.to_thread, restart, [worker], timeout=CONNECT_TIMEOUT_S, raise_for_error=False))
 
     def close(self) -> None:
         """Drops all orders, ends the connection and what was started; some seconds at most."""
@@ -213,13 +224,24 @@ class Cluster:
         self._is_closing = True
         for order in list(self._futures):
             self.drop(order)
+        concurrent.futures.wait(self._called, timeout=_LEAVE_S)
         with suppress(Exception):  # of a connection that is gone already
             self._client.close(timeout=5)
 
     # -- in the thread of the connection
 
-    def _do(self, coroutine: Any) -> None:
-        asyncio.run_coroutine_threadsafe(_quietly(coroutine), self._client.loop.asyncio_loop)
+    def _do(self, make: Callable[[], Any]) -> concurrent.futures.Future[None] | None:
+        """Has the coroutine that `make` makes carried out there; not where it has ended."""
+
+        async def quietly() -> None:
+            try:
+                await make()
+            except Exception:
+                _logger.debug("an order to the Dask cluster was not carried out", exc_info=True)
+
+        if self._is_closing:
+            return None
+        return asyncio.run_coroutine_threadsafe(quietly(), self._client.loop.asyncio_loop)
 
     def _told(self, event: tuple[float, Any]) -> None:
         message = event[1]
@@ -299,21 +321,13 @@ def _unreachable(address: str, timeout_s: float, error: BaseException) -> Unavai
     return UnavailableError(f"{_SETTING}: no Dask scheduler answers at {address} within {timeout_s:g} s: {cause}.")
 
 
-async def _quietly(coroutine: Any) -> None:
-    """What nobody waits for has nobody to tell its error to; it is logged."""
-    try:
-        await coroutine
-    except Exception:
-        logging.getLogger("etlctl").debug("an order to the Dask cluster was not carried out", exc_info=True)
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """distributed has handlers of its own that write to stderr: what goes wrong is told by us, once."""
     import distributed  # noqa: F401  it is what makes them
 
     def says_nothing(record: logging.LogRecord) -> bool:
-        logging.getLogger("etlctl.dask").debug("%s: %s", record.name, record.getMessage())
+        _logger.debug("%s: %s", record.name, record.getMessage())
         return False
 
     handlers = [handler for name in _NOISY for handler in logging.getLogger(name).handlers]

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from dask_servers import DaskServers
+from etlctl import settings
 from etlctl.engine.executors.base import Executor
+from etlctl.engine.executors.dask import DaskExecutor
 from etlctl.engine.executors.in_process import InProcessExecutor
 from etlctl.engine.executors.workers import LocalExecutor
 from orphans import TOKEN, assert_no_orphans, template_of
@@ -19,12 +22,36 @@ EXECUTORS: dict[str, Callable[[Path], Executor]] = {
     "one local job": lambda project: LocalExecutor(project, jobs=1),
     "two workers": lambda project: LocalExecutor(project, jobs=2),
 }
+DASK = "Dask"
 
 
-@pytest.fixture(params=EXECUTORS)
+@pytest.fixture(scope="session")
+def dask_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskServers]:
+    """A scheduler and two workers, for all tests of a process."""
+    with DaskServers(tmp_path_factory.mktemp("dask"), workers=2) as servers:
+        yield servers
+
+
+@pytest.fixture
+def dask(dask_servers: DaskServers, project: Path) -> Iterator[DaskExecutor]:
+    """An executor on them, closed afterwards."""
+    made = on_dask(dask_servers, project)
+    yield made
+    made.close()
+
+
+def on_dask(servers: DaskServers, project: Path) -> DaskExecutor:
+    """An executor for a project without settings."""
+    return DaskExecutor(settings.load(None, environ={}, cwd=project), address=servers.address, connect_timeout_s=30)
+
+
+@pytest.fixture(params=[*EXECUTORS, DASK])
 def executor(request: pytest.FixtureRequest, project: Path) -> Iterator[Executor]:
     """One of each kind, closed afterwards."""
-    made = EXECUTORS[request.param](project)
+    if request.param == DASK:
+        made: Executor = on_dask(request.getfixturevalue("dask_servers"), project)
+    else:
+        made = EXECUTORS[request.param](project)
     yield made
     made.close()
 
