@@ -167,6 +167,11 @@ class CommitInsideError(TaskError):
 class FailedInWorkerError(TaskError):
     """Stands for an exception that was raised in another process; its text is the reason told there."""
 
+    def __init__(self, message: str, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind or type(self).__name__
+        """The name of the exception's class there."""
+
 
 class WorkerDiedError(TaskError):
     """The process that ran the task was killed, crashed or left before the task had ended."""

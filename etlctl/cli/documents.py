@@ -21,7 +21,7 @@ from etlctl.core.plan import PlannedTask
 from etlctl.core.registry import Registry
 from etlctl.core.results import RunSummary, Status, TaskResult, command_words
 from etlctl.core.task import Task
-from etlctl.errors import ExitCode
+from etlctl.errors import ExitCode, FailedInWorkerError
 from etlctl.text import printable
 
 VERSION: Final = 1
@@ -100,12 +100,33 @@ class PlanDocument(Document):
     command: Annotated[str, "the command that runs it"]
 
 
+class RunningDocument(TypedDict):
+    """Who is at a task now."""
+
+    by: Annotated[str, "`host:pid`"]
+    since: Annotated[str, "instant in ISO 8601, UTC"]
+    run_id: Annotated[str | None, "its run; null where only its lease is known"]
+
+
+class LastDocument(TypedDict):
+    """How a task ended when it was run last, by the history."""
+
+    status: Annotated[str, "done, failed, lost or found"]
+    run_id: Annotated[str, "id of that run"]
+    ended_at: Annotated[str | None, "instant in ISO 8601, UTC"]
+    duration_s: Annotated[float | None, "seconds it worked"]
+    rows: Annotated[int | None, "rows loaded or written"]
+    error: Annotated[str, "the error, or empty"]
+
+
 class StatusTaskDocument(TaskDocument):
     """How one task stands."""
 
     state: Annotated[str, "done, missing, blocked or unknown"]
     reason: Annotated[str, "why it is not done, in plain words"]
     done_at: Annotated[str | None, "when its outputs were last written (ISO 8601, UTC); null when that is not known"]
+    running: Annotated[RunningDocument | None, "who is at it now; null for nobody"]
+    last: Annotated[LastDocument | None, "its last result by the history; null for none"]
 
 
 class NeedsDocument(TypedDict):
@@ -294,8 +315,12 @@ def _result_document(result: TaskResult) -> ResultDocument:
         where=printable(result.where),
         details=list(result.details),
         exit_code=int(result.exit_code),
-        error=None if error is None else ErrorDocument(type=type(error).__name__, message=result.reason),
+        error=None if error is None else ErrorDocument(type=_kind_of(error), message=result.reason),
     )
+
+
+def _kind_of(error: BaseException) -> str:
+    return error.kind if isinstance(error, FailedInWorkerError) else type(error).__name__
 
 
 def planned_document(planned: PlannedTask) -> PlannedDocument:

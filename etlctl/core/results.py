@@ -65,6 +65,8 @@ class TaskResult:
     exit_code: ExitCode = ExitCode.DONE
     forced: bool = False
     """It was asked for by --force."""
+    log: str = ""
+    """The file that the last attempt's output went to; empty when it was kept nowhere, or when none was begun."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,10 @@ def failure_lines(summary: RunSummary, options: str = "") -> list[str]:
         words = command_words(first.task)
         if first.exit_code is ExitCode.TORN:
             lines.append(f"  next  etlctl markers resolve {words}{options}")
-        lines.append(f"  more  etlctl build {words}{forced}{options} --debug")
+        if first.log:  # what it printed, and its traceback
+            lines.append(f"  more  etlctl logs {summary.run_id} {words}{options}")
+        else:
+            lines.append(f"  more  etlctl build {words}{forced}{options} --debug")
     return [*lines, ""] if lines else [""]
 
 

@@ -3,7 +3,7 @@
     Conducted.step()
       START
       requires()          once more; its answer holds for the whole attempt, input() included
-      <- requirements     the runner goes on when all of them have ended well
+      <- requirements     where they are others than before; the runner goes on when all of them have ended well
       complete()          of direct requirements that have their own
       run()               again when a database broke off its transaction (engine/retry.py)
                           <- tasks it yields; resumed with their outputs
@@ -19,7 +19,7 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +57,18 @@ class EndedFromOutside(BaseException):
 
 
 class Conducted:
-    """One attempt in this process, a step at a time; what the task raises becomes part of an Outcome."""
+    """One attempt in this process, a step at a time; what the task raises becomes part of an Outcome.
 
-    def __init__(self, task: Task, attempt: Attempt, project: Path) -> None:
+    `is_met` tells of requirements that they have ended well, so that nobody need be asked; by default `attempt.met`.
+    """
+
+    def __init__(
+        self, task: Task, attempt: Attempt, project: Path, is_met: Callable[[list[Task]], bool] | None = None
+    ) -> None:
         self.task = task
         self.attempt = attempt
         self._project = project
-        self._steps = _steps(task, attempt)
+        self._steps = _steps(task, attempt, is_met or (lambda required: required == list(attempt.met)))
         self._active_s = 0.0
         self._has_begun = False
 
@@ -138,7 +143,7 @@ def _told(error: BaseException) -> BaseException:
     return error
 
 
-def _steps(task: Task, attempt: Attempt) -> _Steps:
+def _steps(task: Task, attempt: Attempt, is_met: Callable[[list[Task]], bool]) -> _Steps:
     """Yields the tasks that must have ended well before it is resumed; returns when the task is done.
 
     Raises whatever the task's code raises, UnfulfilledError, MissingOutputError.
@@ -147,7 +152,8 @@ def _steps(task: Task, attempt: Attempt) -> _Steps:
     required = tasks_in(answer, task, "requires() returned")
     task.__dict__["requires"] = lambda: answer
     try:
-        yield required
+        if not is_met(required):
+            yield required
         _check_fulfilled(task, required)
         running = patiently(task.run, attempt)
         if inspect.isgenerator(running):

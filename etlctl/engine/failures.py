@@ -44,6 +44,8 @@ class Failure:
     """As Python prints it, not made printable; for logs alone."""
     error: BaseException | None = None
     """The exception itself, where it was raised in this process."""
+    kind: str = ""
+    """The name of its class."""
 
     @classmethod
     def of(cls, error: BaseException, task: Task, project: Path, said: tuple[str, ...] = ()) -> Self:
@@ -57,6 +59,7 @@ class Failure:
             can_retry(task, error),
             "".join(traceback.format_exception(error))[-_MOST_TRACEBACK:],
             error,
+            type(error).__name__,
         )
 
     def as_document(self) -> dict[str, Any]:
@@ -68,6 +71,7 @@ class Failure:
             "where": self.where,
             "can_retry": self.can_retry,
             "traceback": self.traceback,
+            "kind": self.kind,
         }
 
     @classmethod
@@ -80,8 +84,9 @@ class Failure:
             document["where"],
             document["can_retry"],
             document["traceback"],
+            kind=document["kind"],
         )
-        return replace(found, error=FailedInWorkerError(found.reason))
+        return replace(found, error=FailedInWorkerError(found.reason, found.kind))
 
 
 def can_retry(task: Task, error: BaseException) -> bool:

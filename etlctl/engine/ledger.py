@@ -48,6 +48,7 @@ class Ledger:
             started_at=entry.started_at,
             duration_s=entry.active_s if attempt else None,
             forced=entry.node.forced,
+            log=attempt.log if attempt else "",
             **more,
         )
         self._settled.append((entry, result))

@@ -43,7 +43,7 @@ def test_build_again_says_that_there_is_nothing_to_do(project: Project) -> None:
 
 
 def test_build_repeats_failures_last_with_what_shows_more(project: Project) -> None:
-    """The error, all its lines, its place, and the command for the traceback; siblings run."""
+    """The error, all its lines, its place, and the command for its log; siblings run."""
     project.weather("2013-01-12", "2013-01-13")
 
     ran = project.run("build", "Report", "--date", "2013-01-12..13")
@@ -51,11 +51,8 @@ def test_build_repeats_failures_last_with_what_shows_more(project: Project) -> N
     assert ran.code == 1
     failure = ran.out.split("\nFAIL", 1)[1].splitlines()
     assert failure[0].startswith(f"  Report(2013-01-13)   {project.package}/flows.py:")
-    assert failure[1:4] == [
-        "  ValueError: the 13th is unlucky",
-        "  and always was",
-        "  more  etlctl build Report --date 2013-01-13 --debug",
-    ]
+    assert failure[1:3] == ["  ValueError: the 13th is unlucky", "  and always was"]
+    assert re.fullmatch(r"  more  etlctl logs \S+ Report --date 2013-01-13", failure[3])
     assert ran.out.splitlines()[-1].startswith("OK=5 FAIL=1 SKIP=0")
     assert "Traceback" not in ran.out + ran.err
 
@@ -246,7 +243,12 @@ def test_broken_task_is_x_in_the_plan_and_fails_alone(empty_project: Project) ->
 
 
 def test_command_under_a_forced_failure_fails_again_when_pasted(empty_project: Project) -> None:
-    """`--force` and the settings are part of what shows more: without them the complete task would not run."""
+    """`--force` and the settings are part of what shows more: without them the complete task would not run.
+
+    So it is where no history, and so no log, is kept."""
+    empty_project.write(
+        "config/etlctl.toml", f'[pipelines]\npath = "{empty_project.package}"\n[history]\nenabled = false\n'
+    )
     empty_project.pipeline("""
         from etlctl import LocalTarget, Task
 

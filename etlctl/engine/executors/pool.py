@@ -9,8 +9,6 @@ What calls a user's code (making tasks of specs, on_failure, handlers) happens i
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +19,7 @@ from etlctl.core.events import Event
 from etlctl.core.task import Task
 from etlctl.engine.attempt import told_failure
 from etlctl.engine.executors.base import Outcome
-from etlctl.engine.executors.jobs import Bound, Came, Job, Output, Shown, State, Stop, Worker
+from etlctl.engine.executors.jobs import Bound, Came, Job, Output, Shown, State, Stop
 from etlctl.engine.executors.spec import spec_of, spec_of_attempt, task_of
 from etlctl.engine.executors.supervisor import GRACE_S, MOST_PARKED, Supervisor
 from etlctl.engine.executors.template import Template
@@ -29,6 +27,11 @@ from etlctl.engine.executors.wire import Message
 from etlctl.engine.failures import Failure
 from etlctl.engine.logs import MAX_BYTES
 from etlctl.errors import TaskError, TaskTimeoutError, WorkerDiedError
+
+
+_QUICK_S = 0.005
+_QUICK_ENDS = 16
+_AHEAD = 4
 
 
 class Pool:
@@ -52,15 +55,22 @@ class Pool:
         self._disconnect = disconnect
         self._shown = shown
         self._max_log_bytes = max_log_bytes
-        self._came: SimpleQueue[Came] = SimpleQueue()
-        self._supervisor = Supervisor(self._came.put)
+        self._came: SimpleQueue[Came | None] = SimpleQueue()
+        self._supervisor = Supervisor(self._came.put, capacity)
         self._jobs: dict[Task, Job] = {}
-        self._numbers = 0
+        self._quick = 0
+        """Ends in a row that took hardly any time."""
 
     def prepare(self) -> None:
         """Forks the template: best called while this process has one thread."""
         with self._supervisor.lock:
             self._ready_template()
+
+    @property
+    def room(self) -> int:
+        """Attempts to be given on top of `capacity`, so that no worker waits for the thread that builds: some while
+        all are over in a moment, else none."""
+        return self._capacity * _AHEAD if self._quick >= _QUICK_ENDS else 0
 
     def __contains__(self, task: object) -> bool:
         return task in self._jobs
@@ -72,16 +82,12 @@ class Pool:
             "attempt": spec_of_attempt(attempt),
             "met": [one.task_id for one in met],
         }
-        job = self._jobs[task] = Job(
-            task, attempt, Output(task, attempt.log, self._max_log_bytes, self._shown), timeout_s
-        )
+        output = Output(task, attempt.log, self._max_log_bytes, self._shown)
+        job = self._jobs[task] = Job(task, attempt, message, output, timeout_s)
         with self._supervisor.lock:
-            try:
-                worker = self._given(message)
-            except OSError as error:
-                self._supervisor.come(job, death=f"could not be started: {os.strerror(error.errno or 0)}")
-            else:
-                self._supervisor.begin(worker, job)
+            if self._supervisor.template is None:
+                self._ready_template()
+            self._supervisor.submit(job)
 
     def resume(self, task: Task) -> None:
         """Lets the worker go on that waits."""
@@ -90,8 +96,8 @@ class Pool:
             if job.worker is None:
                 self._supervisor.come(job, death=job.death)
             else:
-                job.worker.send({"resume": True})
-                self._supervisor.begin(job.worker, job)
+                job.message = {"resume": True}
+                self._supervisor.submit(job)
 
     def abandon(self, task: Task) -> None:
         """Lets the worker close the generator that waits; in the background."""
@@ -120,10 +126,17 @@ class Pool:
             )
         except Empty:
             return None
+        if came is None:
+            with self._supervisor.lock:
+                self._ready_template()
+                self._supervisor.place()
+            return None
         job, message = came.job, came.message
         if "needs" in message:
+            self._note_pace(job, None)
             return self._needs(job, message)
         self._jobs.pop(job.task, None)
+        self._note_pace(job, message.get("active_s"))
         if "bound" in message:
             return Bound(job.task, job.attempt, message["bound"])
         return self._ended(job, message, came.death)
@@ -135,48 +148,21 @@ class Pool:
 
     # -- workers
 
-    def _given(self, message: Message) -> Worker:
-        """A worker that was sent `message`. Raises OSError where none can be started."""
-        while self._supervisor.idle:
-            worker = self._supervisor.idle.pop()
-            if worker.send(message):
-                return worker
-        worker = self._spawned()
-        worker.send(message)
-        return worker
-
-    def _spawned(self) -> Worker:
-        template = self._ready_template()
-        ours, theirs = socket.socketpair()
-        read, write = os.pipe()
-        self._numbers += 1
-        try:
-            template.spawn(self._numbers, theirs.fileno(), write)
-        except OSError:
-            ours.close()
-            os.close(read)
-            self._supervisor.lose_template(template)
-            raise
-        finally:
-            theirs.close()
-            os.close(write)
-        os.set_blocking(read, False)
-        worker = Worker(self._numbers, ours, read)
-        self._supervisor.add(worker)
-        return worker
-
     def _ready_template(self) -> Template:
         template = self._supervisor.template
         if template is None:
             self._disconnect()
             template = Template.forked(self._work)
-            self._supervisor.watch(template, self._capacity)
+            self._supervisor.watch(template)
         return template
 
     def _work(self, channel: int, log: int) -> None:
         from etlctl.engine.executors.worker import work
 
         work(channel, log, self._project, self._disconnect)
+
+    def _note_pace(self, job: Job, active_s: float | None) -> None:
+        self._quick = self._quick + 1 if active_s is not None and active_s < _QUICK_S else 0
 
     # -- what came
 

@@ -55,9 +55,9 @@ def carried_out(order: Message, project: Path, tell: Tell, where: str) -> Messag
     except PipelineImportError as error:
         cause = error.__cause__
         why = f"{type(cause).__name__}: {cause}" if cause is not None else str(error)
-        return _unfit(f"worker {where} cannot import {spec['module']}: {why}; its pipelines folder must be the same")
+        return unfit(f"worker {where} cannot import {spec['module']}: {why}; its pipelines folder must be the same")
     except Exception as error:  # noqa: BLE001  the building process could make it
-        return _unfit(f"worker {where} cannot make the task: {lines_of(error)[0]}")
+        return unfit(f"worker {where} cannot make the task: {lines_of(error)[0]}")
     attempt = attempt_of(order["attempt"], _Registration(tell))
     attempt.__class__ = _ToldAttempt  # from here on: its own fields need not be told
     attempt.__dict__["_teller"] = _Teller(tell)
@@ -73,7 +73,8 @@ def carried_out(order: Message, project: Path, tell: Tell, where: str) -> Messag
     return {**answer, "told": told(attempt)}
 
 
-def _unfit(why: str) -> Message:
+def unfit(why: str) -> Message:
+    """The answer of a worker that cannot begin."""
     return {"unfit": why, "active_s": 0.0, "told": told(Attempt())}
 
 

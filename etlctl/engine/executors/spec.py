@@ -8,16 +8,20 @@ What arrives is made anew by the class's own code, and refused where it is not t
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
 from etlctl.core.context import Attempt, LeaseOfAttempt
+from etlctl.core.parameters import BoolParameter, DateParameter, IntParameter, MonthParameter, StrParameter
+from etlctl.core.parametrized import Parametrized
 from etlctl.core.target import Target
 from etlctl.core.task import Task, outputs_of
 from etlctl.errors import BrokenTaskError, PipelineImportError, TaskNotFoundError
 
+_EXACT = (BoolParameter, DateParameter, IntParameter, MonthParameter, StrParameter)
 Register = Callable[[str, str], None]
 """`LeaseOfAttempt.register`: (connection's name, the session's own mark)."""
 
@@ -81,23 +85,25 @@ def why_bound_here(task: Task) -> str:
     Its class is of `__main__` or is not what its module holds under its name (made in a function, a twin made by
     externalize()), a parameter does not come back from its text, or an output is in memory.
     """
-    cls = type(task)
+    cls: Any = type(task)  # mypy looks for __hash__ on the instances when a class is handed to a cache
     if cls.__module__ == "__main__":
         return "its class is defined in __main__"
     if found_class(cls.__module__, cls.__qualname__) is not cls:
         return f"{cls.__module__} has no {cls.__qualname__} that is its class"
-    try:
-        again = task_of(spec_of(task))
-        is_same = _is_same(again, task)
-    except Exception as error:  # noqa: BLE001  the user's kinds of parameters: here the task has its values already
-        return f"it cannot be made again of its parameters' texts ({type(error).__name__})"
-    if not is_same:
-        return "a parameter does not come back from its text"
+    if not _comes_back(cls):
+        try:
+            is_same = _is_same(cls.from_str_params(task.to_str_params()), task)
+        except Exception as error:  # noqa: BLE001  the user's kinds of parameters: here the task has its values already
+            return f"it cannot be made again of its parameters' texts ({type(error).__name__})"
+        if not is_same:
+            return "a parameter does not come back from its text"
     return "its output is in memory" if makes_in_memory(task) else ""
 
 
 def makes_in_memory(task: Task) -> bool:
     """Whether another process could not see what `task` makes; False where output() fails, which the attempt tells."""
+    if not _is_any_in_memory(Target.__subclasses__()):
+        return False  # output() may be slow, and is asked for each task
     try:
         return any(isinstance(target, Target) and target.is_in_memory for target in outputs_of(task))
     except (Exception, SystemExit):  # noqa: BLE001  user code
@@ -125,6 +131,16 @@ def _class_of(module: str, qualname: str) -> type[Task]:
     if not (isinstance(found, type) and issubclass(found, Task)):
         raise TaskNotFoundError(f"The module {module} has no task class {qualname} in the process that is to run it.")
     return found
+
+
+@functools.lru_cache(maxsize=256)
+def _comes_back(cls: type[Task]) -> bool:
+    """Whether all its parameters are of kinds that are known to give back what they were given."""
+    return cls.__init__ is Parametrized.__init__ and all(type(kind) in _EXACT for _, kind in cls.get_params())
+
+
+def _is_any_in_memory(kinds: Iterable[type[Target]]) -> bool:
+    return any("is_in_memory" in vars(one) or _is_any_in_memory(one.__subclasses__()) for one in kinds)
 
 
 def _is_same(again: Task, task: Task) -> bool:

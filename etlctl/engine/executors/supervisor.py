@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import os
 import selectors
+import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -39,13 +41,17 @@ _PIPE_BYTES = 1 << 20
 class Supervisor:
     """`lock` is held by whoever calls a method in lower case of it, and by its own thread while it is at work."""
 
-    def __init__(self, put: Callable[[Came], object]) -> None:
+    def __init__(self, put: Callable[[Came | None], object], capacity: int) -> None:
         self.lock = threading.Lock()
         self.template: Template | None = None
-        self.idle: list[Worker] = []
-        """Workers that wait for an attempt."""
+        self._idle: list[Worker] = []
+        self._pending: deque[Job] = deque()
+        """Attempts that no worker is free for yet."""
         self._put = put
-        self._capacity = 1
+        """Takes what came; None where there is no template and one is needed, which only the other thread can fork."""
+        self._capacity = capacity
+        self._busy = 0
+        self._numbers = 0
         self._workers: dict[int, Worker] = {}
         self._timed: set[Worker] = set()
         """Those that something is to be done about at some moment."""
@@ -60,14 +66,59 @@ class Supervisor:
 
     # -- called with the lock, by the pool
 
-    def watch(self, template: Template, capacity: int) -> None:
+    def watch(self, template: Template) -> None:
         """Listens to a template. The thread starts with the first worker."""
         self.template = template
-        self._capacity = capacity
         self._look_at(template.connection.fileno(), partial(self._hear, template))
 
-    def add(self, worker: Worker) -> None:
-        """Listens to a worker."""
+    def submit(self, job: Job) -> None:
+        """Gives the attempt to a worker as soon as one is free, or lets its own go on."""
+        self._pending.append(job)
+        self.place()
+
+    def place(self) -> None:
+        """Gives what is pending to workers that are free, new ones where there are fewer than there may be."""
+        while self._pending and self._busy < self._capacity:
+            if self.template is None:
+                self._put(None)
+                return
+            job = self._pending.popleft()
+            if job.worker is not None:
+                self._parked -= 1
+                self._begin(job.worker, job)
+                continue
+            try:
+                self._begin(self._idle.pop() if self._idle else self._spawned(self.template), job)
+            except OSError as error:
+                self.come(job, death=f"could not be started: {os.strerror(error.errno or 0)}")
+
+    def _begin(self, worker: Worker, job: Job) -> None:
+        worker.state, worker.job, job.worker = State.BUSY, job, worker
+        self._busy += 1
+        job.began = time.monotonic()
+        worker.send(job.message)  # should it be gone, its death is told in a moment
+        self._time(worker)
+
+    def _spawned(self, template: Template) -> Worker:
+        ours, theirs = socket.socketpair()
+        read, write = os.pipe()
+        self._numbers += 1
+        try:
+            template.spawn(self._numbers, theirs.fileno(), write)
+        except OSError:
+            ours.close()
+            os.close(read)
+            self.lose_template(template)
+            raise
+        finally:
+            theirs.close()
+            os.close(write)
+        os.set_blocking(read, False)
+        worker = Worker(self._numbers, ours, read)
+        self._listen_to(worker)
+        return worker
+
+    def _listen_to(self, worker: Worker) -> None:
         self._workers[worker.number] = worker
         self._look_at(worker.connection.fileno(), partial(self._receive, worker))
         self._look_at(worker.log, partial(self._drain, worker, _AT_ONCE))
@@ -79,14 +130,6 @@ class Supervisor:
             self._thread.start()
         self._wake()
 
-    def begin(self, worker: Worker, job: Job) -> None:
-        """The worker was sent the attempt, or told to go on with it."""
-        if worker.state is State.PARKED:
-            self._parked -= 1
-        worker.state, worker.job, job.worker = State.BUSY, job, worker
-        job.began = time.monotonic()
-        self._time(worker)
-
     def stop(self, worker: Worker, stop: Stop) -> None:
         """Tells a busy worker to end its attempt; killed if it has not in a while."""
         worker.send({"stop": stop.sentence, "kind": stop.kind})
@@ -94,8 +137,10 @@ class Supervisor:
         self._limit(worker, GRACE_S)
 
     def abandon(self, job: Job) -> None:
-        """Lets a parked worker close its generator."""
+        """Lets a parked worker close its generator; an attempt that no worker has yet is taken back."""
         worker = job.worker
+        with suppress(ValueError):
+            self._pending.remove(job)
         if worker is None or worker.state is not State.PARKED:
             job.output.close()
             return
@@ -254,7 +299,7 @@ class Supervisor:
         elif "needs" in message:
             self._park(worker, job, message)
         elif "bound" in message:
-            worker.state = State.CLOSING
+            self._set_state(worker, State.CLOSING)
             self._limit(worker, _LEAVE_S)
             self.come(job, message)
         elif "idle" in message:
@@ -270,11 +315,12 @@ class Supervisor:
         if job.stop is not None:  # it gets the signal as soon as it goes on; so it is not to go on
             self._signal(worker, SIGKILL)
             return
-        worker.state = State.PARKED
+        self._set_state(worker, State.PARKED)
         self._parked += 1
         self._time(worker)
         message["parked"] = self._parked
         self.come(job, message)
+        self.place()
 
     def _end(self, worker: Worker, job: Job, message: Message) -> None:
         job.takes(message["told"])
@@ -283,19 +329,27 @@ class Supervisor:
         if message["end"] is not None:
             job.output.note(message["end"]["traceback"])
         job.output.close()
+        self.come(job, message)
         if message["retires"]:
-            worker.state, worker.job = State.LEAVING, None
+            self._set_state(worker, State.LEAVING)
+            worker.job = None
             self._limit(worker, _LEAVE_S)
+            self.place()
         else:
             self._become_idle(worker)
-        self.come(job, message)
+
+    def _set_state(self, worker: Worker, state: State) -> None:
+        self._busy -= worker.state is State.BUSY
+        worker.state = state
 
     def _become_idle(self, worker: Worker) -> None:
-        worker.state, worker.job, worker.kill_at = State.IDLE, None, None
+        self._set_state(worker, State.IDLE)
+        worker.job = worker.kill_at = None
         self._time(worker)
-        if len(self.idle) < self._capacity:
-            self.idle.append(worker)
-        else:
+        self._idle.append(worker)
+        self.place()
+        if len(self._idle) > self._capacity:
+            worker = self._idle.pop(0)
             worker.state = State.LEAVING
             self._limit(worker, _LEAVE_S)
             with suppress(OSError):
@@ -328,12 +382,15 @@ class Supervisor:
         worker.connection.close()
         os.close(worker.log)
         self._timed.discard(worker)
-        if worker in self.idle:
-            self.idle.remove(worker)
+        if worker in self._idle:
+            self._idle.remove(worker)
         job = worker.job
         if job is not None:
             job.worker = None
-            if worker.state is State.BUSY:
+            if job in self._pending:
+                self._pending.remove(job)
+                self.come(job, death=f"{how}, while it waited for what it needs")
+            elif worker.state is State.BUSY:
                 job.rests()
                 self.come(job, death=how)
             elif worker.state is State.PARKED:
@@ -341,8 +398,11 @@ class Supervisor:
                 job.death = f"{how}, while it waited for what it needs"
             else:
                 job.output.close()
+        self._set_state(worker, State.LEAVING)
         if not self._workers:
             self._all_gone.notify_all()
+        if not self._is_over:
+            self.place()
 
     # -- time
 

@@ -19,6 +19,7 @@ from typing import Any
 
 Message = dict[str, Any]
 _AT_ONCE = 1 << 16
+_decode = json.JSONDecoder().decode
 _encode = json.JSONEncoder(separators=(",", ":"), default=lambda value: _plain(value)).encode
 
 
@@ -81,7 +82,7 @@ class Channel:
 
 
 def _decoded(line: bytes) -> Message:
-    message = json.loads(line)
+    message = _decode(line.decode("ascii"))
     if not isinstance(message, dict):
         raise ValueError("a message is an object")
     return message

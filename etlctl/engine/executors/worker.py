@@ -41,6 +41,7 @@ _LINGER_S = 0.1
 """Threads that are about to end anyway are waited for this long."""
 _LOST = 71
 _OFTEN = frozenset({"rows", "progress"})
+_ONE_THREAD = frozenset({threading.main_thread()})
 _SELDOM = frozenset({"status", "waiting"})
 _kept: list[Any] = []
 """Streams of the process this one was forked from: freed, they would close descriptors that are ours now."""
@@ -87,16 +88,15 @@ class _Ending:
         """Whether the signal came."""
         return self._is_due
 
-    @contextmanager
-    def open(self) -> Iterator[None]:
-        """The block is a task's code."""
+    def open(self) -> None:
+        """What follows is a task's code."""
         self._shields -= 1
-        try:
-            if self._is_due and not self._shields:
-                self._raise()
-            yield
-        finally:
-            self._shields += 1
+        if self._is_due and not self._shields:
+            self._raise()
+
+    def shut(self) -> None:
+        """It is over."""
+        self._shields += 1
 
     @contextmanager
     def shielded(self) -> Iterator[None]:
@@ -142,11 +142,15 @@ class _Teller:
 
     def send(self, message: Message) -> None:
         """Whole, whoever else sends; a building process that is gone ends this one."""
-        with self._ending.shielded(), self._lock:
-            try:
+        ending = self._ending
+        ending.shut()
+        try:
+            with self._lock:
                 self._channel.send(message)
-            except OSError:
-                os._exit(_LOST)
+        except OSError:
+            os._exit(_LOST)
+        finally:
+            ending.open()
 
 
 class _ToldAttempt(Attempt):
@@ -190,20 +194,21 @@ class _Worker:
             self._teller.send({"bound": f"a worker could not make it ({type(error).__name__})"})
             self._teller.send({"idle": True})
             return
-        attempt = attempt_of(message["attempt"], self._register, _ToldAttempt)
-        attempt._teller = self._teller  # type: ignore[attr-defined]  # made of the class above
-        self._carry_out(Conducted(task, attempt, self._project), attempt, frozenset(message["met"]))
+        attempt = attempt_of(message["attempt"], self._register)
+        attempt.__class__ = _ToldAttempt  # from here on: its own fields need not be told
+        attempt.__dict__["_teller"] = self._teller
+        met: list[str] = message["met"]
+        is_met = lambda required: [one.task_id for one in required] == met  # noqa: E731  it is handed on at once
+        self._carry_out(Conducted(task, attempt, self._project, is_met), attempt)
 
-    def _carry_out(self, conducted: Conducted, attempt: Attempt, met: frozenset[str]) -> None:
+    def _carry_out(self, conducted: Conducted, attempt: Attempt) -> None:
         active_s = 0.0
-        threads = frozenset(threading.enumerate())
+        threads = _ONE_THREAD if threading.active_count() == 1 else frozenset(threading.enumerate())
         while True:
             outcome = self._step(conducted)
             active_s += outcome.active_s
             if outcome.needs is None:
                 break
-            if met.issuperset(one.task_id for one in outcome.needs):
-                continue
             if not self._goes_on(outcome.needs, attempt, active_s):
                 conducted.close()
                 self._tidy(attempt, threads)
@@ -223,9 +228,13 @@ class _Worker:
             self._leave()
 
     def _step(self, conducted: Conducted) -> Outcome:
+        ending = self._ending
         try:
-            with self._ending.open():
+            ending.open()
+            try:
                 return conducted.step()
+            finally:
+                ending.shut()
         except EndedFromOutside as ended:  # before its code began, or after it had ended
             return Outcome(conducted.task, None, told_failure(conducted.task, ended.error, self._project))
         finally:
@@ -274,20 +283,27 @@ class _Worker:
             if killed:
                 attempt.notes.append(f"run() left {killed} process{'es' * (killed > 1)} running, which were ended")
         self._flush()
-        with suppress(OSError):
-            if os.getcwd() != self._folder:
-                os.chdir(self._folder)
+        self._restore_folder()
         return bool(names)
 
+    def _restore_folder(self) -> None:
+        try:
+            if os.getcwd() != self._folder:
+                os.chdir(self._folder)
+        except OSError:  # a folder that is gone: the project's own tasks will say so
+            return
+
     def _flush(self) -> None:
-        for name in ("stdout", "stderr"):
-            ours = _streams[name]
+        for name, ours in _streams.items():
             stream = getattr(sys, name)
-            for one in (stream, ours) if stream is not ours else (ours,):
-                with suppress(Exception):
-                    one.flush()
             if stream is not ours:
+                with suppress(Exception):  # whatever the task has put there
+                    stream.flush()
                 setattr(sys, name, ours)
+            try:
+                ours.flush()
+            except (OSError, ValueError):  # closed by the task: opened anew
+                _open_stream(name)
         os.dup2(self._log, 1)
         os.dup2(self._log, 2)
 
@@ -311,6 +327,7 @@ def told(attempt: Attempt) -> dict[str, Any]:
     }
 
 
+_DESCRIPTORS = {"stdout": 1, "stderr": 2}
 _streams: dict[str, io.TextIOWrapper] = {}
 
 
@@ -318,14 +335,18 @@ def _take_streams(log: int) -> None:
     _kept.extend([sys.stdin, sys.stdout, sys.stderr, sys.__stdin__, sys.__stdout__, sys.__stderr__])
     os.dup2(log, 1)
     os.dup2(log, 2)
-    for number, name in ((1, "stdout"), (2, "stderr")):
-        stream = open(  # noqa: SIM115  open as long as the process
-            number, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
-        )
-        _streams[name] = stream
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
+    for name in _DESCRIPTORS:
+        _open_stream(name)
     sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115  as above
+
+
+def _open_stream(name: str) -> None:
+    stream = open(  # noqa: SIM115  open as long as the process
+        _DESCRIPTORS[name], "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
+    )
+    _streams[name] = stream
+    setattr(sys, name, stream)
+    setattr(sys, f"__{name}__", stream)
 
 
 def _take_signals(ending: _Ending) -> None:

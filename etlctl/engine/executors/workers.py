@@ -56,8 +56,8 @@ class LocalExecutor:
 
     @property
     def capacity(self) -> int:
-        """Attempts that can be under way at once, wherever."""
-        return self._jobs
+        """Attempts that can be under way at once, wherever; a few more, which wait for a worker, while all are short."""
+        return self._jobs + self._pool.room
 
     @property
     def parking_places(self) -> int | None:
