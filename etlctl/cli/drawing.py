@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from etlctl.cli.layout import Line, Style, span
-from etlctl.cli.states import State, state_of
+from etlctl.cli.states import Shown, State, state_of
 from etlctl.core.plan import Plan, PlannedTask
 from etlctl.core.task import Task
 from etlctl.text import printable
@@ -18,7 +18,7 @@ _SPECIAL = re.compile(r"""[^\w .,:=()/+@-]|[\x80-\uffff]""")
 _COLOURS: Mapping[State, str] = {"done": "#c8e6c9", "missing": "#ffffff", "blocked": "#ffe0b2", "unknown": "#ffcdd2"}
 
 
-def tree(plan: Plan, signs: Mapping[State, tuple[str, Style]], deepest: int) -> Iterator[Line]:
+def tree(plan: Plan, signs: Mapping[Shown, tuple[str, Style]], deepest: int) -> Iterator[Line]:
     """A line a task, requirements below what requires them. A task that was shown is named again, not drawn again."""
     shown: set[Task] = set()
     stack: list[tuple[Task, str, str, int]] = [(root, "", "", 0) for root in reversed(plan.roots)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -92,14 +93,14 @@ def _tell_run(call: Session, word: str, *, is_failed: bool, since: dt.datetime |
     if call.asked.json:
         call.streams.result(documents.dump(history_documents.history_document([run], wanted)))
         return
-    rows = [runs.attempt_cells(one, call.now, with_run=False) for one in _shortest(wanted, limit)]
-    lines = [*_run_lines(call, run), *table(rows)]
-    if len(rows) < len(wanted):
-        lines.append(line(f" {len(wanted) - len(rows):,} more (--limit 0 shows all)"))
+    shown = _shortest(wanted, limit)
+    lines = [*_run_lines(call, run), *table(runs.attempt_rows(shown, call.now, with_run=False))]
+    if len(shown) < len(wanted):
+        lines.append(line(f" {len(wanted) - len(shown):,} more (--limit 0 shows all)"))
     lines.append(line(runs.counted(run), *_ending(run)))
     failure = runs.first_failed(attempts)
     if failure is not None:
-        lines += _failure_lines(call, failure)
+        lines += _failure_lines(call, failure, attempts)
     elif any(one.log for one in attempts):
         lines.append(line("output  ", _command(call, f"logs {run.run_id}")))
     show(call.streams, lines)
@@ -144,12 +145,14 @@ def _ending(run: RunRecord) -> list[str]:
     return []
 
 
-def _failure_lines(call: Session, failure: AttemptRecord) -> list[Line]:
+def _failure_lines(call: Session, failure: AttemptRecord, attempts: Sequence[AttemptRecord]) -> list[Line]:
     lines: list[Line] = [line("")]
     lines.append(line(span("FAIL", Style.BAD), f"  {failure.label}", f"   {failure.where}" if failure.where else ""))
     lines += [line(f"  {text}") for text in failure.error.splitlines()[:_MOST]]
     if failure.log:
-        lines.append(line("  log   ", _command(call, f"logs {failure.run_id} {failure.name}")))
+        is_alone = all(one.label == failure.label for one in attempts if one.name == failure.name)
+        task = quote(failure.name if is_alone else failure.label)
+        lines.append(line("  log   ", _command(call, f"logs {failure.run_id} {task}")))
     return lines
 
 
@@ -178,7 +181,7 @@ def _tell_tasks(call: Session, request: Request, *, is_failed: bool, since: dt.d
         return
     heading = f"  {request.words}      "
     lines = [line(span("HISTORY", Style.STRONG), heading, span(call.state_heading, Style.DIM))]
-    lines += table([runs.attempt_cells(one, call.now, with_run=True) for one in shown])
+    lines += table(runs.attempt_rows(shown, call.now, with_run=True))
     if not shown:
         lines += _never_ran(call, request, narrowed=is_failed or since is not None)
     else:
@@ -186,7 +189,7 @@ def _tell_tasks(call: Session, request: Request, *, is_failed: bool, since: dt.d
         counted = f"{len(shown):,} attempt{'' if len(shown) == 1 else 's'}{more}"
         usual = runs.usual_s(shown)
         lines.append(line(counted, "" if usual is None else f"      usually {seconds(usual)}"))
-        lines.append(line("output  ", _command(call, f"logs {shown[0].run_id} {shown[0].name}")))
+        lines.append(line("output  ", _command(call, f"logs {shown[0].run_id} {quote(shown[0].label)}")))
     show(call.streams, lines)
 
 

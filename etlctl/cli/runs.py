@@ -81,8 +81,13 @@ def counted(run: RunRecord) -> str:
     return f"{run.planned:,} to run" if run.planned != 1 else "1 to run"
 
 
-def attempt_cells(attempt: AttemptRecord, now: dt.datetime, *, with_run: bool) -> list[Span]:
-    """An attempt on one line: status, task, begin, duration, rows, its run, what is to be said of it."""
+def attempt_rows(attempts: Sequence[AttemptRecord], now: dt.datetime, *, with_run: bool) -> list[list[Span]]:
+    """Attempts, each on one line: status, task, begin, duration, rows where any has some, its run, and why."""
+    with_rows = any(one.rows is not None for one in attempts)
+    return [_attempt_cells(one, now, with_rows=with_rows, with_run=with_run) for one in attempts]
+
+
+def _attempt_cells(attempt: AttemptRecord, now: dt.datetime, *, with_rows: bool, with_run: bool) -> list[Span]:
     again = f"attempt {attempt.number}" if attempt.number > 1 else ""
     said = "  ".join(part for part in (again, said_of(attempt)) if part)
     return [
@@ -90,7 +95,7 @@ def attempt_cells(attempt: AttemptRecord, now: dt.datetime, *, with_run: bool) -
         span(attempt.label),
         span(moment_text(attempt.started_at or (attempt.ended_at if attempt.status == "found" else None), now)),
         span(("-" if attempt.duration_s is None else seconds(attempt.duration_s)).rjust(8)),
-        span(("" if attempt.rows is None else rows_text(attempt.rows)).rjust(10)),
+        *([span(("" if attempt.rows is None else rows_text(attempt.rows)).rjust(10))] if with_rows else []),
         *([span(attempt.run_id)] if with_run else []),
         span(said, Style.DIM),
     ]

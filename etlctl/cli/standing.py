@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from etlctl.cli.grouping import axis_of, name_without
-from etlctl.cli.states import STATES, State, state_of
+from etlctl.cli.states import SHOWN, Shown, state_of
 from etlctl.core import dates
 from etlctl.core.parameters import DateParameter, Parameter
 from etlctl.core.plan import PlannedTask
@@ -22,7 +22,7 @@ class Row:
     """One family (with its parameters besides the date) over days."""
 
     name: str
-    days: dict[dt.date, State] = field(default_factory=dict)
+    days: dict[dt.date, Shown] = field(default_factory=dict)
     """The worst state of the tasks of a day."""
     planned: list[PlannedTask] = field(default_factory=list)
 
@@ -35,7 +35,9 @@ class Grid:
     rows: tuple[Row, ...]
 
 
-def split(planned: Iterable[PlannedTask], roots: Sequence[Task]) -> tuple[Grid, list[PlannedTask]]:
+def split(
+    planned: Iterable[PlannedTask], roots: Sequence[Task], state: Callable[[PlannedTask], Shown]
+) -> tuple[Grid, list[PlannedTask]]:
     """The tasks that have a date as a grid, and the others; both in the order of the plan."""
     rows: dict[tuple[type[Task], str], Row] = {}
     undated: list[PlannedTask] = []
@@ -52,7 +54,7 @@ def split(planned: Iterable[PlannedTask], roots: Sequence[Task]) -> tuple[Grid, 
     wanted = frozenset(days)
     for row in rows.values():
         for one in row.planned:
-            _mark(row, one, wanted)
+            _mark(row, one, state(one), wanted)
     return Grid(days, tuple(rows.values())), undated
 
 
@@ -109,14 +111,13 @@ def _days(roots: Sequence[Task], planned: Sequence[PlannedTask]) -> tuple[dt.dat
     return tuple(first + n * _DAY for n in range((last - first).days + 1))
 
 
-def _mark(row: Row, one: PlannedTask, wanted: frozenset[dt.date]) -> None:
+def _mark(row: Row, one: PlannedTask, state: Shown, wanted: frozenset[dt.date]) -> None:
     span = span_of(one.task)
     if span is None:
         return
-    state = state_of(one.decision)
     day = span[0]
     while day <= span[1]:
         if day in wanted:
             before = row.days.get(day)
-            row.days[day] = state if before is None else max(before, state, key=STATES.index)
+            row.days[day] = state if before is None else max(before, state, key=SHOWN.index)
         day += _DAY

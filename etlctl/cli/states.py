@@ -1,4 +1,4 @@
-"""How a task stands, whatever a build would do about it: four words, and the sign of each on a screen."""
+"""How a task stands, whatever a build would do about it: four words, two more of the history, and their signs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ from etlctl.core.plan import Decision
 State = Literal["done", "missing", "blocked", "unknown"]
 STATES: Final[tuple[State, ...]] = ("done", "missing", "blocked", "unknown")
 """From the best to the worst."""
-SIGNS: Final[Mapping[State, tuple[str, Style]]] = {
+Shown = Literal["done", "running", "missing", "failed", "blocked", "unknown"]
+"""What a screen of the status tells: of what is missing also what runs now, and what failed when it ran last."""
+SHOWN: Final[tuple[Shown, ...]] = ("done", "running", "missing", "failed", "blocked", "unknown")
+"""From the best to the worst."""
+SIGNS: Final[Mapping[Shown, tuple[str, Style]]] = {
     "done": ("█", Style.GOOD),
+    "running": (">", Style.STRONG),
     "missing": ("·", Style.DIM),
+    "failed": ("x", Style.BAD),
     "blocked": ("!", Style.WARN),
     "unknown": ("?", Style.BAD),
 }

@@ -1,27 +1,33 @@
-"""`etlctl status`: what is done, as a grid of tasks over days or as a list of tasks. Writes nothing."""
+"""`etlctl status`: what is done, as a grid of tasks over days or as a list; what runs now. Writes nothing."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import click
 
 from etlctl.cli import documents
 from etlctl.cli.grouping import asked_for
+from etlctl.cli.lately import Lately, lately
 from etlctl.cli.layout import Line, Span, Style, cells, cut, line, padded, span, table
 from etlctl.cli.parameters import default_is_there
 from etlctl.cli.plan import exit_code_of
 from etlctl.cli.screen import show, width_of
 from etlctl.cli.session import Session, session
 from etlctl.cli.standing import Grid, Row, done_at, moment_text, split
-from etlctl.cli.states import SIGNS, STATES, State, state_of
+from etlctl.cli.states import SIGNS, STATES, Shown, State, state_of
 from etlctl.cli.tasks import Request, TaskCommand, make_tasks
 from etlctl.core.plan import Decision, PlannedTask
 from etlctl.core.task import Task
 from etlctl.errors import EtlctlError, UsageError
 from etlctl.text import shortened
+
+if TYPE_CHECKING:
+    from etlctl.db.state.queries import Running
+    from etlctl.db.state.records import AttemptRecord
 
 _EXAMPLES = """
 etlctl status                                   # every task that needs no parameters
@@ -29,7 +35,7 @@ etlctl status DailyReport --date 2013-01-01..2013-01-31
 etlctl status DailyReport --date yesterday --exit-code
 """
 _MOST_NAME = 32
-_ROOM_BESIDES = 23
+_ROOM_BESIDES = 33
 """Columns that a row needs beside its name and its days."""
 _FEWEST_DAYS = 10
 _LABELLED_DAYS = (1, 5, 10, 15, 20, 25)
@@ -45,10 +51,11 @@ def _status(ctx: click.Context, request: Request, exit_code: bool) -> int:
         tasks, unasked = _tasks_by_default(call)
         planned = _planned(call, tasks)
     code = exit_code_of(planned) if exit_code else 0
+    known = lately(call, planned)
     if call.asked.json:
-        call.streams.result(documents.dump(_document(planned, unasked, code)))
+        call.streams.result(documents.dump(_document(planned, unasked, known, code)))
     else:
-        show(call.streams, _lines(call, request, tasks, planned, unasked))
+        show(call.streams, _lines(call, request, tasks, planned, unasked, known))
     return code
 
 
@@ -93,17 +100,19 @@ def _lines(
     tasks: Sequence[Task],
     planned: Sequence[PlannedTask],
     unasked: Sequence[documents.NeedsDocument],
+    known: Lately,
 ) -> list[Line]:
     heading = f"  {asked_for(tasks)}      " if request.classes else "  "
     where = call.heading_of(one.task for one in planned)
     lines = [line(span("STATUS", Style.STRONG), heading, span(where, Style.DIM))]
-    grid, undated = split(planned, tasks)
+    grid, undated = split(planned, tasks, known.state)
     if len(grid.days) > 1:
-        lines.extend(_grid_lines(grid, width_of(call.streams), call.now))
+        lines.extend(_grid_lines(grid, known, width_of(call.streams), call.now))
     else:
         undated = list(planned)
-    lines.extend(_list_lines(undated, call.now))
-    lines.append(_legend(planned))
+    lines.extend(_list_lines(undated, known, call.now))
+    lines.append(_legend([known.state(one) for one in planned]))
+    lines.extend(_running_lines(undated, known, call.now))
     behind = [one for one in planned if state_of(one.decision) != "done"]
     if behind and request.classes:
         lines.append(line("why: ", span(f"etlctl plan {request.words}{call.words}", Style.STRONG)))
@@ -114,13 +123,28 @@ def _lines(
     return lines
 
 
-def _legend(planned: Iterable[PlannedTask]) -> Line:
-    counts = _counts(planned)
+def _legend(states: Sequence[Shown]) -> Line:
     parts: list[Span] = []
     for state, (sign, style) in SIGNS.items():
-        if counts[state] or state in ("done", "missing"):
-            parts.extend([span("   " if parts else ""), span(sign, style), span(f" {counts[state]:,} {state}")])
+        number = states.count(state)
+        if number or state in ("done", "missing"):
+            parts.extend([span("   " if parts else ""), span(sign, style), span(f" {number:,} {state}")])
     return tuple(parts)
+
+
+def _running_lines(listed: Sequence[PlannedTask], known: Lately, now: dt.datetime) -> list[Line]:
+    """What runs now and is not told in the list above: of the grid, and of tasks that were not asked for."""
+    told = {one.task.task_id for one in listed}
+    rows = [
+        [
+            span(one.label),
+            span(f"since {moment_text(one.since, now)}"),
+            span(f"by {one.by}{f', run {one.run_id}' if one.run_id else ''}", Style.DIM),
+        ]
+        for task_id, one in known.running.items()
+        if task_id not in told
+    ]
+    return [line("running now:"), *table(rows)] if rows else []
 
 
 def _counts(planned: Iterable[PlannedTask]) -> dict[State, int]:
@@ -131,12 +155,15 @@ def _counts(planned: Iterable[PlannedTask]) -> dict[State, int]:
 # -- the grid
 
 
-def _grid_lines(grid: Grid, width: int, now: dt.datetime) -> list[Line]:
+def _grid_lines(grid: Grid, known: Lately, width: int, now: dt.datetime) -> list[Line]:
     name_width = min(max(cells(row.name) for row in grid.rows), _MOST_NAME)
     room = max(width - name_width - _ROOM_BESIDES, _FEWEST_DAYS)
     blocks = [grid.days[start : start + room] for start in range(0, len(grid.days), room)]
     lines: list[Line] = []
     done = {row.name: moment_text(done_at(row.planned), now) for row in grid.rows}
+    usually = {row.name: known.usually(row.planned) for row in grid.rows}
+    done_width = max((cells(text) for text in done.values()), default=0)
+    with_usual = any(text != "-" for text in usually.values())
     for number, days in enumerate(blocks):
         is_last = number == len(blocks) - 1
         indent = " " * (name_width + 3)
@@ -144,9 +171,11 @@ def _grid_lines(grid: Grid, width: int, now: dt.datetime) -> list[Line]:
         if len(grid.days) != len(days) or months.count("-") > 1:
             lines.append(line(span(indent + months, Style.DIM)))
         ruler = padded(_day_ruler(days), len(days) + 3)
-        lines.append(line(span(indent + ruler + ("last done" if is_last else ""), Style.DIM)))
+        ends = "last done" + (" " * max(done_width - 6, 3) + "usually" if with_usual else "")
+        lines.append(line(span(indent + ruler + (ends if is_last else ""), Style.DIM)))
         for row in grid.rows:
-            told = f"   {done[row.name]}" if is_last else ""
+            usual = " " * (max(done_width, 9) + 3 - cells(done[row.name])) + usually[row.name] if with_usual else ""
+            told = f"   {done[row.name]}{usual}" if is_last else ""
             name = padded(cut(row.name, name_width), name_width)
             lines.append((span(f" {name}  "), *_cells_of(row, days), span(told)))
     return lines
@@ -184,17 +213,16 @@ def _month_ruler(days: Sequence[dt.date]) -> str:
 # -- the list
 
 
-def _list_lines(planned: Sequence[PlannedTask], now: dt.datetime) -> list[Line]:
+def _list_lines(planned: Sequence[PlannedTask], known: Lately, now: dt.datetime) -> list[Line]:
     rows = []
     for one in planned:
-        sign, style = SIGNS[state_of(one.decision)]
-        said = moment_text(done_at([one]), now) if state_of(one.decision) == "done" else one.reason
-        rows.append([span(sign, style), span(one.task.task_label), span(said, Style.DIM)])
+        sign, style = SIGNS[known.state(one)]
+        rows.append([span(sign, style), span(one.task.task_label), span(known.told(one, now), Style.DIM)])
     return table(rows)
 
 
 def _document(
-    planned: Sequence[PlannedTask], unasked: list[documents.NeedsDocument], code: int
+    planned: Sequence[PlannedTask], unasked: list[documents.NeedsDocument], known: Lately, code: int
 ) -> documents.StatusDocument:
     return documents.StatusDocument(
         **documents.head("etlctl/status", code),
@@ -205,10 +233,31 @@ def _document(
                 state=state_of(one.decision),
                 reason=one.reason,
                 done_at=documents.instant(done_at([one])),
+                running=_running_document(known.running_of(one.task)),
+                last=_last_document(known.last_of(one.task)),
             )
             for one in planned
         ],
         unasked=unasked,
+    )
+
+
+def _running_document(running: Running | None) -> documents.RunningDocument | None:
+    if running is None:
+        return None
+    return documents.RunningDocument(by=running.by, since=running.since.isoformat(), run_id=running.run_id)
+
+
+def _last_document(last: AttemptRecord | None) -> documents.LastDocument | None:
+    if last is None:
+        return None
+    return documents.LastDocument(
+        status=last.status,
+        run_id=last.run_id,
+        ended_at=documents.instant(last.ended_at),
+        duration_s=None if last.duration_s is None else round(last.duration_s, 3),
+        rows=last.rows,
+        error=last.error,
     )
 
 
@@ -222,6 +271,6 @@ command = TaskCommand(
         ),
     ],
     help="Tell what is done: for a range of dates as a grid of tasks over days, else task by task. Signs: █ is done, "
-    "· is missing, ! is blocked by a missing input, ? cannot be asked.",
+    "· is missing, > is being run, x is missing and failed last, ! is blocked by a missing input, ? cannot be asked.",
     examples=_EXAMPLES,
 )

@@ -20,7 +20,7 @@ from etlctl.cli.layout import Line, fold, line, text_of
 from etlctl.cli.progress import Progress, line_of, state_lines
 from etlctl.cli.render import LiveScreen
 from etlctl.cli.standing import split
-from etlctl.cli.states import SIGNS
+from etlctl.cli.states import SIGNS, state_of
 from etlctl.core.context import Attempt
 from etlctl.core.parameters import DateParameter, Parameter
 from etlctl.core.plan import Decision, Plan, PlannedTask
@@ -55,7 +55,7 @@ def lines_of_all_views(name: str) -> list[Line]:
     result = TaskResult(task, Status.OK, rows=3, duration_s=0.1)
     progress = Progress(lambda one: None)
     progress.task_started(task, Attempt(rows=5))
-    grid, undated = split(plan.tasks, [child])
+    grid, undated = split(plan.tasks, [child], lambda one: state_of(one.decision))
     return [
         line_of(result, 1, 2, 30),
         *state_lines(progress, asked_for([task, child]), is_stopping=True, now=progress.began + 2),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from etlctl.db.state import schema
+from etlctl.db.state.claims import forget_ended
 from etlctl.db.state.records import RunStatus
 from etlctl.db.state.store import Session, Store
 
@@ -47,14 +48,14 @@ def pruned(store: Store, *, runs_s: float, logs_s: float, leases_s: float, is_dr
         with store.transaction() as session:
             session.run("DELETE FROM etlctl_logs WHERE updated_at < :before", {"before": now - logs_s})
         with store.transaction() as session:
-            session.run(f"DELETE FROM etlctl_leases WHERE {_ENDED}", {"before": now - leases_s})
+            leases = forget_ended(session, leases_s)
     return Pruned(len(run_ids), attempts, logs, leases)
 
 
 _OLD_RUNS: Final = (
     "SELECT run_id FROM etlctl_runs WHERE started_at < :before AND (status <> :running OR heartbeat_at < :heard)"
 )
-_ENDED: Final = "state <> 'running' AND ended_at < :before"
+_ENDED: Final = "expires_at < :before AND coalesce(ended_at, expires_at) < :before"
 _OF_RECORDS: Final = (
     "DELETE FROM task_events WHERE task_id IN :records",
     "DELETE FROM task_parameters WHERE task_id IN :records",

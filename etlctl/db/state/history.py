@@ -27,10 +27,11 @@ from etlctl.core.results import RunSummary, Status, TaskResult
 from etlctl.core.task import Task
 from etlctl.db.state import schema
 from etlctl.db.state.aftermath import close_killed, mark_found
-from etlctl.db.state.ledger import Begun, Ended, Ledger, Moment, Retried, Row, clean
+from etlctl.db.state.ledger import Begun, Ended, Ledger, Moment, Retried, Row
 from etlctl.db.state.logs import LogStore, tail_of
 from etlctl.db.state.owners import this_process
-from etlctl.db.state.records import RunStatus
+from etlctl.db.state.queries import SILENT_S
+from etlctl.db.state.records import RunStatus, clean
 from etlctl.db.state.store import Session, Store
 from etlctl.errors import EtlctlError
 
@@ -79,7 +80,7 @@ class About:
     profile: str | None = None
     beat_s: float = 15.0
     """How often the run says that it lives."""
-    silent_s: float = 180.0
+    silent_s: float = SILENT_S
     """A run of another host that has not said so for this long is told as killed."""
     most: int = 100_000
     """Moments that wait to be written; beyond that the run is not written down any further."""

@@ -19,7 +19,7 @@ from etlctl.core.results import Status, TaskResult
 from etlctl.core.task import Task
 from etlctl.db.state import bulk
 from etlctl.db.state.bulk import MOMENT, PLAIN
-from etlctl.db.state.records import AttemptStatus
+from etlctl.db.state.records import AttemptStatus, clean, kept_id
 from etlctl.db.state.store import Session
 from etlctl.text import shortened
 
@@ -108,7 +108,7 @@ class Entry:
     __slots__ = ("id", "label", "row", "task_id")
 
     def __init__(self, task: Task) -> None:
-        self.task_id = clean(task.task_id, 200)
+        self.task_id = kept_id(task.task_id)
         self.label = shortened(task.task_label, 200)
         self.id = 0
         self.row = Row(self)
@@ -269,12 +269,3 @@ def _parameters_of(task: Task) -> Mapping[str, str]:
         return task.to_str_params(only_public=True)
     except Exception:  # noqa: BLE001  a kind of the user's own: the task is recorded without
         return {}
-
-
-def clean(text: str, most: int | None = None) -> str:
-    """`text` as every database takes it, in at most `most` characters: no NUL, no half of a surrogate pair."""
-    if not text.isascii():
-        text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    if "\0" in text:
-        text = text.replace("\0", "\\x00")
-    return text if most is None or len(text) <= most else text[: most - 1] + "…"

@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from etlctl.db.state import catalog, schema
-from etlctl.db.state.ledger import clean
 from etlctl.db.state.owners import holder
 from etlctl.db.state.records import (
     AttemptRecord,
@@ -24,6 +23,7 @@ from etlctl.db.state.records import (
     TaskEvent,
     TaskParameter,
     TaskRecord,
+    kept_id,
 )
 from etlctl.db.state.store import Session, Store
 
@@ -51,10 +51,23 @@ TRIED = (AttemptStatus.RUNNING, *_RESULTS)
 FAILED = (AttemptStatus.FAILED, AttemptStatus.LOST)
 
 
+SILENT_S = 180.0
+"""A run that was not heard of for so long is not taken for running."""
+_LIVING = "SELECT host, pid FROM etlctl_runs WHERE status = :running AND heartbeat_at > :alive"
+_UNDER_WAY = (
+    "SELECT a.task_id, a.label, a.host, a.pid, a.started_at, a.run_id FROM etlctl_attempts a "
+    "JOIN etlctl_runs r ON r.run_id = a.run_id "
+    "WHERE r.status = :running AND a.status = :running AND r.heartbeat_at > :alive"
+)
+_HELD = "SELECT task_id, owner, granted_at FROM etlctl_leases WHERE state = 'running' AND expires_at > :now"
+
+
 class Running(NamedTuple):
     """A task that somebody is at."""
 
     task_id: str
+    label: str
+    """`LoadFlights(2013-01-02)`; the task_id where only its lease is known."""
     by: str
     """`host:pid`."""
     since: datetime
@@ -232,33 +245,26 @@ class Reader:
         return found
 
     def running(self) -> list[Running]:
-        """What is being run now, by whoever shares this state; the longest first."""
+        """What is being run now, by whoever shares this state; the longest first.
+
+        Leases alone tell of a run whose history is not kept; of one that is, the attempts do, since tasks are claimed
+        a little ahead of their turn.
+        """
         found: dict[str, Running] = {}
-        with self._session("etlctl_leases") as session:
-            rows = (
-                []
-                if session is None
-                else session.run(
-                    "SELECT task_id, owner, granted_at FROM etlctl_leases "
-                    "WHERE state = 'running' AND expires_at > :now",
-                    {"now": session.now()},
-                )
-            )
-        for task_id, owner, granted_at in rows:
-            found[str(task_id)] = Running(str(task_id), holder(str(owner)), _moment(granted_at), None)
+        told: set[str] = set()
         with self._session("etlctl_runs") as session:
-            rows = (
-                []
-                if session is None
-                else session.run(
-                    "SELECT a.task_id, a.host, a.pid, a.started_at, a.run_id FROM etlctl_attempts a "
-                    "JOIN etlctl_runs r ON r.run_id = a.run_id "
-                    "WHERE r.status = :running AND a.status = :running AND r.heartbeat_at > :alive",
-                    {"running": RunStatus.RUNNING, "alive": session.now() - 180},
-                )
-            )
-        for task_id, host, pid, started_at, run_id in rows:
-            found[str(task_id)] = Running(str(task_id), f"{host}:{pid}", _moment(started_at), str(run_id))
+            if session is not None:
+                values = {"running": RunStatus.RUNNING, "alive": session.now() - SILENT_S}
+                told = {f"{host}:{pid}" for host, pid in session.run(_LIVING, values)}
+                for task_id, label, host, pid, since, run_id in session.run(_UNDER_WAY, values):
+                    by = f"{host}:{pid}"
+                    found[str(task_id)] = Running(str(task_id), label or str(task_id), by, _moment(since), str(run_id))
+        with self._session("etlctl_leases") as session:
+            rows = [] if session is None else session.run(_HELD, {"now": session.now()})
+        for task_id, owner, since in rows:
+            by = holder(str(owner))
+            if by not in told:
+                found.setdefault(str(task_id), Running(str(task_id), str(task_id), by, _moment(since), None))
         return sorted(found.values(), key=lambda one: one.since)
 
     def log_tail(self, attempt: AttemptRecord) -> LogTail | None:
@@ -317,11 +323,6 @@ def _parameters_of(session: Session, ids: Iterable[int]) -> dict[int, dict[str, 
 
 def _parts(ids: Sequence[Any]) -> Iterator[list[Any]]:
     return (list(ids[start : start + _AT_ONCE]) for start in range(0, len(ids), _AT_ONCE))
-
-
-def kept_id(task_id: str) -> str:
-    """A task_id as the tables have it."""
-    return clean(task_id, 200)
 
 
 def _event(row: Sequence[Any]) -> TaskEvent:

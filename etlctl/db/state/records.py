@@ -148,3 +148,17 @@ class LogTail(NamedTuple):
     """Of the whole output when this was written."""
     tail: bytes
     updated_at: datetime
+
+
+def kept_id(task_id: str) -> str:
+    """A task_id as the tables have it."""
+    return clean(task_id, 200)
+
+
+def clean(text: str, most: int | None = None) -> str:
+    """`text` as every database takes it, in at most `most` characters: no NUL, no half of a surrogate pair."""
+    if not text.isascii():
+        text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    if "\0" in text:
+        text = text.replace("\0", "\\x00")
+    return text if most is None or len(text) <= most else text[: most - 1] + "…"
