@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from etlctl.engine.leases import ProcessLeases
+from etlctl.engine.leases import DispensableLeases, ProcessLeases
 from etlctl.engine.observers import plugged_in
 from etlctl.errors import UnavailableError
 
@@ -35,8 +35,8 @@ _logger = logging.getLogger("etlctl")
 class RunOptions:
     """How a run is carried out; what is done does not depend on it."""
 
-    jobs: int = 1
-    """Tasks at once; 1 is in this process."""
+    jobs: int | None = None
+    """Tasks at once. None: one in this process; on a Dask cluster as many as it takes."""
     executor: str = "local"
     """`local` or `dask`."""
     fail_fast: bool = False
@@ -53,7 +53,8 @@ class RunOptions:
     def of(cls, settings: Settings, **given: Any) -> Self:
         """What `[build]` of the settings says, and `given` over it."""
         told = settings.build
-        return replace(cls(told.jobs, told.executor, wait_held_s=told.wait_held_s), **given)
+        jobs = None if settings.origins["build.jobs"] == "default" else told.jobs
+        return replace(cls(jobs, told.executor, wait_held_s=told.wait_held_s), **given)
 
 
 @dataclass(frozen=True)
@@ -107,15 +108,21 @@ class Run:
             )
 
     def _executor(self, to_run: Sequence[Task]) -> Executor:
-        from etlctl.engine.executors.workers import LocalExecutor
-
         options, settings = self._options, self._settings
         show = options.show_output
+        shown = (lambda task, line: show(f"{task.task_label}: {line}")) if show is not None else None
+        if options.executor == "dask" and to_run:
+            from etlctl.engine.executors.dask import DaskExecutor
+
+            address, most = settings.build.dask_address, settings.logs.max_bytes
+            return DaskExecutor(settings, address=address, jobs=options.jobs, shown=shown, max_log_bytes=most)
+        from etlctl.engine.executors.workers import LocalExecutor
+
         return LocalExecutor(
             settings.project,
-            jobs=options.jobs,
+            jobs=options.jobs or 1,
             tasks=to_run,
-            shown=(lambda task, line: show(f"{task.task_label}: {line}")) if show is not None else None,
+            shown=shown,
             disconnect=self._disconnected,
             max_log_bytes=settings.logs.max_bytes,
         )
@@ -131,7 +138,7 @@ class Run:
         from etlctl.db.state import owners
         from etlctl.db.state.leases import StoreLeases
 
-        return StoreLeases(
+        leases = StoreLeases(
             self._store,
             owner=owners.this_process(),
             began_at=self._began_at,
@@ -140,6 +147,7 @@ class Run:
             profile=self._settings.profile,
             database=self._database,
         )
+        return leases if self._settings.is_state_chosen else DispensableLeases(leases, self._settings.pools)
 
     def _history(self, stack: ExitStack) -> list[Observer]:
         if self._store is None or not self._settings.is_history_kept:

@@ -1,10 +1,17 @@
-"""Leases without a store: every task is ours at once, and pools hold within this run alone."""
+"""Leases without a store: every task is ours at once, and pools hold within this run alone.
+
+Also leases whose store may go away without harm: that of one host, which nobody has chosen.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
-from etlctl.core.leases import Answer, Ended, Full, Granted, Wanted
+from etlctl.core.leases import Answer, Ended, Full, Granted, Leases, Wanted
+from etlctl.errors import UnavailableError
+
+_logger = logging.getLogger("etlctl")
 
 
 class ProcessLeases:
@@ -68,3 +75,53 @@ class ProcessLeases:
         if resources:
             self._taken[key] = resources
         return None
+
+
+class DispensableLeases:
+    """Those of `store` until it cannot be asked any more; then, after a warning, those of this process alone."""
+
+    def __init__(self, store: Leases, pools: Mapping[str, int]) -> None:
+        self._leases = store
+        self._pools = pools
+        self.owner = store.owner
+
+    def claim(self, wanted: Sequence[Wanted]) -> list[Answer]:
+        """See `Leases`; never raises UnavailableError."""
+        try:
+            return self._leases.claim(wanted)
+        except UnavailableError as error:
+            self._go_on_without(error)
+            return self._leases.claim(wanted)
+
+    def end(self, ended: Ended) -> None:
+        """See `Leases`."""
+        self._leases.end(ended)
+
+    def park(self, key: str) -> None:
+        """See `Leases`."""
+        self._leases.park(key)
+
+    def unpark(self, key: str) -> Full | None:
+        """See `Leases`; never raises UnavailableError."""
+        try:
+            return self._leases.unpark(key)
+        except UnavailableError as error:
+            self._go_on_without(error)
+            return None
+
+    def register(self, key: str, connection: str, backend: str) -> None:
+        """See `Leases`."""
+        self._leases.register(key, connection, backend)
+
+    def lost(self) -> Mapping[str, str]:
+        """None once the store is gone: nobody else can have taken them over either."""
+        return self._leases.lost()
+
+    def close(self) -> None:
+        """See `Leases`."""
+        self._leases.close()
+
+    def _go_on_without(self, error: UnavailableError) -> None:
+        _logger.warning("other builds are not heeded any more: %s", error)
+        self._leases.close()
+        self._leases = ProcessLeases(self._pools)

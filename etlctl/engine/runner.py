@@ -38,7 +38,7 @@ from etlctl.engine.failures import Failure, lines_of
 from etlctl.engine.leases import ProcessLeases
 from etlctl.engine.ledger import Ledger
 from etlctl.engine.retry import delay_before
-from etlctl.errors import CycleError, ExitCode, TaskError
+from etlctl.errors import CycleError, ExitCode, TaskError, UnavailableError
 
 _logger = logging.getLogger("etlctl")
 _ENDED_WELL = (Status.OK, Status.UPTODATE)
@@ -93,8 +93,8 @@ class Runner:
         self._crowded: list[Entry] = []
         """Generators that nobody waits for, while as many as may be are parked."""
         self._interrupted: ExitCode | None = None
-        self._given_up = ""
-        """Why nothing more is begun, besides an interrupt."""
+        self._given_up: Failure | None = None
+        """Why nothing more is begun, besides an interrupt; with what that means for tasks that were not."""
 
     def run(self, roots: Sequence[Node]) -> RunSummary:
         """Runs what is missing behind `roots`. Never raises for what a task does."""
@@ -176,12 +176,15 @@ class Runner:
 
     def _begin_ready(self) -> bool:
         """Fills the executor; False when nothing is under way any more, and nothing will be by itself."""
-        for entry, verdict in self._admission.admit(self._places, self._may_begin):
-            if isinstance(verdict, Granted):
-                self._begin(entry, verdict)
-            else:
-                self._end_unbegun(entry, verdict)
-            self._settle()
+        try:
+            for entry, verdict in self._admission.admit(self._places, self._may_begin):
+                if isinstance(verdict, Granted):
+                    self._begin(entry, verdict)
+                else:
+                    self._end_unbegun(entry, verdict)
+                self._settle()
+        except UnavailableError as error:  # the leases cannot be asked for: what runs goes on to its end
+            self._given_up = Failure(str(error), exit_code=error.exit_code)
         return bool(self._running) or (self._admission.is_waiting and not self._is_stopping)
 
     def _places(self) -> int:
@@ -414,7 +417,7 @@ class Runner:
         """Gives the entry its result, and its lease back; `_settle` carries it to its dependents."""
         self._admission.ended(entry, _END_STATES.get(status, EndState.RELEASED), reason)
         if status is Status.FAIL and self._fail_fast:
-            self._given_up = self._given_up or f"{entry.node.task.task_label} failed"
+            self._given_up = self._given_up or Failure(f"{entry.node.task.task_label} failed", exit_code=ExitCode.DONE)
         self._ledger.end(entry, status, reason, notes, **more)
 
     def _settle(self) -> None:
@@ -433,7 +436,9 @@ class Runner:
 
     def _end_early(self) -> None:
         """Accounts for what was not reached: an interrupt leaves some, and so does --fail-fast."""
-        why = "the run was interrupted" if self._interrupted else self._given_up
+        why, code = "the run was interrupted", ExitCode.DONE
+        if self._given_up is not None and not self._interrupted:
+            why, code = self._given_up.reason, self._given_up.exit_code
         for entry in self._entries.values():
             if entry.status is None:
                 if entry.failure is not None and entry.node.task not in self._running:
@@ -441,6 +446,6 @@ class Runner:
                     continue
                 self._drop(entry)
                 begun = "stopped" if entry.attempt is not None else "not started"
-                self._end(entry, Status.SKIP, f"{begun}: {why}")
+                self._end(entry, Status.SKIP, f"{begun}: {why}", exit_code=code)
         for _ in self._ledger.settled():
             pass  # nothing waits for them any more

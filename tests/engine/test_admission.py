@@ -11,8 +11,8 @@ import pytest
 from etlctl import Parameter, Task
 from etlctl.core.leases import Answer, Ended, EndState, FailedElsewhere, Full, Granted, Held, Wanted
 from etlctl.core.results import Status
-from etlctl.engine.leases import ProcessLeases
-from etlctl.errors import ExitCode, HeldError
+from etlctl.engine.leases import DispensableLeases, ProcessLeases
+from etlctl.errors import ExitCode, HeldError, UnavailableError
 from running import Shelf, result_of, run, statuses
 
 shelf = Shelf()
@@ -261,3 +261,32 @@ def test_process_leases_hold_pools_and_give_back_once() -> None:
     leases.end(Ended("b", EndState.DONE))
     assert leases.claim([one]) == [Granted(1)]
     assert leases.claim([two]) == [Full("p", 2)]
+
+
+def test_a_state_database_that_goes_away_ends_the_run_when_somebody_has_chosen_it() -> None:
+    """Nothing more is begun, exit 4, and what was not begun says why."""
+
+    def answer(name: str, time: int) -> Answer:
+        if name == "b":
+            raise UnavailableError("state postgresql://h/state: no answer")
+        return Granted(1)
+
+    summary = run(Step("c", after="b"), Step("b", after="a"), leases=Scripted(answer))
+
+    assert statuses(summary) == {"Step(a)": "OK", "Step(b)": "SKIP", "Step(c)": "SKIP"}
+    assert result_of(summary, Step("b")).reason == "not started: state postgresql://h/state: no answer"
+    assert summary.exit_code is ExitCode.UNAVAILABLE
+
+
+def test_a_default_state_database_that_goes_away_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The run goes on without heeding others, pools included."""
+
+    def answer(name: str, time: int) -> Answer:
+        raise UnavailableError("state.db: disk full")
+
+    leases = DispensableLeases(Scripted(answer), {"p": 1})
+
+    summary = run(Step("behind", after="a"), Step("b"), leases=leases)
+
+    assert summary and sorted(ran) == ["a", "b", "behind"]
+    assert caplog.text.count("other builds are not heeded any more: state.db: disk full") == 1

@@ -81,10 +81,10 @@ class Output:
 class Job:
     """One attempt that a worker carries out."""
 
-    def __init__(self, task: Task, attempt: Attempt, message: Message, output: Output, timeout_s: float | None) -> None:
+    def __init__(self, task: Task, attempt: Attempt, output: Output, timeout_s: float | None) -> None:
         self.task = task
         self.attempt = attempt
-        self.message = message
+        self.message: Message = {}
         """What a worker is told to begin it, or to go on."""
         self.output = output
         self.timeout_s = timeout_s

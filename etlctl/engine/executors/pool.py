@@ -28,7 +28,6 @@ from etlctl.engine.failures import Failure
 from etlctl.engine.logs import MAX_BYTES
 from etlctl.errors import TaskError, TaskTimeoutError, WorkerDiedError
 
-
 _QUICK_S = 0.005
 _QUICK_ENDS = 16
 _AHEAD = 4
@@ -77,13 +76,13 @@ class Pool:
 
     def submit(self, task: Task, attempt: Attempt, met: Iterable[Task], timeout_s: float | None) -> None:
         """Gives the attempt to a worker, a new one where none is idle."""
-        message = {
+        output = Output(task, attempt.log, self._max_log_bytes, self._shown)
+        job = self._jobs[task] = Job(task, attempt, output, timeout_s)
+        job.message = {
             "run": spec_of(task),
             "attempt": spec_of_attempt(attempt),
             "met": [one.task_id for one in met],
         }
-        output = Output(task, attempt.log, self._max_log_bytes, self._shown)
-        job = self._jobs[task] = Job(task, attempt, message, output, timeout_s)
         with self._supervisor.lock:
             if self._supervisor.template is None:
                 self._ready_template()

@@ -56,7 +56,7 @@ class LocalExecutor:
 
     @property
     def capacity(self) -> int:
-        """Attempts that can be under way at once, wherever; a few more, which wait for a worker, while all are short."""
+        """Attempts that can be under way at once, wherever; more, which wait for a worker, while all are short."""
         return self._jobs + self._pool.room
 
     @property
