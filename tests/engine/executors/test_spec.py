@@ -33,8 +33,19 @@ class _Growing(Parameter[Any]):
         return text + "!"
 
 
+class _Unreadable(Parameter[Any]):
+    """A kind that cannot read what it writes."""
+
+    def parse(self, text: str) -> str:
+        raise ValueError(text)
+
+
 class Lossy(Task):
     word = _Growing()
+
+
+class Unreadable(Task):
+    word = _Unreadable()
 
 
 class Weak(Task):
@@ -112,7 +123,8 @@ def test_why_bound_here_names_what_cannot_be_sent() -> None:
     assert "has no test_why_bound" in why_bound_here(Inner())
     assert "__main__" in why_bound_here(Main())
     assert "that is its class" in why_bound_here(externalize(Load)(task.param_kwargs["date"]))
-    assert "cannot be made again" in why_bound_here(Lossy(word="abc"))
+    assert "does not come back" in why_bound_here(Lossy(word="abc"))
+    assert "cannot be made again" in why_bound_here(Unreadable(word="abc"))
     assert "does not come back" in why_bound_here(Weak(word="abc"))
     assert why_bound_here(Weak(word="ab")) == ""
     assert why_bound_here(InMemory()) == "its output is in memory"
