@@ -30,11 +30,11 @@ from etlctl.db.state.store import Session, Store
 _AT_ONCE = 500
 """Ids in one question."""
 _SECONDS = {
-    "sqlite": "(julianday(ts) - 2440587.5) * 86400.0",
+    "sqlite": "ts",  # a text
     "postgresql": "CAST(extract(epoch FROM ts) AS double precision)",
     "mysql": "UNIX_TIMESTAMP(ts) + 0e0",
 }
-"""task_events.ts as seconds since 1970."""
+"""task_events.ts as seconds since 1970, or as SQLite has it."""
 _RUN = (
     "run_id, command, profile, host, user_name, pid, code_version, etlctl_version, status, started_at, heartbeat_at, "
     "ended_at, exit_code, planned, ok_count, fail_count, skip_count, blocked_count, held_count, uptodate_count"
@@ -326,7 +326,9 @@ def _parts(ids: Sequence[Any]) -> Iterator[list[Any]]:
 
 
 def _event(row: Sequence[Any]) -> TaskEvent:
-    return TaskEvent(int(row[0]), int(row[1]), str(row[2]), _moment(row[3]))
+    id_, task_id, name, moment = row
+    at = datetime.fromisoformat(moment).replace(tzinfo=UTC) if isinstance(moment, str) else _moment(moment)
+    return TaskEvent(int(id_), int(task_id), str(name), at)
 
 
 def _run(row: Sequence[Any]) -> RunRecord:
