@@ -45,7 +45,7 @@ def claimed(leases: StoreLeases, patience_s: float = 30) -> Granted:
         if isinstance(answer, Granted):
             return answer
         time.sleep(0.05)
-    raise TimeoutError(str(answer))
+    raise TimeoutError("it was never granted")
 
 
 def load_once(database: Database, leases: StoreLeases, granted: Granted) -> None:
@@ -63,7 +63,8 @@ def main() -> None:
     told = json.loads(sys.argv[1])
     warned: list[str] = []
     logging.getLogger("etlctl").addHandler(_Collecting(warned))
-    stop_at, done = told.get("stop_at", ""), {"outcome": "", "error": "", "lost": {}, "warned": warned}
+    stop_at = told.get("stop_at", "")
+    done: dict[str, Any] = {"outcome": "", "error": "", "lost": {}, "warned": warned}
 
     def point(name: str) -> None:
         if name == stop_at:

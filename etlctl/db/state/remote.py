@@ -14,13 +14,13 @@ from contextlib import contextmanager, suppress
 from threading import Lock, Timer
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from etlctl.db.connections import Database
 from etlctl.db.dialects.base import WRITE
 from etlctl.db.inherited import leave_open
 from etlctl.db.state.words import WORDS, Kind, Parameters, for_server, server_values
-from etlctl.errors import SettingsError
+from etlctl.errors import SettingsError, UnavailableError
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _DOING = "the state database"
 _MOST_KEPT = 2
 _FRESH_S = 10
+_SILENT_S = 15
 _PER_QUERY = 500
 """Statements, or rows of an INSERT, that go to a server together."""
 
@@ -112,13 +113,10 @@ class ServerDatabase:
     def transaction(self, *, write: bool, timeout_s: float | None = None) -> Iterator[ServerSession]:
         """See `Store.transaction`."""
         with self.database.translating(_DOING):
-            connection, is_stale = self._taken()
+            connection = self._taken()
             try:
-                with _severed_after(timeout_s, connection):
-                    if is_stale and not _lives(connection):
-                        connection.invalidate()  # the next word connects anew
-                    with connection.begin():
-                        yield ServerSession(connection, self.kind)
+                with _severed_after(timeout_s, connection), connection.begin():
+                    yield ServerSession(connection, self.kind)
             except BaseException:
                 with suppress(SQLAlchemyError):  # the error that led here is the one to tell
                     connection.close()
@@ -127,19 +125,48 @@ class ServerDatabase:
 
     # -- connections
 
-    def _taken(self) -> tuple[sa.Connection, bool]:
-        """A connection, and whether it has been silent for so long that it may be gone."""
+    def _taken(self) -> sa.Connection:
         with self._lock:
             if self._pid != os.getpid():
                 for inherited, _ in self._kept:
                     leave_open(inherited)
                 self._kept, self._pid = [], os.getpid()
-            if self._kept:
-                connection, used_at = self._kept.pop()
-                return connection, time.monotonic() - used_at > _FRESH_S
+            kept = self._kept.pop() if self._kept else None
+        if kept is not None:
+            connection, used_at = kept
+            if time.monotonic() - used_at < _FRESH_S or self._lives(connection):
+                return connection
+            connection.invalidate()
+            connection.close()
         connection = self.database.engine.connect()
+        try:
+            return self._set_up(connection)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _set_up(self, connection: sa.Connection) -> sa.Connection:
+        """What holds as long as the connection is kept. One that falls silent in a transaction is ended soon: its
+        process may be stopped, and others wait for the locks of its pools."""
         connection.execution_options(**{WRITE: True})  # also to read: READ COMMITTED sees what others have done
-        return connection, False
+        raw: Any = connection.connection.driver_connection
+        if self.kind == "postgresql":
+            limit = f"SET idle_in_transaction_session_timeout = '{_SILENT_S}s'"
+        elif raw.is_mariadb:
+            limit = f"SET SESSION idle_transaction_timeout = {_SILENT_S}"
+        else:
+            limit = f"SET SESSION wait_timeout = {_SILENT_S * 2}"  # there is none for transactions alone
+        with connection.begin():
+            connection.exec_driver_sql(limit)
+        return connection
+
+    def _lives(self, connection: sa.Connection) -> bool:
+        try:
+            with self.database.translating(_DOING), _severed_after(_FRESH_S, connection), connection.begin():
+                connection.exec_driver_sql("SELECT 1")
+        except UnavailableError:
+            return False
+        return True
 
     def _give_back(self, connection: sa.Connection) -> None:
         with self._lock:
@@ -160,15 +187,6 @@ class ServerDatabase:
             else:
                 leave_open(connection)
         self.database.close()
-
-
-def _lives(connection: sa.Connection) -> bool:
-    try:
-        with connection.begin():
-            connection.exec_driver_sql("SELECT 1")
-    except DBAPIError:
-        return False
-    return True
 
 
 @contextmanager
