@@ -302,7 +302,15 @@ def test_logs_show_what_tasks_printed(loads: Project) -> None:
 
     every = loads.run("logs", "last")
     one = loads.run("logs", "last", "Flights", "2013-01-13")
-    by_label = loads.run("logs", "last", "Flights(2013-01-13)")
+    others = {
+        loads.run("logs", "last", *words).out
+        for words in (
+            ["Flights(2013-01-13)"],
+            ["Flights", "--date", "2013-01-13"],
+            ["Flights", "--date=2013-01-13"],
+            ["Flights", "-p", "date=2013-01-13..14", "2013-01-13"],
+        )
+    }
 
     assert [line for line in every.out.splitlines() if line.startswith("counting")] == [
         "counting 2013-01-12",
@@ -313,14 +321,34 @@ def test_logs_show_what_tasks_printed(loads: Project) -> None:
         r"==> Flights\(2013-01-13\)  failed, begun \d\d:\d\d:\d\d on \S+:\d+\ncounting 2013-01-13\n", one.out
     )
     assert "ValueError: the 13th is unlucky" in one.out
-    assert one.out == by_label.out
+    assert others == {one.out}
+
+
+def test_logs_without_a_run_show_what_failed_in_the_newest(loads: Project) -> None:
+    """Of a TASK, the newest run that tried it; stderr says which run it is, and how to see the rest."""
+    loads.run("build", "Flights", "--date", "2013-01-12")
+    loads.run("build", "Flights", "--date", "2013-01-13..14")
+    newest, oldest = _run_ids(loads)
+
+    failed = loads.run("logs")
+    done = loads.run("logs", "Flights", "--date", "2013-01-12")
+
+    assert re.match(r"==> Flights\(2013-01-13\)  failed", failed.out)
+    assert "2013-01-14" not in failed.out
+    assert failed.err == f"etlctl: what failed in run {newest}; all that it printed: etlctl logs {newest}\n"
+    assert "counting 2013-01-12" in done.out
+    assert done.err == f"etlctl: run {oldest}\n"
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["Fligths"], "has no task Fligths. Did you mean 'Flights'? `etlctl history"),
-        (["Flights", "2099"], "none of these has 2099 in its name: Flights(2013-01-12)"),
+        (["Flights", "2099"], "has none of these; it has Flights(2013-01-12)."),
+        (["Flights", "--date", "2013-01-13"], "has none of these; it has Flights(2013-01-12)."),
+        (["Flights", "--dat", "2013-01-12"], "Flights has no public parameter dat. Did you mean 'date'?"),
+        (["Flights", "--date"], "--date needs a value, as a parameter of a TASK has"),
+        (["--date", "2013-01-12"], "parameters narrow down a TASK, and none is named"),
         (["-f", "--json"], "--json is one document, which -f never ends"),
     ],
 )
