@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -12,7 +13,7 @@ from typing import Literal
 
 from etlctl.core.context import Attempt
 from etlctl.core.task import Task
-from etlctl.engine.executors.wire import Lines, Message, encoded
+from etlctl.engine.executors.wire import Ledger, Lines, Message, encoded
 from etlctl.engine.failures import Failure
 from etlctl.engine.logs import AttemptLog, LineTeller
 
@@ -56,8 +57,12 @@ class Output:
         self._log = AttemptLog(log, max_bytes) if log else None
         self._lines = LineTeller(partial(shown, task)) if shown is not None else None
 
+        self.is_silent = True
+        """Nothing was written so far."""
+
     def write(self, data: bytes) -> None:
         """Takes output as it comes."""
+        self.is_silent = False
         if self._log is not None:
             self._log.write(data)
         if self._lines is not None:
@@ -94,6 +99,10 @@ class Job:
         self.began = time.monotonic()
         """This step."""
         self.stop: Stop | None = None
+        self.is_quick = False
+        """Its class's last attempts were over in a moment, and silent."""
+        self.is_batched = False
+        """Its worker got it with others."""
         self.is_over = False
         """Its last Came is on the way."""
         self.death = ""
@@ -133,12 +142,15 @@ class Came:
 class Worker:
     """One process, as the pool sees it."""
 
-    def __init__(self, number: int, connection: socket.socket, log: int) -> None:
+    def __init__(self, number: int, connection: socket.socket, log: int, ledger: Ledger) -> None:
         self.number = number
         self.connection = connection
         self.log = log
         """The end of the pipe that its output is read from."""
+        self.ledger = ledger
         self.lines = Lines()
+        self.batch: deque[Job] = deque()
+        """Attempts that it has been given and not begun."""
         self.pid: int | None = None
         """None until the template has told it."""
         self.state = State.IDLE

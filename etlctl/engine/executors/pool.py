@@ -9,6 +9,7 @@ What calls a user's code (making tasks of specs, on_failure, handlers) happens i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from etlctl.engine.attempt import told_failure
 from etlctl.engine.executors.base import Outcome
 from etlctl.engine.executors.jobs import Bound, Came, Job, Output, Shown, State, Stop
 from etlctl.engine.executors.spec import spec_of, spec_of_attempt, task_of
-from etlctl.engine.executors.supervisor import GRACE_S, MOST_PARKED, Supervisor
+from etlctl.engine.executors.supervisor import GRACE_S, LARGEST_BATCH, MOST_PARKED, Supervisor
 from etlctl.engine.executors.template import Template
 from etlctl.engine.executors.wire import Message
 from etlctl.engine.failures import Failure
@@ -30,7 +31,7 @@ from etlctl.errors import TaskError, TaskTimeoutError, WorkerDiedError
 
 _QUICK_S = 0.005
 _QUICK_ENDS = 16
-_AHEAD = 4
+_AHEAD = 2 * LARGEST_BATCH
 
 
 class Pool:
@@ -57,8 +58,10 @@ class Pool:
         self._came: SimpleQueue[Came | None] = SimpleQueue()
         self._supervisor = Supervisor(self._came.put, capacity)
         self._jobs: dict[Task, Job] = {}
+        self._paces: dict[str, float] = {}
+        """By class, ends in a row that took hardly any time and printed nothing."""
         self._quick = 0
-        """Ends in a row that took hardly any time."""
+        """The same of all classes."""
 
     def prepare(self) -> None:
         """Forks the template: best called while this process has one thread."""
@@ -78,6 +81,7 @@ class Pool:
         """Gives the attempt to a worker, a new one where none is idle."""
         output = Output(task, attempt.log, self._max_log_bytes, self._shown)
         job = self._jobs[task] = Job(task, attempt, output, timeout_s)
+        job.is_quick = timeout_s is None and self._paces.get(type(task).__qualname__, 0) >= _QUICK_ENDS
         job.message = {
             "run": spec_of(task),
             "attempt": spec_of_attempt(attempt),
@@ -108,8 +112,8 @@ class Pool:
         """Ends the attempt; its Outcome follows."""
         job = self._jobs[task]
         with self._supervisor.lock:
-            if job.is_over:
-                return
+            if job.is_over or job.is_batched:
+                return  # over, or so in a moment: a signal would meet another attempt of the batch
             job.stop = Stop("cancel", why.reason, why)
             if job.worker is None or job.worker.state is State.PARKED:
                 self._supervisor.abandon(job)
@@ -155,13 +159,19 @@ class Pool:
             self._supervisor.watch(template)
         return template
 
-    def _work(self, channel: int, log: int) -> None:
+    def _work(self, channel: int, log: int, ledger: int) -> None:
         from etlctl.engine.executors.worker import work
 
-        work(channel, log, self._project, self._disconnect)
+        work(channel, log, ledger, self._project, self._disconnect)
 
     def _note_pace(self, job: Job, active_s: float | None) -> None:
-        self._quick = self._quick + 1 if active_s is not None and active_s < _QUICK_S else 0
+        kind = type(job.task).__qualname__
+        if active_s is not None and active_s < _QUICK_S and job.output.is_silent:
+            self._quick += 1
+            self._paces[kind] = self._paces.get(kind, 0) + 1
+        else:
+            self._quick = 0
+            self._paces[kind] = 0 if active_s is not None else -math.inf  # what waits for others is in no batch
 
     # -- what came
 

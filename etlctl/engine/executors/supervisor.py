@@ -24,13 +24,15 @@ from signal import SIGKILL, SIGTERM
 from etlctl.engine.executors.jobs import Came, Job, State, Stop, Worker
 from etlctl.engine.executors.processes import end_group, end_in_words
 from etlctl.engine.executors.template import Event, Template
-from etlctl.engine.executors.wire import Message
+from etlctl.engine.executors.wire import Ledger, Message
 
 GRACE_S = 5.0
 """Between SIGTERM and SIGKILL for one attempt."""
 CLOSE_GRACE_S = 2.0
 """The same for all of them at the end of a run."""
 MOST_PARKED = 100
+LARGEST_BATCH = 8
+"""Of attempts that are given to a worker at once, where those of their class were over in a moment."""
 _LEAVE_S = 5.0
 """For a worker that ends itself, or closes a generator."""
 _AT_ONCE = 1 << 16
@@ -88,33 +90,52 @@ class Supervisor:
                 self._begin(job.worker, job)
                 continue
             try:
-                self._begin(self._idle.pop() if self._idle else self._spawned(self.template), job)
+                worker = self._idle.pop() if self._idle else self._spawned(self.template)
             except OSError as error:
                 self.come(job, death=f"could not be started: {os.strerror(error.errno or 0)}")
+                continue
+            if job.is_quick:
+                worker.batch.extend(self._others_as_quick())
+            self._begin(worker, job)
+
+    def _others_as_quick(self) -> Iterator[Job]:
+        """A fair part of what is pending."""
+        most = min(LARGEST_BATCH - 1, len(self._pending) // self._capacity)
+        while most > 0 and self._pending and self._pending[0].is_quick:
+            most -= 1
+            yield self._pending.popleft()
 
     def _begin(self, worker: Worker, job: Job) -> None:
         worker.state, worker.job, job.worker = State.BUSY, job, worker
         self._busy += 1
         job.began = time.monotonic()
-        worker.send(job.message)  # should it be gone, its death is told in a moment
+        message = job.message
+        if worker.batch:
+            worker.ledger.begin()
+            for one in (job, *worker.batch):
+                one.is_batched, one.worker = True, worker
+            message = {"batch": [job.message, *(one.message for one in worker.batch)]}
+        worker.send(message)  # should it be gone, its death is told in a moment
         self._time(worker)
 
     def _spawned(self, template: Template) -> Worker:
         ours, theirs = socket.socketpair()
         read, write = os.pipe()
+        ledger = Ledger()
         self._numbers += 1
         try:
-            template.spawn(self._numbers, theirs.fileno(), write)
+            template.spawn(self._numbers, theirs.fileno(), write, ledger.number)
         except OSError:
             ours.close()
             os.close(read)
+            ledger.close()
             self.lose_template(template)
             raise
         finally:
             theirs.close()
             os.close(write)
         os.set_blocking(read, False)
-        worker = Worker(self._numbers, ours, read)
+        worker = Worker(self._numbers, ours, read, ledger)
         self._listen_to(worker)
         return worker
 
@@ -289,8 +310,10 @@ class Supervisor:
         return True
 
     def _take(self, worker: Worker, message: Message) -> None:
+        if worker.job is not None and worker.job.is_batched:
+            self._read_ledger(worker)
         job = worker.job
-        if job is None:
+        if job is None or "ended" in message:
             return
         if "tell" in message:
             job.takes(message["tell"])
@@ -300,6 +323,7 @@ class Supervisor:
             self._park(worker, job, message)
         elif "bound" in message:
             self._set_state(worker, State.CLOSING)
+            self._take_back(worker)
             self._limit(worker, _LEAVE_S)
             self.come(job, message)
         elif "idle" in message:
@@ -309,6 +333,18 @@ class Supervisor:
         else:
             self._end(worker, job, message)
 
+    def _read_ledger(self, worker: Worker) -> None:
+        for message in worker.ledger.fresh():
+            if worker.job is not None:
+                self._end(worker, worker.job, message)
+
+    def _take_back(self, worker: Worker) -> None:
+        """What is left of its batch is for others."""
+        for job in reversed(worker.batch):
+            job.is_batched, job.is_quick, job.worker = False, False, None
+            self._pending.appendleft(job)
+        worker.batch.clear()
+
     def _park(self, worker: Worker, job: Job, message: Message) -> None:
         job.takes(message["told"])
         job.rests()
@@ -316,6 +352,7 @@ class Supervisor:
             self._signal(worker, SIGKILL)
             return
         self._set_state(worker, State.PARKED)
+        self._take_back(worker)
         self._parked += 1
         self._time(worker)
         message["parked"] = self._parked
@@ -325,7 +362,11 @@ class Supervisor:
     def _end(self, worker: Worker, job: Job, message: Message) -> None:
         job.takes(message["told"])
         job.rests()
-        self._drain(worker, _PIPE_BYTES)
+        if job.is_batched:
+            if message["output"]:
+                job.output.write(message["output"].encode("latin-1"))
+        else:
+            self._drain(worker, _PIPE_BYTES)
         if message["end"] is not None:
             job.output.note(message["end"]["traceback"])
         job.output.close()
@@ -334,7 +375,11 @@ class Supervisor:
             self._set_state(worker, State.LEAVING)
             worker.job = None
             self._limit(worker, _LEAVE_S)
+            self._take_back(worker)
             self.place()
+        elif worker.batch:
+            worker.job = worker.batch.popleft()
+            worker.job.began = time.monotonic()
         else:
             self._become_idle(worker)
 
@@ -376,10 +421,14 @@ class Supervisor:
         worker.connection.setblocking(False)
         while self._receive(worker):
             pass
+        if worker.job is not None and worker.job.is_batched:
+            self._read_ledger(worker)
         self._drain(worker, _PIPE_BYTES)
+        self._take_back(worker)
         self._forget(worker.connection.fileno())
         self._forget(worker.log)
         worker.connection.close()
+        worker.ledger.close()
         os.close(worker.log)
         self._timed.discard(worker)
         if worker in self._idle:

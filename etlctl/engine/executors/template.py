@@ -6,7 +6,7 @@ worker a fifth of a second and the imports of all pipelines. So a process with o
 pipelines and settings are in its memory, the building process's connections are not.
 
     building process                              template
-    S number + two descriptors   ------------->   forks worker `number`, which goes on in `work(channel, log)`
+    S number + three descriptors ------------->   forks worker `number`, which goes on in `work(channel, log, ledger)`
     T number signal              ------------->   sends the signal to the worker's process group
                                  <-------------   B number pid       the worker is there
                                  <-------------   F number errno     it could not be forked
@@ -48,8 +48,8 @@ _LOOK_S = 1.0
 _LAST_PATIENCE_S = 5.0
 _BROKEN = 70  # EX_SOFTWARE of sysexits.h
 
-Work = Callable[[int, int], object]
-"""What a worker does, given its channel and the pipe for its output. It does not return."""
+Work = Callable[[int, int, int], object]
+"""What a worker does, given its channel, the pipe for its output and its ledger. It does not return."""
 
 
 class Event(NamedTuple):
@@ -85,9 +85,9 @@ class Template:
         theirs.close()
         return cls(pid, ours)
 
-    def spawn(self, number: int, channel: int, log: int) -> None:
-        """Has a worker forked that gets the two descriptors. Raises OSError when the template is gone."""
-        socket.send_fds(self.connection, [_ORDER.pack(b"S", number, 0)], [channel, log])
+    def spawn(self, number: int, channel: int, log: int, ledger: int) -> None:
+        """Has a worker forked that gets the descriptors. Raises OSError when the template is gone."""
+        socket.send_fds(self.connection, [_ORDER.pack(b"S", number, 0)], [channel, log, ledger])
 
     def signal(self, number: int, signum: int) -> None:
         """Sends a signal to a worker's group; nothing where worker or template are gone."""
@@ -145,7 +145,7 @@ class _Server:
 
     def _obey(self) -> bool:
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._control, _ORDER.size, 2)
+            data, descriptors, _, _ = socket.recv_fds(self._control, _ORDER.size, 3)
             while data and len(data) < _ORDER.size:
                 more = self._control.recv(_ORDER.size - len(data))
                 data = data + more if more else b""
@@ -160,7 +160,7 @@ class _Server:
             end_group(self._workers[number], value)
         return True
 
-    def _spawn(self, number: int, channel: int, log: int) -> None:
+    def _spawn(self, number: int, channel: int, log: int, ledger: int) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until the worker can take it
         try:
             pid = os.fork()
@@ -169,17 +169,17 @@ class _Server:
             return
         else:
             if pid == 0:
-                _never_returning(lambda: self._become_worker(channel, log))
+                _never_returning(lambda: self._become_worker(channel, log, ledger))
             with suppress(OSError):  # whoever of the two is first
                 os.setpgid(pid, pid)
             self._workers[number] = pid
             self._tell(b"B", number, pid)
         finally:
-            os.close(channel)
-            os.close(log)
+            for descriptor in (channel, log, ledger):
+                os.close(descriptor)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
-    def _become_worker(self, channel: int, log: int) -> None:
+    def _become_worker(self, channel: int, log: int, ledger: int) -> None:
         with suppress(OSError):
             os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
@@ -189,7 +189,7 @@ class _Server:
         self._control.close()
         die_with_parent(self._pid)
         adopt_orphans()
-        self._work(channel, log)
+        self._work(channel, log, ledger)
 
     def _reap(self) -> None:
         for number, pid in list(self._workers.items()):

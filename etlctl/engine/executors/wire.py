@@ -1,6 +1,7 @@
 """The wire between the building process and a worker: one JSON document a line, over a socket pair. Never a pickle.
 
 to the worker       {"run": spec, "attempt": spec, "met": [task_id, …]}
+                    {"batch": [that, …]}                     several short ones, for one after the other
                     {"resume": true}    {"abandon": true}    {"registered": null or why not}
                     {"stop": sentence, "kind": "timeout" | "cancel"}    sent just before SIGTERM
 from the worker     {"tell": {"rows": …, "status": …, …}}
@@ -9,12 +10,18 @@ from the worker     {"tell": {"rows": …, "status": …, …}}
                     {"register": [connection, backend]}      it waits for {"registered"}
                     {"end": null or failure, "active_s": …, "told": {…}, "is_stopped": …, "retires": …}
                     {"idle": true}                           after {"abandon"}
+                    {"ended": true}                          look into the ledger: of a batch, the ends stand there
+
+The ledger is a file without a name that both have open: what a worker has written into it is there when it dies, and
+eight ends cost one message.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import socket
+import tempfile
 from typing import Any
 
 Message = dict[str, Any]
@@ -42,6 +49,41 @@ class Lines:
         *whole, rest = b"".join([*self._begun, data]).split(b"\n")
         self._begun = [rest] if rest else []
         return [_decoded(line) for line in whole]
+
+
+class Ledger:
+    """The building process's view of a ledger: what was not read yet."""
+
+    def __init__(self) -> None:
+        self.number = _nameless_file()
+        """The descriptor."""
+        self._read = 0
+        self._lines = Lines()
+
+    def begin(self) -> None:
+        """The worker begins a batch, and the file anew."""
+        os.ftruncate(self.number, 0)
+        self._read = 0
+        self._lines = Lines()
+
+    def fresh(self) -> list[Message]:
+        """The ends since the last call."""
+        found: list[Message] = []
+        while data := os.pread(self.number, _AT_ONCE, self._read):
+            self._read += len(data)
+            found.extend(self._lines.fed(data))
+        return found
+
+    def close(self) -> None:
+        """This process's descriptor."""
+        os.close(self.number)
+
+
+def _nameless_file() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("etlctl-ledger", os.MFD_CLOEXEC)
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 class Channel:

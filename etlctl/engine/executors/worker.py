@@ -17,8 +17,10 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,14 +33,16 @@ from etlctl.engine.attempt import Conducted, EndedFromOutside, told_failure
 from etlctl.engine.executors.base import Outcome
 from etlctl.engine.executors.processes import end_children, has_children
 from etlctl.engine.executors.spec import attempt_of, spec_of, task_of, why_bound_here
-from etlctl.engine.executors.wire import Channel, Message
-from etlctl.engine.logs import StreamOfNow
+from etlctl.engine.executors.wire import Channel, Message, encoded
+from etlctl.engine.logs import MAX_BYTES, StreamOfNow
 from etlctl.errors import FailedInWorkerError, TaskTimeoutError, UnavailableError, WorkerDiedError
 
 _TELL_EVERY_S = 0.25
 _BURST = 8
 _LINGER_S = 0.1
 """Threads that are about to end anyway are waited for this long."""
+_RING_S = 0.003
+"""Ends in a ledger are told of no later."""
 _LOST = 71
 _OFTEN = frozenset({"rows", "progress"})
 _ONE_THREAD = frozenset({threading.main_thread()})
@@ -47,17 +51,17 @@ _kept: list[Any] = []
 """Streams of the process this one was forked from: freed, they would close descriptors that are ours now."""
 
 
-def work(channel: int, log: int, project: Path, disconnect: Callable[[], None]) -> NoReturn:
+def work(channel: int, log: int, ledger: int, project: Path, disconnect: Callable[[], None]) -> NoReturn:
     """Serves until the building process closes the channel; `disconnect` closes what this process has opened."""
     _take_streams(log)
     ending = _Ending()
     _take_signals(ending)
     _take_logging()
-    faulthandler.enable(2)
+    faulthandler.enable(log)
     atexit._clear()  # they are those of the building process
     os.register_at_fork(after_in_child=lambda: _be_any_process(ending))
     _reseed()
-    _Worker(socket.socket(fileno=channel), log, project, ending, disconnect).serve()
+    _Worker(socket.socket(fileno=channel), _Sink(log, ledger), project, ending, disconnect).serve()
 
 
 class _Ending:
@@ -164,12 +168,60 @@ class _ToldAttempt(Attempt):
             self._teller.tell(self, is_seldom=name in _SELDOM)
 
 
+class _Sink:
+    """Where descriptors 1 and 2 lead: into the pipe; during a batch into a file, since nobody tells the building
+    process in time where one attempt's output ends and the next one's begins."""
+
+    def __init__(self, log: int, ledger: int) -> None:
+        self._log = log
+        self._ledger = ledger
+        self._spool = -1
+        self.is_batch = False
+
+    def begin_batch(self) -> None:
+        if self._spool < 0:
+            with tempfile.TemporaryFile() as file:
+                self._spool = os.dup(file.fileno())
+        os.lseek(self._ledger, 0, os.SEEK_SET)
+        self.is_batch = True
+        self.take_descriptors()
+
+    def end_batch(self) -> None:
+        if self.is_batch:
+            left = self.taken()
+            self.is_batch = False
+            self.take_descriptors()
+            if left:
+                os.write(1, left.encode("latin-1"))
+
+    def take_descriptors(self) -> None:
+        number = self._spool if self.is_batch else self._log
+        os.dup2(number, 1)
+        os.dup2(number, 2)
+
+    def taken(self) -> str:
+        """What was written since the last call, a character a byte: the beginning of it where it is very much."""
+        size = os.fstat(self._spool).st_size
+        if not size:
+            return ""
+        data = os.pread(self._spool, MAX_BYTES, 0)
+        os.ftruncate(self._spool, 0)
+        os.lseek(self._spool, 0, os.SEEK_SET)
+        return data.decode("latin-1")
+
+    def enter(self, line: bytes) -> None:
+        os.write(self._ledger, line)
+
+
 class _Worker:
     def __init__(
-        self, connection: socket.socket, log: int, project: Path, ending: _Ending, disconnect: Callable[[], None]
+        self, connection: socket.socket, sink: _Sink, project: Path, ending: _Ending, disconnect: Callable[[], None]
     ) -> None:
         self._channel = Channel(connection)
-        self._log = log
+        self._sink = sink
+        self._batch: deque[Message] = deque()
+        self._rung = 0.0
+        """When the building process was told last to look into the ledger."""
         self._project = project
         self._ending = ending
         self._disconnect = disconnect
@@ -185,12 +237,35 @@ class _Worker:
                 break
             if "run" in message:
                 self._run(message)
+            elif "batch" in message:
+                self._run_batch(message["batch"])
         self._leave()
+
+    def _run_batch(self, messages: list[Message]) -> None:
+        self._batch.extend(messages)
+        self._sink.begin_batch()
+        self._rung = time.monotonic()
+        while self._batch and not self._ending.is_due:
+            self._run(self._batch.popleft())
+        self._sink.end_batch()
+
+    def _end(self, message: Message) -> None:
+        """Tells the end of an attempt: at once, or in the ledger."""
+        if not self._sink.is_batch:
+            self._teller.send(message)
+            return
+        message["output"] = self._sink.taken()
+        self._sink.enter(encoded(message))
+        now = time.monotonic()
+        if not self._batch or message["retires"] or now - self._rung > _RING_S:
+            self._rung = now
+            self._teller.send({"ended": True})
 
     def _run(self, message: Message) -> None:
         try:
             task = task_of(message["run"])
         except Exception as error:  # noqa: BLE001  what the building process could make, it can also run
+            self._leave_batch()
             self._teller.send({"bound": f"a worker could not make it ({type(error).__name__})"})
             self._teller.send({"idle": True})
             return
@@ -221,7 +296,7 @@ class _Worker:
             retires = True  # what has taken the memory may still be there
         document = None if failure is None else failure.as_document()
         is_stopped = failure is not None and failure.error is self._ending.error
-        self._teller.send(
+        self._end(
             {"end": document, "active_s": active_s, "told": told(attempt), "is_stopped": is_stopped, "retires": retires}
         )
         if retires:
@@ -243,6 +318,7 @@ class _Worker:
 
     def _goes_on(self, needs: tuple[Task, ...], attempt: Attempt, active_s: float) -> bool:
         """Waits until the needs are met; False when they will not be, or cannot be told."""
+        self._leave_batch()
         why = next((why for one in needs if (why := why_bound_here(one))), "")
         if why:
             self._teller.send({"bound": f"it needs a task that only this process can run: {why}"})
@@ -252,6 +328,12 @@ class _Worker:
         self._teller.send({"needs": specs, "active_s": active_s, "told": told(attempt)})
         message = self._channel.receive()
         return message is not None and "resume" in message
+
+    def _leave_batch(self) -> None:
+        """The building process gives the rest of it to others."""
+        self._batch.clear()
+        self._flush()
+        self._sink.end_batch()
 
     def _register(self, connection: str, backend: str) -> None:
         """Of a lease: returns when the building process has noted the session."""
@@ -304,8 +386,7 @@ class _Worker:
                 ours.flush()
             except (OSError, ValueError):  # closed by the task: opened anew
                 _open_stream(name)
-        os.dup2(self._log, 1)
-        os.dup2(self._log, 2)
+        self._sink.take_descriptors()
 
     def _leave(self) -> NoReturn:
         with suppress(BaseException):
