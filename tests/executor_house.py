@@ -202,6 +202,54 @@ class Sleeps(FileTask):
         self.write()
 
 
+class Spins(FileTask):
+    """In Python all the time; notes who it is in the project's folder when it begins, and when it is ended."""
+
+    seconds = FloatParameter(default=60.0)
+
+    @property
+    def timeout(self) -> Any:
+        return 0.5 if self.name == "timeout" else None
+
+    def run(self) -> Any:
+        with (context.current().project / "spins").open("a") as file:
+            file.write(f"{os.getpid()} ")
+        until = time.monotonic() + self.seconds
+        try:
+            while time.monotonic() < until:
+                time.sleep(0.01)
+        except BaseException:
+            (context.current().project / "ended").write_text("yes")
+            raise
+        self.write()
+
+
+class NoOutput(Task):
+    """Never complete."""
+
+    def run(self) -> Any:
+        pass
+
+
+class Prints(FileTask):
+    def run(self) -> Any:
+        if self.name == "yields":
+            with (context.current().project / "begun").open("a") as file:
+                file.write("x")
+            yield NoOutput()
+            yield [FileTask(), NoOutput()]
+        elif self.name == "colours":
+            print("\x1b[31mred")
+        else:
+            for number in range(20_000):
+                print(f"line {number}")
+            thread = threading.Thread(target=print, args=("by a thread",))
+            thread.start()
+            thread.join()
+            print("the end")
+        self.write()
+
+
 class StartsAndHangs(FileTask):
     """With a child and a daemon of its own."""
 
@@ -241,6 +289,42 @@ class Leaves(FileTask):
         (context.current().project / "out" / self.task_id).write_text(str(os.getpid()))
 
 
+class Quick(Task):
+    """One of many short ones; `odd` says what one of them does that the others did not."""
+
+    number = IntParameter()
+    odd = StrParameter(default="")
+
+    def output(self) -> Any:
+        return LocalTarget(f"out/quick-{self.number}")
+
+    def run(self) -> Any:
+        if self.odd == "yields":
+            yield FileTask(name="needed by a quick one")
+        elif self.odd == "prints":
+            print("printed by", self.number)
+            os.write(2, b"written by %d\n" % self.number)
+        elif self.odd == "raises":
+            raise ValueError("odd")
+        elif self.odd == "sleeps":
+            time.sleep(0.3)
+        elif self.odd == "thread":
+            threading.Thread(target=time.sleep, args=(60,)).start()
+        elif self.odd:
+            Dies(name=self.odd).run()
+        path = Path(self.output().path)
+        with path.open("a") as file:
+            file.write(str(os.getpid()))
+
+
+class QuickFile(Quick):
+    """The same without a generator."""
+
+    def run(self) -> Any:
+        for _ in super().run():
+            raise AssertionError("it yields nothing")
+
+
 class Floods(FileTask):
     """`megabytes` of output in one line, none of it text."""
 
@@ -276,6 +360,7 @@ class Registers(FileTask):
 timed_out: list[tuple[str, str]] = []
 
 
+@Spins.event_handler(Event.TIMEOUT)
 @Hangs.event_handler(Event.TIMEOUT)
 def _note_timeout(task: Task, sentence: str) -> None:
     timed_out.append((task.task_label, sentence))
