@@ -13,6 +13,7 @@ from docs.walkthrough import ROOT, blocks_of
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 RUN = (
     "docs/concepts.md",
+    "docs/reference/history.md",
     "docs/reference/loads.md",
     "docs/reference/parameters.md",
     "docs/reference/tasks-and-targets.md",
