@@ -41,7 +41,6 @@ class Claiming:
         self._ttl_s = ttl_s
         self._wanted = {stored_key(profile, one.key): one for one in wanted}
         self._is_dead = Judge()
-        self._now = 0.0
         self._late: list[Row] = []
         """Rows whose owners have let them expire, which somebody has locked: their sessions are to be ended."""
         self.keys = {one.key: stored for stored, one in self._wanted.items()}
@@ -54,7 +53,6 @@ class Claiming:
         if not self._wanted:
             return
         rows = claims.looked_at(session, list(self._wanted))
-        self._now = session.now()
         free = [stored for stored in self._wanted if self._is_free(stored, rows.get(stored))]
         free = self._fitting(session, free, limits)
         missing = [stored for stored in free if stored not in rows]
@@ -75,7 +73,7 @@ class Claiming:
         return answer is None
 
     def _is_over(self, row: Row) -> bool:
-        return row.owner == self._owner or row.expires_at < self._now or self._is_dead(row.owner)
+        return row.owner == self._owner or row.has_expired or self._is_dead(row.owner)
 
     def _is_news(self, row: Row) -> bool:
         """Whether another run ended it since ours began."""
@@ -103,7 +101,7 @@ class Claiming:
 
     def _inserted(self, session: Session, missing: list[str]) -> list[str]:
         tasks = [(stored, self._wanted[stored].task_id) for stored in missing]
-        ours = claims.inserted(session, tasks, self._owner, self._now, self._ttl_s) if tasks else ()
+        ours = claims.inserted(session, tasks, self._owner, self._ttl_s) if tasks else ()
         for stored in missing:
             if stored in ours:
                 self._grant(stored, None)

@@ -22,8 +22,10 @@ from etlctl.db.state.words import WORDS
 
 _T = TypeVar("_T")
 RUNNING = "running"
-_COLUMNS = "lease_key, owner, fence, state, granted_at, expires_at, ended_at, reason, sessions"
-_LOOK = f"SELECT {_COLUMNS} FROM etlctl_leases WHERE lease_key IN :keys"
+_LOOK = (
+    "SELECT lease_key, owner, fence, state, granted_at, expires_at, ended_at, reason, sessions, {now} "
+    "FROM etlctl_leases WHERE lease_key IN :keys"
+)
 _INSERT = "INTO etlctl_leases (lease_key, task_id, owner, fence, state, granted_at, expires_at) VALUES "
 _GRANT = (
     "UPDATE etlctl_leases SET owner = :owner, fence = fence + 1, state = 'running', granted_at = {now}, "
@@ -58,6 +60,13 @@ class Row(NamedTuple):
     ended_at: float | None
     reason: str | None
     sessions: str | None
+    now: float
+    """The database's clock when it was read."""
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether its owner has let it."""
+        return self.expires_at < self.now
 
     @property
     def known_sessions(self) -> list[tuple[str, str]]:
@@ -67,26 +76,30 @@ class Row(NamedTuple):
 
 def looked_at(session: Session, keys: Sequence[str]) -> dict[str, Row]:
     """The rows that are there, by key."""
-    return {row[0]: Row._make(row) for some in _parts(keys) for row in session.run(_LOOK, {"keys": some})}
+    return _read(session, keys, "")
 
 
 def locked(session: Session, keys: Sequence[str]) -> dict[str, Row]:
     """As `looked_at`, and nobody else changes them before the transaction ends; rows that others hold are left out."""
-    sql = _LOOK + WORDS[session.kind].lock_rows
+    return _read(session, keys, WORDS[session.kind].lock_rows)
+
+
+def _read(session: Session, keys: Sequence[str], ending: str) -> dict[str, Row]:
+    sql = _LOOK.format(now=WORDS[session.kind].now) + ending
     return {row[0]: Row._make(row) for some in _parts(keys) for row in session.run(sql, {"keys": some})}
 
 
-def inserted(
-    session: Session, tasks: Sequence[tuple[str, str]], owner: str, now: float, ttl_s: float
-) -> Collection[str]:
+def inserted(session: Session, tasks: Sequence[tuple[str, str]], owner: str, ttl_s: float) -> Collection[str]:
     """New rows for (key, task_id), running and ours, with fence 1; which of them another was not quicker with.
 
     `expires_at` is written with the row, so that one whose owner dies at once is free in time.
     """
+    now = WORDS[session.kind].now
+    row = f"(?, ?, ?, 1, 'running', {now}, {now} + ?)"
     ours: set[str] = set()
     for some in _parts(sorted(tasks)):  # in one order everywhere: two that insert the same do not wait in a circle
-        values = [value for key, task_id in some for value in (key, task_id[:_MOST_TASK_ID], owner, now, now + ttl_s)]
-        rows = ", ".join(["(?, ?, ?, 1, 'running', ?, ?)"] * len(some))
+        values = [value for key, task_id in some for value in (key, task_id[:_MOST_TASK_ID], owner, ttl_s)]
+        rows = ", ".join([row] * len(some))
         if session.kind == "mysql":
             session.run_values(f"INSERT IGNORE {_INSERT}{rows}", values)
         else:

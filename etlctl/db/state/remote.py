@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from threading import Lock, Timer
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -31,6 +31,8 @@ _DOING = "the state database"
 _MOST_KEPT = 2
 _FRESH_S = 10
 _SILENT_S = 15
+_LOOK_S = 0.1
+"""Between two looks at what takes too long."""
 _PER_QUERY = 500
 """Statements, or rows of an INSERT, that go to a server together."""
 
@@ -99,6 +101,7 @@ class ServerDatabase:
             )
         self.database = database
         self.kind: Kind = "postgresql" if name == "postgresql" else "mysql"
+        self._watch = _Watch()
         self._lock = Lock()
         self._kept: list[tuple[sa.Connection, float]] = []
         """Connections that nobody uses, and since when by the monotonic clock: setting one up takes a question each
@@ -115,7 +118,7 @@ class ServerDatabase:
         with self.database.translating(_DOING):
             connection = self._taken()
             try:
-                with _severed_after(timeout_s, connection), connection.begin():
+                with self._watch.over(connection, timeout_s), connection.begin():
                     yield ServerSession(connection, self.kind)
             except BaseException:
                 with suppress(SQLAlchemyError):  # the error that led here is the one to tell
@@ -162,7 +165,7 @@ class ServerDatabase:
 
     def _lives(self, connection: sa.Connection) -> bool:
         try:
-            with self.database.translating(_DOING), _severed_after(_FRESH_S, connection), connection.begin():
+            with self.database.translating(_DOING), self._watch.over(connection, _FRESH_S), connection.begin():
                 connection.exec_driver_sql("SELECT 1")
         except UnavailableError:
             return False
@@ -189,28 +192,56 @@ class ServerDatabase:
         self.database.close()
 
 
-@contextmanager
-def _severed_after(timeout_s: float | None, connection: sa.Connection) -> Iterator[None]:
-    """Cuts the connection when the block takes longer: no other limit holds where a network swallows everything.
+class _Watch:
+    """Cuts connections whose time is over: no other limit holds where a network swallows everything.
 
-    What waits for an answer then fails as for any lost connection.
+    What waits for an answer then fails as for any lost connection. One thread for all, which ends when it is idle.
     """
-    if timeout_s is None:
-        yield
-        return
-    raw: Any = connection.connection.driver_connection
-    descriptor = os.dup(raw.fileno())
-    timer = Timer(timeout_s, _shut, [descriptor])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
-        os.close(descriptor)
 
+    def __init__(self) -> None:
+        self._guard = Lock()
+        self._until: dict[int, float] = {}
+        """By a descriptor of our own of the connection's socket."""
+        self._thread: Thread | None = None
+        self._pid = os.getpid()
 
-def _shut(descriptor: int) -> None:
-    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as copy:
-        copy.shutdown(socket.SHUT_RDWR)
+    @contextmanager
+    def over(self, connection: sa.Connection, timeout_s: float | None) -> Iterator[None]:
+        """Cuts `connection` when the block takes longer; None lets it take its time."""
+        if timeout_s is None:
+            yield
+            return
+        raw: Any = connection.connection.driver_connection
+        descriptor = os.dup(raw.fileno())
+        if self._pid != os.getpid():  # what the parent process watches is not ours to cut
+            self._guard, self._until, self._thread, self._pid = Lock(), {}, None, os.getpid()
+        with self._guard:
+            self._until[descriptor] = time.monotonic() + timeout_s
+            self._start()
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._until.pop(descriptor, None)
+            os.close(descriptor)
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = Thread(target=self._run, name="etlctl-watch", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        idle_since = time.monotonic()
+        while True:
+            time.sleep(_LOOK_S)
+            now = time.monotonic()
+            with self._guard:
+                if self._until:
+                    idle_since = now
+                elif now - idle_since > _SILENT_S:
+                    self._thread = None
+                    return
+                for descriptor in [one for one, until in self._until.items() if now > until]:
+                    del self._until[descriptor]
+                    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as copy:
+                        copy.shutdown(socket.SHUT_RDWR)
