@@ -10,6 +10,7 @@ It never waits for anything but these, so that no worker ever waits for it. Call
 
 from __future__ import annotations
 
+import logging
 import os
 import selectors
 import socket
@@ -26,6 +27,7 @@ from etlctl.engine.executors.processes import end_group, end_in_words
 from etlctl.engine.executors.template import Event, Template
 from etlctl.engine.executors.wire import Ledger, Message
 
+_logger = logging.getLogger("etlctl")
 GRACE_S = 5.0
 """Between SIGTERM and SIGKILL for one attempt."""
 CLOSE_GRACE_S = 2.0
@@ -304,6 +306,7 @@ class Supervisor:
             for message in worker.lines.fed(data):
                 self._take(worker, message)
         except (ValueError, LookupError, TypeError):  # its code has written into the channel
+            _logger.debug("what a worker sent cannot be read", exc_info=True)
             self._forget(worker.connection.fileno())
             self._signal(worker, SIGKILL)
             return False
@@ -353,6 +356,7 @@ class Supervisor:
             return
         self._set_state(worker, State.PARKED)
         self._take_back(worker)
+        job.is_batched = False
         self._parked += 1
         self._time(worker)
         message["parked"] = self._parked
