@@ -467,6 +467,37 @@ def test_history_after_a_kill_tells_the_truth_at_the_next_build(loads: Project) 
     assert document["attempts"][0]["notes"][0].startswith("done (found by marker) in run ")
 
 
+def test_history_is_repaired_after_a_kill_behind_the_commit(empty_project: Project) -> None:
+    """F08: killed at once when COMMIT has returned; rows and marker are there, and the next build tells it as found."""
+    empty_project.pipeline(
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        "from etlctl import LoadTable\n"
+        "class Numbers(LoadTable):\n"
+        "    table = 'numbers'\n"
+        "    columns = {'n': 'integer'}\n"
+        "    def rows(self):\n"
+        "        yield from ([n] for n in range(100))\n"
+        "    def on_success(self):\n"
+        "        if not Path('killed').exists():\n"
+        "            Path('killed').touch()\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+
+    killed = empty_project.spawn("build", "Numbers")
+    again = empty_project.run("build", "Numbers")
+
+    document = empty_project.run("history", "Numbers", "--json").json
+    runs = empty_project.run("history", "--json").json["runs"]
+    assert killed.code == -signal.SIGKILL
+    assert (again.code, "nothing to do" in again.out) == (0, True)
+    assert [run["status"] for run in runs] == ["done", "killed"]
+    assert [(attempt["status"], attempt["run_id"]) for attempt in document["attempts"]] == [
+        ("found", runs[1]["run_id"])
+    ]
+    assert document["attempts"][0]["notes"] == [f"done (found by marker) in run {runs[0]['run_id']}"]
+
+
 def test_history_that_is_switched_off_is_not_written(loads: Project) -> None:
     """enabled = false: the build does what it does, and the command says why it knows nothing."""
     loads.write("config/etlctl.toml", f'[pipelines]\npath = "{loads.package}"\n[history]\nenabled = false\n')
