@@ -144,7 +144,7 @@ class Supervisor:
     def _listen_to(self, worker: Worker) -> None:
         self._workers[worker.number] = worker
         self._look_at(worker.connection.fileno(), partial(self._receive, worker))
-        self._look_at(worker.log, partial(self._drain, worker, _AT_ONCE))
+        self._look_at(worker.log, partial(self._hear_output, worker))
         if self._thread is None:
             self._woken, self._wakes = os.pipe()
             os.set_blocking(self._woken, False)
@@ -403,6 +403,11 @@ class Supervisor:
             self._limit(worker, _LEAVE_S)
             with suppress(OSError):
                 worker.connection.shutdown(1)
+
+    def _hear_output(self, worker: Worker) -> None:
+        if worker.job is not None and worker.job.is_batched:
+            self._read_ledger(worker)  # it is of the one that has not ended: a crash is told there
+        self._drain(worker, _AT_ONCE)
 
     def _drain(self, worker: Worker, most: int) -> None:
         """Reads the worker's output, and drops it where no attempt is under way."""
