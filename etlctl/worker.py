@@ -49,7 +49,7 @@ def carry_out(text: str) -> str:
             _check_version(order)
             app = _projects.opened(order)
         except EtlctlError as error:
-            answer: dict[str, Any] = {"unfit": f"worker {where}: {error}"}
+            answer = remote.unfit(f"worker {where}: {error}")
         else:
             with context.use(app.context):
                 answer = remote.carried_out(order, app.settings.project, tell, where)

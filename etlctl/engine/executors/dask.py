@@ -354,6 +354,7 @@ class DaskExecutor:
     def _needs(self, job: _Ordered, answer: dict[str, Any]) -> None:
         self._by_order.pop(job.order, None)
         job.rests()
+        job.on = ""
         try:
             needs = tuple(task_of(spec) for spec in answer["needs"])
         except Exception as error:  # noqa: BLE001  a user's class; the worker could make it

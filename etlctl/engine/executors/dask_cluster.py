@@ -183,12 +183,12 @@ class Cluster:
         opened.callback(shutil.rmtree, folder, ignore_errors=True)
         try:
             with dask.config.set({"distributed.scheduler.allowed-failures": 1}):
-                self._own = LocalCluster(  # type: ignore[no-untyped-call]  # half of Dask is typed
+                self._own = LocalCluster(  # type: ignore[no-untyped-call]  # as elsewhere
                     n_workers=workers,
                     threads_per_worker=1,
                     processes=True,
                     host="127.0.0.1",  # who may connect may run code
-                    dashboard_address=None,
+                    scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
                     memory_limit=0,  # the limit is the machine's, as for other processes
                     local_directory=folder,
                     silence_logs=logging.CRITICAL,
@@ -304,7 +304,8 @@ def _connected(address: str, timeout_s: float) -> Any:
     from distributed import Client
 
     try:
-        return Client(  # type: ignore[no-untyped-call]  # as above
+        _knock(address, timeout_s)
+        return Client(  # type: ignore[no-untyped-call]  # as elsewhere
             address, timeout=timeout_s, set_as_default=False, name="etlctl"
         )
     except (ValueError, TypeError, ImportError) as error:
@@ -316,28 +317,49 @@ def _connected(address: str, timeout_s: float) -> Any:
         raise _unreachable(address, timeout_s, error) from error
 
 
+def _knock(address: str, timeout_s: float) -> None:
+    """Shakes hands once: a Client waits for ever for a server that takes connections and says nothing.
+
+    In a thread of its own, since a notebook's has a loop already.
+    """
+    from distributed.comm import connect  # type: ignore[attr-defined]  # it is, in their documentation
+    from distributed.security import Security
+
+    async def knock() -> None:
+        arguments = Security().get_connection_args("client")  # type: ignore[no-untyped-call]  # half of Dask is typed
+        connecting = connect(address, timeout=timeout_s, **arguments)  # type: ignore[no-untyped-call]  # as above
+        (await asyncio.wait_for(connecting, timeout_s)).abort()
+
+    with concurrent.futures.ThreadPoolExecutor(1, "etlctl-dask-knock") as thread:
+        thread.submit(asyncio.run, knock()).result()
+
+
 def _unreachable(address: str, timeout_s: float, error: BaseException) -> UnavailableError:
     cause = shortened(str(error.__cause__ or error) or type(error).__name__, 200)
     return UnavailableError(f"{_SETTING}: no Dask scheduler answers at {address} within {timeout_s:g} s: {cause}.")
 
 
+class _ToOurs(logging.Handler):
+    """Hands records to a logger of ours, where --debug shows them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _logger.debug("%s: %s", record.name, record.getMessage())
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """distributed has handlers of its own that write to stderr: what goes wrong is told by us, once."""
-    import distributed  # noqa: F401  it is what makes them
+    """Nothing of Dask's own logs reaches the screen or a user's handlers: what goes wrong is told by us, once."""
+    import distributed  # noqa: F401  it gives its loggers handlers that write to stderr
 
-    def says_nothing(record: logging.LogRecord) -> bool:
-        _logger.debug("%s: %s", record.name, record.getMessage())
-        return False
-
-    handlers = [handler for name in _NOISY for handler in logging.getLogger(name).handlers]
-    for handler in handlers:
-        handler.addFilter(says_nothing)
+    loggers = [logging.getLogger(name) for name in _NOISY]
+    before = [(logger.handlers, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [_ToOurs()], False
     try:
         yield
     finally:
-        for handler in handlers:
-            handler.removeFilter(says_nothing)
+        for logger, (handlers, propagates) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagates
 
 
 def told_here(order: str) -> tuple[Callable[[dict[str, Any]], None], str]:
