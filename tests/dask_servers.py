@@ -63,6 +63,7 @@ class DaskServers:
         variables |= {
             "PYTHONPATH": str(_TESTS),
             "DASK_CONFIG": str(folder / "no-config"),
+            "DASK_TEMPORARY_DIRECTORY": str(folder),
             "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
         }
         with (self.folder / f"{name}.out").open("wb") as output:

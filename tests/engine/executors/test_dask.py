@@ -1,0 +1,395 @@
+"""What the contract leaves to Dask: workers that die, know other modules or none, clusters that do not answer or go."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import etlctl
+from dask_servers import DaskServers
+from etlctl import settings
+from etlctl.core import context
+from etlctl.core.context import Attempt
+from etlctl.engine.executors import dask as dask_module
+from etlctl.engine.executors import remote
+from etlctl.engine.executors.dask import DaskExecutor
+from etlctl.engine.executors.spec import spec_of, spec_of_attempt
+from etlctl.engine.failures import Failure
+from etlctl.errors import ExitCode, UnavailableError, UsageError
+from executor_house import (
+    Dies,
+    FileTask,
+    Hangs,
+    PausesWithinTimeout,
+    Prints,
+    Sleeps,
+    Spins,
+    Yields,
+    built,
+    carried_out,
+    reason,
+    timed_out,
+    within,
+)
+
+
+@pytest.fixture
+def few_servers(tmp_path: Path) -> Iterator[DaskServers]:
+    """A scheduler without workers, of this test alone."""
+    with DaskServers(tmp_path / "servers") as servers:
+        yield servers
+
+
+def _on(address: str, project: Path, **more: Any) -> DaskExecutor:
+    return DaskExecutor(settings.load(None, environ={}, cwd=project), address=address, **more)
+
+
+def _seen(file: Path) -> list[int]:
+    """The pids that a task has written down, once there are any."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        if file.exists() and (found := file.read_text().split()):
+            return [int(pid) for pid in found]
+        time.sleep(0.02)
+    raise AssertionError(f"no {file}")
+
+
+def test_worker_that_is_killed_loses_nothing_its_task_runs_elsewhere(dask: DaskExecutor, project: Path) -> None:
+    """kill -9 in the middle of run(): another worker begins it again, and the summary says so."""
+    task, attempt = Spins(seconds=1.0), Attempt()
+    dask.submit(task, attempt)
+    os.kill(_seen(project / "spins")[0], signal.SIGKILL)
+
+    outcome = dask.wait(30)
+
+    assert outcome is not None and outcome.failure is None
+    assert len(set(_seen(project / "spins"))) == 2
+    assert len(attempt.notes) == 1
+    assert attempt.notes[0].startswith("worker tcp://127.0.0.1:") and "was lost; begun again on tcp" in attempt.notes[0]
+    assert attempt.worker == f"{socket.gethostname()}:{_seen(project / 'spins')[-1]}"
+
+
+def test_task_that_kills_each_worker_fails_alone(dask: DaskExecutor, tmp_path: Path) -> None:
+    """With the cause in words, a retry allowed; what else was under way ends well."""
+    wrong, good = Dies(name="killed"), [FileTask(name=str(number)) for number in range(8)]
+
+    summary = built(dask, good[0], wrong, *good[1:])
+
+    (failed,) = [result for result in summary.results if result.status == "FAIL"]
+    assert failed.task == wrong
+    assert failed.reason.startswith("its worker tcp://127.0.0.1:")
+    assert failed.reason.endswith("was killed or lost, and so was each that Dask has tried before")
+    assert summary.exit_code is ExitCode.FAILED
+    assert all(one.complete() for one in good)
+
+
+def test_finished_task_that_is_ordered_again_is_found_complete(project: Path) -> None:
+    """As Dask does when the worker dies that held its answer; a forced one runs again."""
+    task = FileTask()
+    task.write("before")
+
+    told: list[dict[str, Any]] = []
+    answer = remote.carried_out(_order(task, Attempt()), project, told.append, "tcp://w:1")
+    assert answer["end"] is None and answer["told"]["notes"] == ["found complete"]
+    assert Path(task.output().path).read_text() == "before"
+    assert told == [{"begin": f"{socket.gethostname()}:{os.getpid()}"}]
+
+    answer = remote.carried_out(_order(task, Attempt(forced=True)), project, told.append, "tcp://w:1")
+    assert answer["end"] is None and answer["told"]["notes"] == []
+    assert Path(task.output().path).read_text() == str(os.getpid())
+
+
+def test_generator_is_begun_again_from_the_top_with_what_it_asked_for(dask: DaskExecutor, project: Path) -> None:
+    """A task without outputs, which is never complete, is not asked for a second time."""
+    summary = built(dask, Prints(name="yields"))
+
+    assert summary.exit_code == 0, summary.text
+    assert (project / "begun").read_text() == "xxx"
+
+
+def test_needs_of_a_generator_say_that_it_restarts(dask: DaskExecutor) -> None:
+    """Nothing of it is kept on the cluster meanwhile, so that nothing is left to abandon."""
+    dask.submit(Yields(depth=1), Attempt())
+
+    outcome = dask.wait(30)
+
+    assert outcome is not None and outcome.restarts
+    assert outcome.needs == (Yields(depth=0),)
+    dask.abandon(Yields(depth=1))
+    assert dask.wait(0.2) is None
+
+
+def test_worker_without_the_module_is_told_and_no_hang(
+    dask: DaskExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the worker, the module and what is to be done; the worker goes on with others."""
+    file = tmp_path / "flights_here_only.py"
+    file.write_text("from etlctl import Task\n\n\nclass Load(Task):\n    def run(self):\n        pass\n")
+    spec = importlib.util.spec_from_file_location("flights_here_only", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "flights_here_only", module)
+    spec.loader.exec_module(module)
+
+    with within(10):
+        said = reason(carried_out(dask, module.Load()))
+
+    assert said.startswith("worker tcp://127.0.0.1:")
+    assert said.endswith(
+        "cannot import flights_here_only: ModuleNotFoundError: No module named 'flights_here_only'; its pipelines "
+        "folder must be the same"
+    )
+    assert carried_out(dask, FileTask()).failure is None
+
+
+@pytest.mark.parametrize(
+    ("what", "change", "said"),
+    [
+        ("version", lambda order: order | {"version": "0.0.1"}, "and the build 0.0.1: install the same"),
+        (
+            "project",
+            lambda order: order | {"settings": order["settings"] | {"project": "/nowhere/etl"}},
+            "there is no /nowhere/etl on its machine",
+        ),
+        (
+            "settings file",
+            lambda order: order | {"settings": order["settings"] | {"file": "/nowhere/etlctl.toml"}},
+            "there is no /nowhere/etlctl.toml on its machine",
+        ),
+        (
+            "database",
+            lambda order: order | {"settings": order["settings"] | {"connections": {"warehouse": "postgresql://a/b"}}},
+            "its connection warehouse leads to sqlite:///PROJECT/.etlctl/warehouse.db, and that of the build to post",
+        ),
+    ],
+)
+def test_worker_that_would_do_something_else_refuses(
+    dask: DaskExecutor,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+    change: Callable[[dict[str, Any]], dict[str, Any]],
+    said: str,
+) -> None:
+    """Another version, no project, another database: nothing of the task runs."""
+    encoded = dask_module.encoded
+    monkeypatch.setattr(dask_module, "encoded", lambda order: encoded(change(order)))
+
+    found = reason(carried_out(dask, FileTask()))
+
+    assert found.startswith("worker tcp://127.0.0.1:") and said in found
+    assert not FileTask().complete()
+
+
+def test_timeout_breaks_off_what_runs_in_python(dask: DaskExecutor, project: Path) -> None:
+    """Its `finally` runs, the worker goes on with others, Event.TIMEOUT is told."""
+    timed_out.clear()
+    with within(10):
+        outcome = carried_out(dask, Spins(name="timeout", seconds=60))
+
+    assert reason(outcome) == "took longer than its timeout of 0.5 s, and was ended"
+    assert (project / "ended").exists()
+    assert timed_out == [("Spins(timeout)", reason(outcome))]
+    assert carried_out(dask, FileTask()).failure is None
+
+
+def test_timeout_fails_an_attempt_that_does_not_end(dask: DaskExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that waits hears nothing: after a grace the attempt has failed, and its worker is named."""
+    monkeypatch.setattr(dask_module, "GRACE_S", 0.3)
+
+    with within(2):
+        outcome = carried_out(dask, Hangs(name="deaf", seconds=3))
+
+    assert "was still at it, and goes on unless it is restarted" in reason(outcome)
+    assert "its worker tcp://127.0.0.1:" in reason(outcome)
+
+
+def test_timeout_clock_stands_still_while_needs_are_built(dask: DaskExecutor) -> None:
+    """What it waits for takes longer than it may itself."""
+    assert carried_out(dask, PausesWithinTimeout()).failure is None
+
+
+def test_cancel_ends_an_attempt_with_the_failure_it_is_given(dask: DaskExecutor, project: Path) -> None:
+    """One that runs, one that waits for a thread, one that waits for its needs."""
+    why = Failure("taken over by host b", exit_code=ExitCode.HELD)
+    running, waiting = Spins(seconds=60), Yields(depth=1)
+    dask.submit(waiting, Attempt())
+    assert dask.wait(30) is not None
+    dask.submit(running, Attempt())
+    _seen(project / "spins")
+    assert dask.wait(0.3) is None
+
+    with within(4):
+        for task in (waiting, running):
+            dask.cancel(task, why)
+            outcome = dask.wait(30)
+            assert outcome is not None and outcome.task == task and outcome.failure is why
+    assert (project / "ended").exists()
+
+
+def test_output_beyond_the_end_is_told_to_be_left_out(dask: DaskExecutor, tmp_path: Path) -> None:
+    """The log has the last 64 KiB, after a notice; other threads' output goes there too."""
+    log = tmp_path / "log"
+
+    assert carried_out(dask, Prints(name="much"), Attempt(log=str(log))).failure is None
+
+    text = log.read_text()
+    assert "bytes are left out here; a worker of a cluster sends the end alone]" in text[:200]
+    assert text.endswith("by a thread\nthe end\n")
+    assert 65_000 < len(text) < 67_000
+
+
+def test_output_is_shown_in_printable_lines(dask_servers: DaskServers, project: Path) -> None:
+    """When the attempt has ended."""
+    shown: list[str] = []
+    executor = _on(dask_servers.address, project, shown=lambda task, line: shown.append(f"{task.task_label}: {line}"))
+    try:
+        carried_out(executor, Prints(name="colours"))
+    finally:
+        executor.close()
+
+    assert shown == ["Prints(colours): \\x1b[31mred"]
+
+
+def test_capacity_follows_the_cluster_and_jobs(few_servers: DaskServers, project: Path) -> None:
+    """Threads of all workers; `jobs` is an upper bound; a worker that comes later counts."""
+    few_servers.start_worker(nanny=False)
+    executor = _on(few_servers.address, project, connect_timeout_s=30)
+    bounded = _on(few_servers.address, project, jobs=1)
+    try:
+        assert executor.capacity == 1
+        few_servers.start_worker(nanny=False)
+        assert executor.wait() is None  # wakes whoever waits for ever
+        assert executor.capacity == 2
+        assert bounded.capacity == 1
+    finally:
+        executor.close()
+        bounded.close()
+
+
+def test_scheduler_without_workers_is_told(few_servers: DaskServers, project: Path) -> None:
+    """Exit code 4, and the setting is named; nothing is left open."""
+    with (
+        within(10),
+        pytest.raises(UnavailableError, match=r"\[executors.dask\] address: .* has no worker, and got none"),
+    ):
+        _on(few_servers.address, project, connect_timeout_s=0.5)
+
+
+def test_scheduler_that_dies_fails_what_runs(
+    few_servers: DaskServers, project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """At once, exit code 4, a retry allowed; the next attempt fails too, and nothing is written to the screen."""
+    few_servers.start_worker(nanny=False)
+    executor = _on(few_servers.address, project, connect_timeout_s=30)
+    try:
+        executor.submit(Spins(seconds=60), Attempt())
+        _seen(project / "spins")
+        with within(10):
+            few_servers.scheduler.kill()
+            outcome = executor.wait(30)
+            assert outcome is not None and outcome.failure is not None
+            assert "was lost; the task may go on where it runs" in reason(outcome)
+            assert outcome.failure.exit_code is ExitCode.UNAVAILABLE
+            assert outcome.failure.can_retry
+            assert "was lost" in reason(carried_out(executor, FileTask()))
+    finally:
+        with within(10):
+            executor.close()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_scheduler_that_hangs_fails_what_runs(
+    few_servers: DaskServers, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there and says nothing: after a patience the attempt is given up."""
+    monkeypatch.setattr("etlctl.engine.executors.dask_cluster._SILENT_S", 1.0)
+    few_servers.start_worker(nanny=False)
+    executor = _on(few_servers.address, project, connect_timeout_s=30)
+    try:
+        executor.submit(Spins(seconds=60), Attempt())
+        _seen(project / "spins")
+        few_servers.scheduler.send_signal(signal.SIGSTOP)
+        with within(10):
+            outcome = executor.wait(30)
+        assert outcome is not None
+        assert "does not answer any more" in reason(outcome)
+    finally:
+        few_servers.scheduler.kill()
+        executor.close()
+
+
+def test_cluster_that_has_lost_all_workers_fails_what_runs(few_servers: DaskServers, project: Path) -> None:
+    """After a patience, so that a worker may be started anew."""
+    worker = few_servers.start_worker(nanny=False)
+    executor = _on(few_servers.address, project, connect_timeout_s=30, no_worker_s=1.0)
+    try:
+        executor.submit(Sleeps(), Attempt())
+        assert executor.wait(0.5) is None
+        worker.kill()
+        with within(10):
+            outcome = executor.wait(30)
+        assert outcome is not None
+        assert "has had no worker for 1 s" in reason(outcome)
+    finally:
+        executor.close()
+
+
+@pytest.mark.parametrize("kind", ["closed", "silent", "speaks something else"])
+def test_address_that_does_not_answer_is_told_in_time(
+    project: Path, kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 4 within the timeout, the setting and the address named, and nothing else on the screen."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        if kind != "closed":
+            listener.listen()
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+
+        with within(5), pytest.raises(UnavailableError) as raised:
+            _on(address, project, connect_timeout_s=1.0)
+
+    assert raised.value.exit_code is ExitCode.UNAVAILABLE
+    assert str(raised.value).startswith(f"[executors.dask] address: no Dask scheduler answers at {address} within 1 s")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("address", ["gopher://127.0.0.1:1", "tcp://127.0.0.1:notaport"])
+def test_address_that_is_none_is_told(project: Path, address: str) -> None:
+    """Exit code 2, with how one is written."""
+    with pytest.raises(UsageError, match=r"\[executors.dask\] address: .* is no address of a Dask scheduler"):
+        _on(address, project)
+
+
+def test_missing_extra_is_one_sentence(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the pip line."""
+    monkeypatch.setitem(sys.modules, "distributed", None)
+
+    with pytest.raises(UsageError, match=r'is not installed: pip install "etlctl\[dask\]"'):
+        _on("tcp://127.0.0.1:1", project)
+
+
+def _order(task: FileTask, attempt: Attempt) -> dict[str, Any]:
+    order = {"order": "a-1", "task": spec_of(task), "attempt": spec_of_attempt(attempt), "met": []}
+    found: dict[str, Any] = json.loads(json.dumps(order))
+    return found
+
+
+def test_order_holds_no_class_and_no_password(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names, texts, where connections lead."""
+    environ = {"ETLCTL_CONNECTIONS_WAREHOUSE_URL": "postgresql://etl:hunter2@db.example.com/dw"}
+    told = dask_module.settings_told(settings.load(None, environ=environ, cwd=project))
+
+    assert "hunter2" not in json.dumps(told)
+    assert told["connections"] == {"warehouse": "postgresql://etl:***@db.example.com/dw"}
+    assert told["project"] == str(context.current().project)
+    assert etlctl.__version__
