@@ -73,30 +73,59 @@ from etlctl.settings import ConnectionSettings, Secret
 
 store = Store(ConnectionSettings("state", Secret(sys.argv[1])))
 sys.stdin.read()
-schema.ensure(store)
+if sys.argv[3:]:
+    current = schema.CURRENT
+    grown = current.tables[-1]._replace(columns={**current.tables[-1].columns, "later": 20})
+    schema.ensure(store, current._replace(version=2, made_by="0.2.0", tables=(*current.tables[:-1], grown)))
+else:
+    schema.ensure(store)
 with store.transaction() as session:
     session.run("INSERT INTO etlctl_pools VALUES (:name)", {"name": sys.argv[2]})
 """
 
 
-def test_ensure_is_safe_when_sixteen_processes_begin_with_nothing_there(store: Store, database_url: str) -> None:
-    command = [sys.executable, "-W", "error", "-c", ENSURE, database_url]
+def begin_together(url: str, releases: list[str]) -> list[tuple[int, str]]:
+    """One process for each of `releases` ("old", "new"), all at once; their exit codes and errors."""
+    command = [sys.executable, "-W", "error", "-c", ENSURE, url]
     started = [
-        subprocess.Popen([*command, str(n)], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for n in range(16)
+        subprocess.Popen(
+            [*command, str(number), *(["new"] if release == "new" else [])],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number, release in enumerate(releases)
     ]
     for process in started:  # all are waiting for this
         assert process.stdin is not None
         process.stdin.close()
-
-    errors = [process.stderr.read() if process.stderr else "" for process in started]
-
-    assert [process.wait(60) for process in started] == [0] * 16, errors
-    with store.transaction() as session:
-        assert session.run("SELECT count(*) FROM etlctl_pools") == [(16,)]
+    found = []
     for process in started:
         assert process.stderr is not None
-        process.stderr.close()
+        with process.stderr:
+            error = process.stderr.read()
+        found.append((process.wait(60), error))
+    return found
+
+
+def test_ensure_is_safe_when_sixteen_processes_begin_with_nothing_there(store: Store, database_url: str) -> None:
+    """F29."""
+    assert begin_together(database_url, ["old"] * 16) == [(0, "")] * 16
+
+    with store.transaction() as session:
+        assert session.run("SELECT count(*) FROM etlctl_pools") == [(16,)]
+
+
+def test_ensure_upgrades_once_while_eight_begin_and_an_old_one_works_on(store: Store, database_url: str) -> None:
+    """F31."""
+    schema.ensure(store)
+
+    assert begin_together(database_url, ["new"] * 4 + ["old"] * 2 + ["new"] * 4) == [(0, "")] * 10
+
+    assert version_of(store) == (2, 1)
+    with store.transaction() as session:
+        assert session.run("SELECT count(*) FROM etlctl_pools") == [(10,)]
+        assert session.run("SELECT later FROM etlctl_pool_uses") == []
 
 
 def test_ensure_upgrades_what_an_older_release_has_made(store: Store) -> None:
