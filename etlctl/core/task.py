@@ -150,6 +150,12 @@ class Task(Parametrized, Conduct):
 
         The first parameter stands without its name; one that is at its fixed default is left out.
         """
+        found: str | None = self.__dict__.get("_task_label")
+        if found is None:
+            found = self.__dict__["_task_label"] = self._made_label()
+        return found
+
+    def _made_label(self) -> str:
         words = []
         for index, (name, parameter) in enumerate(self._parameters.items()):
             value = self.__dict__[name]
