@@ -66,7 +66,10 @@ class Output:
         if self._log is not None:
             self._log.write(data)
         if self._lines is not None:
-            self._lines.write(data)
+            try:
+                self._lines.write(data)
+            except Exception:  # noqa: BLE001  whoever shows it: the attempt, and its log, go on
+                self._lines = None
 
     def note(self, text: str) -> None:
         """Adds text of ours to the log alone."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from etlctl.core.context import Attempt
 from etlctl.core.events import Event
@@ -58,7 +59,7 @@ class Pool:
         self._came: SimpleQueue[Came | None] = SimpleQueue()
         self._supervisor = Supervisor(self._came.put, capacity)
         self._jobs: dict[Task, Job] = {}
-        self._paces: dict[str, float] = {}
+        self._paces: dict[Any, float] = {}  # mypy takes a class of tasks for one of its instances
         """By class, ends in a row that took hardly any time and printed nothing."""
         self._quick = 0
         """The same of all classes."""
@@ -81,7 +82,7 @@ class Pool:
         """Gives the attempt to a worker, a new one where none is idle."""
         output = Output(task, attempt.log, self._max_log_bytes, self._shown)
         job = self._jobs[task] = Job(task, attempt, output, timeout_s)
-        job.is_quick = timeout_s is None and self._paces.get(type(task).__qualname__, 0) >= _QUICK_ENDS
+        job.is_quick = timeout_s is None and self._paces.get(type(task), 0) >= _QUICK_ENDS
         job.message = {
             "run": spec_of(task),
             "attempt": spec_of_attempt(attempt),
@@ -165,7 +166,7 @@ class Pool:
         work(channel, log, ledger, self._project, self._disconnect)
 
     def _note_pace(self, job: Job, active_s: float | None) -> None:
-        kind = type(job.task).__qualname__
+        kind = type(job.task)
         if active_s is not None and active_s < _QUICK_S and job.output.is_silent:
             self._quick += 1
             self._paces[kind] = self._paces.get(kind, 0) + 1

@@ -31,8 +31,8 @@ from etlctl.core.target import exists_in_bulk
 from etlctl.core.task import Completeness, Task, outputs_of
 from etlctl.engine.attempt import Conducted, EndedFromOutside, told_failure
 from etlctl.engine.executors.base import Outcome
+from etlctl.engine.executors.ending import told
 from etlctl.engine.executors.spec import attempt_of, spec_of, task_of, why_bound_here
-from etlctl.engine.executors.worker import told
 from etlctl.engine.failures import lines_of
 from etlctl.errors import FailedInWorkerError, PipelineImportError, TaskTimeoutError, UnavailableError
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import os
-import selectors
 import socket
 import threading
 import time
@@ -25,9 +24,11 @@ from signal import SIGKILL, SIGTERM
 from etlctl.engine.executors.jobs import Came, Job, State, Stop, Worker
 from etlctl.engine.executors.processes import end_group, end_in_words
 from etlctl.engine.executors.template import Event, Template
+from etlctl.engine.executors.watch import Moments, Watch
 from etlctl.engine.executors.wire import Ledger, Message
 
 _logger = logging.getLogger("etlctl")
+_HOST = socket.gethostname()
 GRACE_S = 5.0
 """Between SIGTERM and SIGKILL for one attempt."""
 CLOSE_GRACE_S = 2.0
@@ -57,14 +58,10 @@ class Supervisor:
         self._busy = 0
         self._numbers = 0
         self._workers: dict[int, Worker] = {}
-        self._timed: set[Worker] = set()
-        """Those that something is to be done about at some moment."""
+        self._moments = Moments()
         self._parked = 0
-        self._selector = selectors.DefaultSelector()
-        self._fresh: list[tuple[int, Callable[[], object]]] = []
-        """Descriptors that the thread is to look at from its next turn on."""
+        self._watch = Watch()
         self._thread: threading.Thread | None = None
-        self._woken, self._wakes = -1, -1
         self._is_over = False
         self._all_gone = threading.Condition(self.lock)
 
@@ -73,7 +70,7 @@ class Supervisor:
     def watch(self, template: Template) -> None:
         """Listens to a template. The thread starts with the first worker."""
         self.template = template
-        self._look_at(template.connection.fileno(), partial(self._hear, template))
+        self._watch.look_at(template.connection.fileno(), partial(self._hear, template))
 
     def submit(self, job: Job) -> None:
         """Gives the attempt to a worker as soon as one is free, or lets its own go on."""
@@ -111,11 +108,12 @@ class Supervisor:
         worker.state, worker.job, job.worker = State.BUSY, job, worker
         self._busy += 1
         job.began = time.monotonic()
+        job.attempt.worker = "" if worker.pid is None else f"{_HOST}:{worker.pid}"
         message = job.message
         if worker.batch:
             worker.ledger.begin()
             for one in (job, *worker.batch):
-                one.is_batched, one.worker = True, worker
+                one.is_batched, one.worker, one.attempt.worker = True, worker, job.attempt.worker
             message = {"batch": [job.message, *(one.message for one in worker.batch)]}
         worker.send(message)  # should it be gone, its death is told in a moment
         self._time(worker)
@@ -143,15 +141,12 @@ class Supervisor:
 
     def _listen_to(self, worker: Worker) -> None:
         self._workers[worker.number] = worker
-        self._look_at(worker.connection.fileno(), partial(self._receive, worker))
-        self._look_at(worker.log, partial(self._hear_output, worker))
+        self._watch.look_at(worker.connection.fileno(), partial(self._receive, worker))
+        self._watch.look_at(worker.log, partial(self._hear_output, worker))
         if self._thread is None:
-            self._woken, self._wakes = os.pipe()
-            os.set_blocking(self._woken, False)
-            os.set_blocking(self._wakes, False)
             self._thread = threading.Thread(target=self._serve, name="etlctl-workers", daemon=True)
             self._thread.start()
-        self._wake()
+        self._watch.wake()
 
     def stop(self, worker: Worker, stop: Stop) -> None:
         """Tells a busy worker to end its attempt; killed if it has not in a while."""
@@ -185,7 +180,7 @@ class Supervisor:
         if self.template is not template:
             return
         self.template = None
-        self._forget(template.connection.fileno())
+        self._watch.forget(template.connection.fileno())
         status = template.close()
         how = "" if status is None else f", which {end_in_words(status)}"
         for worker in list(self._workers.values()):
@@ -198,6 +193,7 @@ class Supervisor:
         try:
             with self.lock:
                 self._is_over = True
+                self._pending.clear()
                 self._end_gently()
                 if not self._all_gone.wait_for(lambda: not self._workers, CLOSE_GRACE_S):
                     for worker in self._workers.values():
@@ -210,7 +206,7 @@ class Supervisor:
         with self.lock:
             template, self.template = self.template, None
             self._is_over = True
-            self._wake()
+            self._watch.wake()
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.join()
@@ -219,11 +215,7 @@ class Supervisor:
         with self.lock:
             for worker in list(self._workers.values()):
                 self._bury(worker, "was ended")
-            self._selector.close()
-            for number in (self._woken, self._wakes):
-                if number >= 0:
-                    os.close(number)
-            self._woken = self._wakes = -1
+            self._watch.close()
 
     def _end_gently(self) -> None:
         for worker in self._workers.values():
@@ -231,46 +223,44 @@ class Supervisor:
                 worker.send({"stop": "the run was ended", "kind": "cancel"})
                 self._signal(worker, SIGTERM)
             with suppress(OSError):
-                worker.connection.shutdown(1)  # it reads the end of its work; what it tells is still read
+                worker.connection.shutdown(socket.SHUT_WR)  # it reads the end of its work; what it tells is still read
 
     # -- the thread
 
     def _serve(self) -> None:
-        self._selector.register(self._woken, selectors.EVENT_READ, self._awake)
+        try:
+            self._take_turns()
+        except Exception as error:
+            _logger.exception("the workers cannot be watched any longer")
+            with self.lock:
+                self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        """A mistake of ours fails what is under way; it must not leave the thread that builds waiting for ever."""
+        template, self.template = self.template, None
+        if template is not None:
+            template.close()
+        for worker in self._workers.values():
+            for job in (worker.job, *worker.batch):
+                if job is not None and worker.state is State.BUSY:
+                    self.come(job, death=f"could not be watched any longer ({type(error).__name__}: {error})")
+        for job in self._pending:
+            self.come(job, death="could not be started")
+        self._pending.clear()
+        self._workers.clear()
+        self._all_gone.notify_all()
+
+    def _take_turns(self) -> None:
         while True:
             with self.lock:
-                self._look_at_fresh()
                 self._act_in_time()
                 if self._is_over and self.template is None:
                     return
-                patience_s = self._patience_s()
-            ready = self._selector.select(patience_s)
+                self._watch.prepare()
+                patience_s = self._moments.patience_s()
+            ready = self._watch.wait(patience_s)
             with self.lock:
-                for key, _ in ready:
-                    if key.fd in self._selector.get_map():  # else the one before has buried it
-                        key.data()
-
-    def _look_at(self, number: int, call: Callable[[], object]) -> None:
-        self._fresh.append((number, call))
-
-    def _look_at_fresh(self) -> None:
-        for number, call in self._fresh:
-            self._selector.register(number, selectors.EVENT_READ, call)
-        self._fresh.clear()
-
-    def _forget(self, number: int) -> None:
-        self._fresh = [one for one in self._fresh if one[0] != number]
-        with suppress(KeyError, ValueError):
-            self._selector.unregister(number)
-
-    def _wake(self) -> None:
-        if self._wakes >= 0:
-            with suppress(BlockingIOError):
-                os.write(self._wakes, b"!")
-
-    def _awake(self) -> None:
-        with suppress(BlockingIOError):
-            os.read(self._woken, _AT_ONCE)
+                self._watch.call(ready)
 
     def _hear(self, template: Template) -> None:
         events = template.events()
@@ -286,6 +276,9 @@ class Supervisor:
             return
         if event.kind == "B":
             worker.pid = event.value
+            for job in (worker.job, *worker.batch):
+                if job is not None:
+                    job.attempt.worker = f"{_HOST}:{worker.pid}"
         elif event.kind == "F":
             self._bury(worker, f"could not be started: {os.strerror(event.value)}")
         else:
@@ -300,14 +293,14 @@ class Supervisor:
         except OSError:
             data = b""
         if not data:
-            self._forget(worker.connection.fileno())
+            self._watch.forget(worker.connection.fileno())
             return False
         try:
             for message in worker.lines.fed(data):
                 self._take(worker, message)
         except (ValueError, LookupError, TypeError):  # its code has written into the channel
             _logger.debug("what a worker sent cannot be read", exc_info=True)
-            self._forget(worker.connection.fileno())
+            self._watch.forget(worker.connection.fileno())
             self._signal(worker, SIGKILL)
             return False
         return True
@@ -375,9 +368,11 @@ class Supervisor:
             job.output.note(message["end"]["traceback"])
         job.output.close()
         self.come(job, message)
-        if message["retires"]:
+        if message["retires"] or job.stop is not None:  # else a signal on its way would meet the next attempt
             self._set_state(worker, State.LEAVING)
             worker.job = None
+            with suppress(OSError):
+                worker.connection.shutdown(socket.SHUT_WR)
             self._limit(worker, _LEAVE_S)
             self._take_back(worker)
             self.place()
@@ -402,7 +397,7 @@ class Supervisor:
             worker.state = State.LEAVING
             self._limit(worker, _LEAVE_S)
             with suppress(OSError):
-                worker.connection.shutdown(1)
+                worker.connection.shutdown(socket.SHUT_WR)
 
     def _hear_output(self, worker: Worker) -> None:
         if worker.job is not None and worker.job.is_batched:
@@ -418,7 +413,7 @@ class Supervisor:
             except BlockingIOError:
                 return
             if not data:
-                self._forget(worker.log)
+                self._watch.forget(worker.log)
                 return
             most -= len(data)
             if output is not None:
@@ -434,12 +429,12 @@ class Supervisor:
             self._read_ledger(worker)
         self._drain(worker, _PIPE_BYTES)
         self._take_back(worker)
-        self._forget(worker.connection.fileno())
-        self._forget(worker.log)
+        self._watch.forget(worker.connection.fileno())
+        self._watch.forget(worker.log)
         worker.connection.close()
         worker.ledger.close()
         os.close(worker.log)
-        self._timed.discard(worker)
+        self._moments.forget(worker)
         if worker in self._idle:
             self._idle.remove(worker)
         job = worker.job
@@ -464,38 +459,17 @@ class Supervisor:
 
     # -- time
 
+    def _act_in_time(self) -> None:
+        for worker in self._moments.due():
+            self._act(worker)
+
+    def _time(self, worker: Worker) -> None:
+        if self._moments.note(worker):
+            self._watch.wake()
+
     def _limit(self, worker: Worker, seconds: float) -> None:
         worker.kill_at = time.monotonic() + seconds
         self._time(worker)
-
-    def _time(self, worker: Worker) -> None:
-        if worker.moment is None:
-            self._timed.discard(worker)
-        else:
-            self._timed.add(worker)
-            self._wake()
-
-    def _patience_s(self) -> float | None:
-        if not self._timed:
-            return None
-        return max(0.0, min(self._moments()) - time.monotonic())
-
-    def _moments(self) -> Iterator[float]:
-        for worker in self._timed:
-            moment = worker.moment
-            if moment is not None:
-                yield moment
-
-    def _act_in_time(self) -> None:
-        if not self._timed:
-            return
-        now = time.monotonic()
-        for worker in list(self._timed):
-            moment = worker.moment
-            if moment is None:
-                self._timed.discard(worker)
-            elif moment <= now:
-                self._act(worker)
 
     def _act(self, worker: Worker) -> None:
         if worker.kill_at is not None:

@@ -109,9 +109,8 @@ def test_short_task_that_ends_its_process_leaves_the_rest_to_others(workers: Loc
     summary = _built(workers, _with("thread"))
 
     assert not _failed(summary)
-    assert [result.notes for result in summary.results if result.notes] == [
-        (summary.results[0].notes or ("run() left 1 thread (Thread-1 (sleep)) running; the process was ended",))
-    ]
+    ((note,),) = [result.notes for result in summary.results if result.notes]
+    assert note.startswith("run() left 1 thread (Thread-")
     assert all(len(_written(number)) < 9 for number in range(_MANY))
 
 
