@@ -15,7 +15,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
@@ -104,8 +104,7 @@ class History:
         self._began_s = time.monotonic()
         self._owner = this_process()
         self._host = clean(os.uname().nodename, 128)
-        address = str if logs is None else logs.address_of
-        self._ledger = Ledger(about.run_id, self._host, os.getpid(), address)
+        self._ledger = Ledger(about.run_id, self._host, os.getpid())
         self._told: deque[Moment] = deque()
         self._planned: deque[Task] = deque()
         self._plan_count = 0
@@ -259,12 +258,17 @@ class History:
             if not self._is_begun:
                 self._begin(session, now, offset_s)
                 close_killed(session, self._about.run_id, now - self._about.silent_s)
+            written = self._written()
+            self._ledger.log_of = lambda path: self._logs.address_of(path) if self._logs and path in written else ""
             self._ledger.write(session, offset_s)
-            self._write_tails(session, now)
+            self._write_tails(session, now, written)
             if is_end:
                 self._end(session, now, summary)
             else:
                 self._beat(session, now)
+
+    def _written(self) -> set[str]:
+        return set() if self._logs is None else self._logs.written(self._about.run_id)
 
     def _clock(self, offset_s: float) -> float:
         """What takes our clock to the database's: the same for all moments, or they would change places; another one
@@ -282,8 +286,8 @@ class History:
         self._is_begun = True
         self._is_over = is_end
         for row in over:
-            self._sizes.pop(row, None)
-            if self._logs is not None and row.attempt is not None and row.attempt.log:
+            has_log = self._sizes.pop(row, None) is not None
+            if has_log and self._logs is not None and row.attempt is not None:
                 self._logs.kept(row.attempt.log)
 
     def _give_up(self, why: str) -> None:
@@ -358,12 +362,13 @@ class History:
 
     # -- ends of logs
 
-    def _write_tails(self, session: Session, now: float) -> None:
+    def _write_tails(self, session: Session, now: float, written: Container[str]) -> None:
         self._looked_s = time.monotonic()
         ended = [row for row in self._ledger.changed if row.ended_s is not None]
         rows = []
         for row in (*ended, *self._ledger.running):
-            told = tail_of(row.attempt.log) if row.attempt is not None and row.attempt.log else None
+            path = row.attempt.log if row.attempt is not None else ""
+            told = tail_of(path) if path in written else None
             if told is not None and self._sizes.get(row) != told[0]:
                 rows.append((row, *told))
         self._over = ended

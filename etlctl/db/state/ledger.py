@@ -10,7 +10,6 @@ parameters never get here: `to_str_params(only_public=True)`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -117,10 +116,8 @@ class Entry:
 class Ledger:
     """The rows of one run."""
 
-    def __init__(self, run_id: str, host: str, pid: int, log_address: Callable[[str], str] = str) -> None:
-        """`log_address`: where the log of a file is to be found in the end."""
+    def __init__(self, run_id: str, host: str, pid: int) -> None:
         self.run_id = run_id
-        self._log_address = log_address
         self._host = host
         self._pid = pid
         self._entries: dict[str, Entry] = {}
@@ -129,6 +126,8 @@ class Ledger:
         self._rows: dict[Row, None] = {}
         self.running: dict[Row, None] = {}
         """Attempts under way."""
+        self.log_of: Callable[[str], str] = str
+        """Where the output that goes to a file is to be found in the end; empty for one that was not written to."""
 
     @property
     def waiting(self) -> int:
@@ -245,15 +244,8 @@ class Ledger:
             clean(row.error, _MOST_ERROR) or None,
             clean(row.where, 400) or None,
             clean("\n".join(attempt.notes)) or None if attempt is not None and attempt.notes else None,
-            self._log_of(row),
+            clean(self.log_of(attempt.log), 1_000) or None if attempt is not None and attempt.log else None,
         ]
-
-    def _log_of(self, row: Row) -> str | None:
-        """Where its output is; None for one that has written nothing to its end."""
-        path = row.attempt.log if row.attempt is not None else ""
-        if not path or (row.ended_s is not None and not os.path.exists(path)):
-            return None
-        return clean(self._log_address(path), 1_000)
 
     def _where(self, attempt: Attempt | None) -> tuple[str | None, int | None]:
         if attempt is None:

@@ -63,6 +63,14 @@ class LogStore:
         """The local file of an attempt's output; its folder need not be there yet."""
         return os.path.join(self.folder, run_id, file_name(task_id, number))
 
+    def written(self, run_id: str) -> set[str]:
+        """The files that attempts of a run have written to so far: asked once, and not for each attempt."""
+        folder = os.path.join(self.folder, run_id)
+        try:
+            return {os.path.join(folder, name) for name in os.listdir(folder)}
+        except OSError:
+            return set()
+
     def address_of(self, path: str) -> str:
         """Where the log of this file is to be found in the end."""
         return path if self._prefix is None else str(self._address(self._prefix, path))

@@ -27,6 +27,8 @@ from etlctl.db.state.records import (
 )
 from etlctl.db.state.store import Session, Store
 
+_LUIGIS = ("tasks", "task_events", "task_parameters")
+_OURS = (*_LUIGIS, "etlctl_runs", "etlctl_attempts")
 _AT_ONCE = 500
 """Ids in one question."""
 _SECONDS = {
@@ -84,11 +86,13 @@ class Reader:
 
     @contextmanager
     def _session(self, table: str) -> Iterator[Session | None]:
-        """A session to read with; None where `table` is not there. UsageError for a database that is too new."""
+        """A session to read with; None where `table` is not there, or not yet with all that belongs to it: MySQL makes
+        one table after the other. UsageError for a database that is too new."""
         if not self._is_checked:
             schema.check(self._store)
             self._is_checked = True
-        if not self._store.tables(table):
+        needed = {table, *(_LUIGIS if table in _LUIGIS else _OURS)}
+        if self._store.tables(*needed) != needed:
             yield None
             return
         with self._store.transaction(write=False) as session:

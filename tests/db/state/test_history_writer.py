@@ -20,7 +20,7 @@ from etlctl.core.results import RunSummary, Status, TaskResult
 from etlctl.core.task import Task
 from etlctl.db.state import schema
 from etlctl.db.state.history import About, History, code_version
-from etlctl.db.state.logs import TAIL_BYTES
+from etlctl.db.state.logs import TAIL_BYTES, LogStore
 from etlctl.db.state.queries import Reader
 from etlctl.db.state.store import Store
 from etlctl.engine.failures import Failure
@@ -41,11 +41,12 @@ class Flights(Task):
 class Played:
     """A run without a runner: tells an observer what a runner would."""
 
-    def __init__(self, store: Store, run_id: str, **more: Any) -> None:
+    def __init__(self, store: Store, run_id: str, *, logs: Path | None = None, **more: Any) -> None:
         self.said: list[str] = []
         self.run_id = run_id
         about = About(run_id, "etlctl build Flights --date 2013-01-02", Path("/nowhere"), "prod", **more)
-        self.history = History(store, about, warn=self.said.append)
+        self.logs = LogStore("logs", Path(logs or "/nowhere"))
+        self.history = History(store, about, logs=self.logs, warn=self.said.append)
         self.results: list[TaskResult] = []
 
     def starts(self, *tasks: Task) -> None:
@@ -230,9 +231,10 @@ def test_history_shows_what_runs_while_it_runs(history_store: Store) -> None:
 def test_history_keeps_the_end_of_a_log(history_store: Store, tmp_path: Path) -> None:
     """64 KB, as bytes; also of one that grows, and of bytes that are no text."""
     task = Flights(date=DAY)
-    log = tmp_path / "log"
+    run = Played(history_store, "20261122T100000-aaaa", logs=tmp_path)
+    log = Path(run.logs.path_for(run.run_id, task.task_id, 1))
+    log.parent.mkdir(parents=True)
     log.write_bytes(b"\xff\x00first")
-    run = Played(history_store, "20261122T100000-aaaa")
     reader = Reader(history_store)
 
     run.starts(task)
