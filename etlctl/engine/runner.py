@@ -14,7 +14,6 @@ waiting entry, no rescans. It prints nothing; observers do.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -30,6 +29,7 @@ from etlctl.core.plan import missing_line
 from etlctl.core.results import Observer, RunSummary, Status
 from etlctl.core.target import exists_in_bulk
 from etlctl.core.task import Completeness, Task, outputs_of
+from etlctl.engine import parking
 from etlctl.engine.admission import Admission, HeldTooLong, NeverFits, Verdict
 from etlctl.engine.attempt import told_failure
 from etlctl.engine.entries import Entry, Rank
@@ -37,6 +37,7 @@ from etlctl.engine.executors.base import Executor, Outcome
 from etlctl.engine.failures import Failure, lines_of
 from etlctl.engine.leases import ProcessLeases
 from etlctl.engine.ledger import Ledger
+from etlctl.engine.parking import Parking
 from etlctl.engine.retry import delay_before
 from etlctl.errors import CycleError, ExitCode, TaskError, UnavailableError
 
@@ -45,11 +46,6 @@ _ENDED_WELL = (Status.OK, Status.UPTODATE)
 _END_STATES = {Status.OK: EndState.DONE, Status.UPTODATE: EndState.DONE, Status.FAIL: EndState.FAILED}
 _LOOK_S = 0.5
 """How long a wait goes on without a look at signals and leases."""
-_MOST_PARKED = 100
-_TOO_MANY_PARKED = (
-    f"more than {_MOST_PARKED} tasks wait for tasks that they have yielded, each in a process of its own. Yield less "
-    "deeply, or name what is needed in requires()."
-)
 
 
 class Runner:
@@ -89,9 +85,7 @@ class Runner:
         self._began = began
         self._entries: dict[Node, Entry] = {}
         self._running: dict[Task, Entry] = {}
-        self._parked = 0
-        self._crowded: list[Entry] = []
-        """Generators that nobody waits for, while as many as may be are parked."""
+        self._parking = Parking(executor, self._push)
         self._interrupted: ExitCode | None = None
         self._given_up: Failure | None = None
         """Why nothing more is begun, besides an interrupt; with what that means for tasks that were not."""
@@ -167,7 +161,7 @@ class Runner:
                 resources = {str(pool): int(amount) for pool, amount in dict(task.resources).items() if amount}
                 entry.wanted = Wanted(task.update_key, task.task_id, resources)
         except (Exception, SystemExit) as error:  # noqa: BLE001  a user's property: it fails its own task
-            self._drop(entry)
+            self._parking.drop(entry)
             self._fail(entry, error)
             return
         self._admission.push(entry, priority)
@@ -209,9 +203,9 @@ class Runner:
         if granted.done_by and not entry.node.forced and not entry.is_parked and self._is_done(entry):
             entry.node.complete = True
             self._end(entry, Status.UPTODATE, notes=(f"done by {granted.done_by}",))
-        elif self._is_one_too_many(entry):
+        elif self._parking.keeps_back(entry):
             self._admission.ended(entry, EndState.RELEASED)
-            self._crowded.append(entry)
+            self._parking.keep_back(entry)
         elif entry.status is None:
             self._submit(entry)
 
@@ -227,16 +221,6 @@ class Runner:
         except (Exception, SystemExit) as error:  # noqa: BLE001  a user's complete(): it fails its own task
             self._fail(entry, error)
             return False
-
-    def _is_one_too_many(self, entry: Entry) -> bool:
-        """A generator that nobody waits for, which would only be one more to be parked; see DESIGN.md 8."""
-        limit = self._executor.parking_places
-        return (
-            limit is not None
-            and self._parked >= limit
-            and entry.rank is Rank.PLANNED
-            and inspect.isgeneratorfunction(type(entry.node.task).run)
-        )
 
     def _end_unbegun(self, entry: Entry, verdict: Verdict) -> None:
         if isinstance(verdict, HeldTooLong):
@@ -256,7 +240,7 @@ class Runner:
         task = entry.node.task
         self._running[task] = entry
         if entry.is_parked:
-            self._is_parked_no_more(entry)
+            self._parking.leave(entry)
             self._executor.resume(task)
             return
         entry.attempts += 1
@@ -325,15 +309,14 @@ class Runner:
 
     def _set_aside(self, entry: Entry, needs: tuple[Task, ...]) -> None:
         """The attempt waits for tasks: those it requires (usually all done) or yielded (perhaps new to the graph)."""
-        entry.is_parked = True
-        self._parked += 1
+        self._parking.park(entry)
         try:
             nodes = self._graph.add(needs)
             way = path_to([node for node in nodes if not node.complete], entry.node)
             if way is not None:
                 raise CycleError(cycle_sentence([entry.node, *way]))
         except CycleError as error:
-            self._drop(entry)
+            self._parking.drop(entry)
             self._fail(entry, error)
             return
         self._enter(nodes, Rank.YIELDED)
@@ -350,9 +333,9 @@ class Runner:
                 return
         if not entry.waiting:
             self._submit(entry)  # it goes on at once: it is running, and `stop` is about what is not
-        elif self._parked > _MOST_PARKED and self._executor.parking_places is not None:
-            self._drop(entry)
-            self._fail(entry, TaskError(_TOO_MANY_PARKED))
+        elif self._parking.is_full:
+            self._parking.drop(entry)
+            self._fail(entry, TaskError(parking.TOO_MANY))
         else:
             self._admission.set_aside(entry)
 
@@ -390,7 +373,7 @@ class Runner:
 
     def _give_up(self, entry: Entry, cause: Entry) -> None:
         """`cause` did not end well, so `entry` will not run (again)."""
-        self._drop(entry)
+        self._parking.drop(entry)
         entry.cause = cause.cause
         root = entry.cause.node.task.task_label
         if cause.status is Status.BLOCKED:
@@ -399,19 +382,6 @@ class Runner:
             self._end(entry, Status.HELD, f"waits for {root}, which is {entry.cause.reason}", exit_code=ExitCode.HELD)
         else:
             self._end(entry, Status.SKIP, f"{root} failed")
-
-    def _drop(self, entry: Entry) -> None:
-        """Its attempt, if it was set aside, goes on no more."""
-        if entry.is_parked:
-            self._executor.abandon(entry.node.task)
-            self._is_parked_no_more(entry)
-
-    def _is_parked_no_more(self, entry: Entry) -> None:
-        entry.is_parked = False
-        self._parked -= 1
-        crowded, self._crowded = self._crowded, []
-        for one in crowded:
-            self._push(one)
 
     def _end(self, entry: Entry, status: Status, reason: str = "", notes: Sequence[str] = (), **more: Any) -> None:
         """Gives the entry its result, and its lease back; `_settle` carries it to its dependents."""
@@ -444,7 +414,7 @@ class Runner:
                 if entry.failure is not None and entry.node.task not in self._running:
                     self._end_badly(entry, entry.failure)  # a further attempt was waited for
                     continue
-                self._drop(entry)
+                self._parking.drop(entry)
                 begun = "stopped" if entry.attempt is not None else "not started"
                 self._end(entry, Status.SKIP, f"{begun}: {why}", exit_code=code)
         for _ in self._ledger.settled():
