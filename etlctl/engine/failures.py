@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import etlctl
 from etlctl.core.task import Task
-from etlctl.errors import EtlctlError, ExitCode, FailedInWorkerError, TornLoadError
+from etlctl.errors import EtlctlError, ExitCode, FailedInWorkerError, TaskError, TornLoadError
 from etlctl.text import shortened
 
 _OURS = f"{Path(etlctl.__file__).parent}{os.sep}"
@@ -51,12 +51,17 @@ class Failure:
     def of(cls, error: BaseException, task: Task, project: Path, said: tuple[str, ...] = ()) -> Self:
         """Of what `task` raised; `said` are lines to be told below the error's own."""
         reason, *details = lines_of(error)
+        try:
+            may_retry = can_retry(task, error)
+        except TaskError as wrong:  # the failure itself matters more
+            may_retry = False
+            details.extend(lines_of(wrong))
         return cls(
             reason,
             (*details, *said),
             exit_code_of(error),
             place_of(error, task, project),
-            can_retry(task, error),
+            may_retry,
             "".join(traceback.format_exception(error))[-_MOST_TRACEBACK:],
             error,
             type(error).__name__,
@@ -90,10 +95,20 @@ class Failure:
 
 
 def can_retry(task: Task, error: BaseException) -> bool:
-    """Whether `retry_on` of the task names the error's kind; never a load that is half committed, nor an interrupt."""
+    """Whether `retry_on` of the task names the error's kind; never a load that is half committed, nor an interrupt.
+
+    Raises TaskError for a `retry_on` that names no kinds of errors.
+    """
     if isinstance(error, (TornLoadError, KeyboardInterrupt)):
         return False
-    return isinstance(error, tuple(task.retry_on))
+    try:
+        kinds = task.retry_on
+        return isinstance(error, kinds if isinstance(kinds, type) else tuple(kinds))
+    except (Exception, SystemExit) as wrong:
+        raise TaskError(
+            f"its retry_on cannot be used ({type(wrong).__name__}: {wrong}); give exception classes: "
+            "(ConnectionError, TimeoutError)"
+        ) from wrong
 
 
 def lines_of(error: BaseException) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from etlctl import IntParameter, Task
-from etlctl.engine.failures import exit_code_of, lines_of, place_of
+from etlctl.engine.failures import Failure, can_retry, exit_code_of, lines_of, place_of
 from etlctl.errors import CheckFailedError, ExitCode, HeldError, SettingsError, TornLoadError
 from etlctl.text import printable
 
@@ -87,3 +87,25 @@ def test_place_of_a_class_without_a_file_is_empty() -> None:
     """A class of a notebook has none."""
     made = type("Made", (Task,), {"__module__": "nowhere"})
     assert place_of(ValueError("never raised"), made(), Path("/")) == ""
+
+
+@pytest.mark.parametrize("kinds", [5, (KeyError, "x"), None])
+def test_failure_of_a_task_with_a_useless_retry_on_says_so(kinds: Any, tmp_path: Path) -> None:
+    """The failure is told with what is wrong beneath it, and is not tried again; nothing else is touched."""
+    task = Load()
+    task.retry_on = kinds
+
+    failure = Failure.of(ValueError("bad row"), task, tmp_path)
+
+    assert failure.reason == "ValueError: bad row"
+    assert not failure.can_retry
+    assert failure.details[0].startswith("its retry_on cannot be used (TypeError: ")
+
+
+def test_can_retry_takes_one_class_for_a_tuple_of_it() -> None:
+    """`retry_on = KeyError`."""
+    task = Load()
+    task.retry_on = KeyError
+
+    assert can_retry(task, KeyError("x"))
+    assert not can_retry(task, ValueError("x"))
