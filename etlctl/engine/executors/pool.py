@@ -23,12 +23,12 @@ from etlctl.engine.attempt import told_failure
 from etlctl.engine.executors.base import Outcome
 from etlctl.engine.executors.jobs import Bound, Came, Job, Output, Shown, State, Stop
 from etlctl.engine.executors.spec import spec_of, spec_of_attempt, task_of
-from etlctl.engine.executors.supervisor import GRACE_S, LARGEST_BATCH, MOST_PARKED, Supervisor
+from etlctl.engine.executors.supervisor import GRACE_S, LARGEST_BATCH, Supervisor
 from etlctl.engine.executors.template import Template
 from etlctl.engine.executors.wire import Message
 from etlctl.engine.failures import Failure
 from etlctl.engine.logs import MAX_BYTES
-from etlctl.errors import TaskError, TaskTimeoutError, WorkerDiedError
+from etlctl.errors import TaskTimeoutError, WorkerDiedError
 
 _QUICK_S = 0.005
 _QUICK_ENDS = 16
@@ -177,19 +177,12 @@ class Pool:
     # -- what came
 
     def _needs(self, job: Job, message: Message) -> Outcome:
-        error: Exception | None = None
-        if message["parked"] > MOST_PARKED:
-            error = TaskError(
-                f"it waits for tasks that its run() yielded, and so do {MOST_PARKED} others, each in a process of its "
-                "own. Require the tasks in requires() where they are known before, or yield them in fewer tasks."
-            )
-        else:
-            try:
-                return Outcome(job.task, tuple(task_of(spec) for spec in message["needs"]), None, message["active_s"])
-            except Exception as raised:  # noqa: BLE001  a user's class; the worker could make it
-                error = raised
+        try:
+            return Outcome(job.task, tuple(task_of(spec) for spec in message["needs"]), None, message["active_s"])
+        except Exception as error:  # noqa: BLE001  a user's class; the worker could make it
+            failure = told_failure(job.task, error, self._project)
         self.abandon(job.task)
-        return Outcome(job.task, None, told_failure(job.task, error, self._project), message["active_s"])
+        return Outcome(job.task, None, failure, message["active_s"])
 
     def _ended(self, job: Job, message: Message, death: str) -> Outcome:
         task, stop = job.task, job.stop

@@ -33,7 +33,6 @@ GRACE_S = 5.0
 """Between SIGTERM and SIGKILL for one attempt."""
 CLOSE_GRACE_S = 2.0
 """The same for all of them at the end of a run."""
-MOST_PARKED = 100
 LARGEST_BATCH = 8
 """Of attempts that are given to a worker at once, where those of their class were over in a moment."""
 _LEAVE_S = 5.0
@@ -59,7 +58,6 @@ class Supervisor:
         self._numbers = 0
         self._workers: dict[int, Worker] = {}
         self._moments = Moments()
-        self._parked = 0
         self._watch = Watch()
         self._thread: threading.Thread | None = None
         self._is_over = False
@@ -85,7 +83,6 @@ class Supervisor:
                 return
             job = self._pending.popleft()
             if job.worker is not None:
-                self._parked -= 1
                 self._begin(job.worker, job)
                 continue
             try:
@@ -162,7 +159,6 @@ class Supervisor:
         if worker is None or worker.state is not State.PARKED:
             job.output.close()
             return
-        self._parked -= 1
         worker.state = State.CLOSING
         worker.send({"abandon": True})
         self._limit(worker, _LEAVE_S)
@@ -350,9 +346,7 @@ class Supervisor:
         self._set_state(worker, State.PARKED)
         self._take_back(worker)
         job.is_batched = False
-        self._parked += 1
         self._time(worker)
-        message["parked"] = self._parked
         self.come(job, message)
         self.place()
 
@@ -447,7 +441,6 @@ class Supervisor:
                 job.rests()
                 self.come(job, death=how)
             elif worker.state is State.PARKED:
-                self._parked -= 1
                 job.death = f"{how}, while it waited for what it needs"
             else:
                 job.output.close()
