@@ -64,6 +64,7 @@ bench: setup
 	"$(B)/python" tools/bench_load.py
 	"$(B)/python" tools/bench_markers.py
 	"$(B)/python" tools/bench_postgres.py
+	"$(B)/python" tools/bench_workers.py
 
 setup:
 	@VENV="$(VENV)" PY="$(PY)" sh tools/setup.sh
