@@ -24,8 +24,8 @@ from etlctl import settings as settings_module
 from etlctl.app import App
 from etlctl.core import context
 from etlctl.engine.executors import remote
-from etlctl.engine.executors.dask import connections_of
 from etlctl.engine.executors.dask_cluster import told_here
+from etlctl.engine.executors.dask_orders import connections_of
 from etlctl.engine.executors.routed import Router
 from etlctl.engine.executors.wire import encoded
 from etlctl.errors import EtlctlError, SettingsError

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 import time
 from collections import deque
 from dataclasses import replace
@@ -22,7 +21,6 @@ from queue import Empty, SimpleQueue
 from secrets import token_hex
 from typing import Any
 
-import etlctl
 from etlctl.core.context import Attempt
 from etlctl.core.events import Event
 from etlctl.core.task import Task
@@ -30,10 +28,10 @@ from etlctl.engine.attempt import told_failure
 from etlctl.engine.executors import dask_cluster, remote
 from etlctl.engine.executors.base import Outcome
 from etlctl.engine.executors.dask_cluster import Cluster, Down, Ended, Told
+from etlctl.engine.executors.dask_orders import Ordered, Registrar, order_text, settings_told
 from etlctl.engine.executors.in_process import InProcessExecutor
-from etlctl.engine.executors.jobs import Job, Output, Shown, Stop
-from etlctl.engine.executors.spec import makes_in_memory, spec_of, spec_of_attempt, task_of, why_bound_here
-from etlctl.engine.executors.wire import encoded
+from etlctl.engine.executors.jobs import Output, Shown, Stop
+from etlctl.engine.executors.spec import makes_in_memory, task_of, why_bound_here
 from etlctl.engine.executors.workers import timeout_of
 from etlctl.engine.failures import Failure
 from etlctl.engine.logs import MAX_BYTES
@@ -75,18 +73,17 @@ class DaskExecutor:
         self._numbers = 0
         self._came: SimpleQueue[dask_cluster.Event] = SimpleQueue()
         self._ready: deque[Outcome] = deque()
-        self._by_task: dict[Task, _Ordered] = {}
-        self._by_order: dict[str, _Ordered] = {}
+        self._by_task: dict[Task, Ordered] = {}
+        self._by_order: dict[str, Ordered] = {}
         self._workers: set[str] = set()
         """Those that have something open for this build."""
         self._holds_memory = False
         self._is_closed = False
         self._here = InProcessExecutor(self._project, max_log_bytes=max_log_bytes)
-        self._registers: SimpleQueue[Told | None] = SimpleQueue()
         self._cluster = Cluster(
             address, self._come, workers=jobs, connect_timeout_s=connect_timeout_s, no_worker_s=no_worker_s
         )
-        threading.Thread(target=self._register_all, name="etlctl-dask-leases", daemon=True).start()
+        self._registrar = Registrar(self._by_order, self._cluster)
 
     @property
     def capacity(self) -> int:
@@ -108,7 +105,7 @@ class DaskExecutor:
                 )
             self._here.submit(task, attempt)
             return
-        job = self._by_task[task] = _Ordered(
+        job = self._by_task[task] = Ordered(
             task, attempt, Output(task, attempt.log, self._max_log_bytes, self._shown), timeout_s
         )
         job.met.update(one.task_id for one in attempt.met)
@@ -170,7 +167,7 @@ class DaskExecutor:
                 self._forget(job)
             for worker in self._workers if not self._cluster.is_own else ():
                 self._cluster.call(worker, eval, _LEAVE, {"build": self._build})
-            self._registers.put(None)
+            self._registrar.close()
             self._cluster.close()
 
     # -- orders
@@ -187,30 +184,21 @@ class DaskExecutor:
             return "what it requires is in memory"
         return None
 
-    def _order(self, job: _Ordered) -> None:
+    def _order(self, job: Ordered) -> None:
         self._numbers += 1
         job.order = f"{self._build}-{self._numbers}"
         job.on, job.kill_at = "", None
         self._by_order[job.order] = job
-        order = {
-            "order": job.order,
-            "build": self._build,
-            "version": etlctl.__version__,
-            "settings": self._settings,
-            "task": spec_of(job.task),
-            "attempt": spec_of_attempt(job.attempt),
-            "met": sorted(job.met),
-        }
-        self._cluster.submit(job.order, job.task.task_family, encoded(order).decode("ascii"))
+        self._cluster.submit(job.order, job.task.task_family, order_text(job, self._build, self._settings))
 
-    def _forget(self, job: _Ordered) -> None:
+    def _forget(self, job: Ordered) -> None:
         """Nothing that still comes of it is looked at."""
         self._cluster.drop(job.order)
         self._by_order.pop(job.order, None)
         self._by_task.pop(job.task, None)
         job.output.close()
 
-    def _stop(self, job: _Ordered, stop: Stop) -> None:
+    def _stop(self, job: Ordered, stop: Stop) -> None:
         job.stop = stop
         if job.on:
             job.kill_at = time.monotonic() + GRACE_S
@@ -244,7 +232,7 @@ class DaskExecutor:
                 )
             self._end(job, self._stopped(job, goes_on))
 
-    def _stopped(self, job: _Ordered, goes_on: str) -> Failure:
+    def _stopped(self, job: Ordered, goes_on: str) -> Failure:
         stop = job.stop
         assert stop is not None  # noqa: S101  for mypy: asked for what was stopped alone
         if stop.failure is not None:
@@ -257,7 +245,7 @@ class DaskExecutor:
     def _come(self, event: dask_cluster.Event) -> None:
         """In the thread of the connection."""
         if isinstance(event, Told) and "register" in event.message:
-            self._registers.put(event)
+            self._registrar.put(event)
         else:
             self._came.put(event)
 
@@ -274,7 +262,7 @@ class DaskExecutor:
             else:
                 self._ended(found, event)
 
-    def _told(self, job: _Ordered, event: Told) -> None:
+    def _told(self, job: Ordered, event: Told) -> None:
         if "tell" in event.message:
             job.takes(event.message["tell"])
             return
@@ -286,7 +274,7 @@ class DaskExecutor:
         if job.stop is not None and job.kill_at is None:
             self._stop(job, job.stop)
 
-    def _ended(self, job: _Ordered, event: Ended) -> None:
+    def _ended(self, job: Ordered, event: Ended) -> None:
         if event.answer is not None:
             self._answered(job, json.loads(event.answer))
         elif event.lost_on is not None:
@@ -300,7 +288,7 @@ class DaskExecutor:
             error = event.error
             self._fail(job, TaskError(f"a worker of the cluster could not take it: {type(error).__name__}: {error}"))
 
-    def _lost(self, job: _Ordered, worker: str) -> None:
+    def _lost(self, job: Ordered, worker: str) -> None:
         """Dask has given up after several workers; the death of one that was at something else is not this task's."""
         if job.stop is None and job.on != worker and job.taken_down < _MOST_TAKEN_DOWN:
             job.taken_down += 1
@@ -314,7 +302,7 @@ class DaskExecutor:
         job.output.note(_notice(f"{sentence}; what the task wrote is in their own output"))
         self._fail(job, WorkerDiedError(sentence))
 
-    def _answered(self, job: _Ordered, answer: dict[str, Any]) -> None:
+    def _answered(self, job: Ordered, answer: dict[str, Any]) -> None:
         job.takes(answer["told"])
         self._keep_output(job, answer)
         if "needs" in answer:
@@ -330,7 +318,7 @@ class DaskExecutor:
             failure = None if document is None else Failure.from_document(document)
             self._end(job, failure and self._after_stop(job, failure, answer), answer["active_s"])
 
-    def _after_stop(self, job: _Ordered, failure: Failure, answer: dict[str, Any]) -> Failure:
+    def _after_stop(self, job: Ordered, failure: Failure, answer: dict[str, Any]) -> Failure:
         stop = job.stop
         job.output.note(failure.traceback)
         if stop is None:
@@ -343,7 +331,7 @@ class DaskExecutor:
             return replace(failure, reason=stop.sentence, details=(failure.reason, *failure.details))
         return failure
 
-    def _keep_output(self, job: _Ordered, answer: dict[str, Any]) -> None:
+    def _keep_output(self, job: Ordered, answer: dict[str, Any]) -> None:
         tail = base64.b64decode(answer["output"])
         missing = answer["written"] - len(tail)
         if missing > 0:
@@ -351,7 +339,7 @@ class DaskExecutor:
         if tail:  # the file begins with the first byte
             job.output.write(tail)
 
-    def _needs(self, job: _Ordered, answer: dict[str, Any]) -> None:
+    def _needs(self, job: Ordered, answer: dict[str, Any]) -> None:
         self._by_order.pop(job.order, None)
         job.rests()
         job.on = ""
@@ -363,76 +351,18 @@ class DaskExecutor:
         job.met.update(one.task_id for one in needs)
         self._ready.append(Outcome(job.task, needs, None, answer["active_s"], restarts=True))
 
-    def _fail(self, job: _Ordered, error: Exception) -> None:
+    def _fail(self, job: Ordered, error: Exception) -> None:
         self._end(job, told_failure(job.task, error, self._project))
 
-    def _end(self, job: _Ordered, failure: Failure | None, active_s: float | None = None) -> None:
+    def _end(self, job: Ordered, failure: Failure | None, active_s: float | None = None) -> None:
         if active_s is None:
             active_s = time.monotonic() - job.began if job.on else 0.0
         self._forget(job)
         self._ready.append(Outcome(job.task, None, failure, active_s))
 
-    # -- leases
-
-    def _register_all(self) -> None:
-        """A thread of its own: the state database may take its time, and the load waits for the answer."""
-        while (event := self._registers.get()) is not None:
-            number, connection, backend = event.message["register"]
-            self._cluster.call(event.worker, remote.registered, number, self._registered(event, connection, backend))
-
-    def _registered(self, event: Told, connection: str, backend: str) -> str | None:
-        job = self._by_order.get(event.order)
-        if job is None or job.stop is not None or job.attempt.lease is None:
-            return "the attempt was given up by its build, so its load was not begun"
-        try:
-            job.attempt.lease.register(connection, backend)
-        except Exception as error:  # noqa: BLE001  the load is told, which does not begin
-            return str(error) or type(error).__name__
-        return None
-
 
 _LEAVE = "__import__('etlctl.worker', fromlist=['leave']).leave(build)"
 
 
-class _Ordered(Job):
-    """One attempt on the cluster."""
-
-    def __init__(self, task: Task, attempt: Attempt, output: Output, timeout_s: float | None) -> None:
-        super().__init__(task, attempt, output, timeout_s)
-        self.order = ""
-        """Of the step that is under way: a new name each time."""
-        self.met: set[str] = set()
-        self.on = ""
-        """The worker it has begun on last; empty before."""
-        self.kill_at: float | None = None
-        self.taken_down = 0
-
-    def note(self, text: str) -> None:
-        """A sentence of ours for the summary line, before those of the task."""
-        self._notes = (*self._notes, text)
-        self.attempt.notes.insert(len(self._notes) - 1, text)
-
-    @property
-    def moment(self) -> float | None:
-        """When something is to be done about it, should nothing come before."""
-        return self.kill_at if self.stop is not None else self.deadline if self.on else None
-
-
 def _notice(text: str) -> str:
     return f"\n[etlctl: {text}]\n"
-
-
-def settings_told(settings: Settings) -> dict[str, Any]:
-    """What a worker opens the same project by; no passwords."""
-    return {
-        "file": None if settings.file is None else str(settings.file),
-        "project": str(settings.project),
-        "profile": settings.profile,
-        "connections": connections_of(settings),
-    }
-
-
-def connections_of(settings: Settings) -> dict[str, str]:
-    """Where each connection leads, without passwords; a SQLite file by its place in the project's folder."""
-    folder = str(settings.project)
-    return {name: one.shown_url.replace(folder, "PROJECT") for name, one in settings.connections.items()}

@@ -183,7 +183,7 @@ class Cluster:
         opened.callback(shutil.rmtree, folder, ignore_errors=True)
         try:
             with dask.config.set({"distributed.scheduler.allowed-failures": 1}):
-                self._own = LocalCluster(  # type: ignore[no-untyped-call]  # as elsewhere
+                self._own = LocalCluster(
                     n_workers=workers,
                     threads_per_worker=1,
                     processes=True,
@@ -305,9 +305,7 @@ def _connected(address: str, timeout_s: float) -> Any:
 
     try:
         _knock(address, timeout_s)
-        return Client(  # type: ignore[no-untyped-call]  # as elsewhere
-            address, timeout=timeout_s, set_as_default=False, name="etlctl"
-        )
+        return Client(address, timeout=timeout_s, set_as_default=False, name="etlctl")
     except (ValueError, TypeError, ImportError) as error:
         raise UsageError(
             f"{_SETTING}: {shortened(address)!r} is no address of a Dask scheduler ({shortened(str(error))}); "
@@ -326,8 +324,8 @@ def _knock(address: str, timeout_s: float) -> None:
     from distributed.security import Security
 
     async def knock() -> None:
-        arguments = Security().get_connection_args("client")  # type: ignore[no-untyped-call]  # half of Dask is typed
-        connecting = connect(address, timeout=timeout_s, **arguments)  # type: ignore[no-untyped-call]  # as above
+        arguments = Security().get_connection_args("client")
+        connecting = connect(address, timeout=timeout_s, **arguments)
         (await asyncio.wait_for(connecting, timeout_s)).abort()
 
     with concurrent.futures.ThreadPoolExecutor(1, "etlctl-dask-knock") as thread:

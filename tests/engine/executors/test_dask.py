@@ -21,9 +21,10 @@ from etlctl import settings
 from etlctl.core import context
 from etlctl.core.context import Attempt
 from etlctl.engine.executors import dask as dask_module
-from etlctl.engine.executors import remote
+from etlctl.engine.executors import dask_orders, remote
 from etlctl.engine.executors.dask import DaskExecutor
 from etlctl.engine.executors.spec import spec_of, spec_of_attempt
+from etlctl.engine.executors.wire import encoded
 from etlctl.engine.failures import Failure
 from etlctl.errors import ExitCode, UnavailableError, UsageError
 from executor_house import (
@@ -181,8 +182,7 @@ def test_worker_that_would_do_something_else_refuses(
     said: str,
 ) -> None:
     """Another version, no project, another database: nothing of the task runs."""
-    encoded = dask_module.encoded
-    monkeypatch.setattr(dask_module, "encoded", lambda order: encoded(change(order)))
+    monkeypatch.setattr(dask_orders, "encoded", lambda order: encoded(change(order)))
 
     found = reason(carried_out(dask, FileTask()))
 
@@ -206,7 +206,7 @@ def test_timeout_fails_an_attempt_that_does_not_end(dask: DaskExecutor, monkeypa
     """A library that waits hears nothing: after a grace the attempt has failed, and its worker is named."""
     monkeypatch.setattr(dask_module, "GRACE_S", 0.3)
 
-    with within(2):
+    with within(2.8):
         outcome = carried_out(dask, Hangs(name="deaf", seconds=3))
 
     assert "was still at it, and goes on unless it is restarted" in reason(outcome)
@@ -387,7 +387,7 @@ def _order(task: FileTask, attempt: Attempt) -> dict[str, Any]:
 def test_order_holds_no_class_and_no_password(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names, texts, where connections lead."""
     environ = {"ETLCTL_CONNECTIONS_WAREHOUSE_URL": "postgresql://etl:hunter2@db.example.com/dw"}
-    told = dask_module.settings_told(settings.load(None, environ=environ, cwd=project))
+    told = dask_orders.settings_told(settings.load(None, environ=environ, cwd=project))
 
     assert "hunter2" not in json.dumps(told)
     assert told["connections"] == {"warehouse": "postgresql://etl:***@db.example.com/dw"}

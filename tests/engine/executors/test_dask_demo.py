@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[Path]:
+def demo(tmp_path: Path) -> Path:
     """A copy of the repository's pipelines, settings and data."""
     return _demo(tmp_path / "demo")
 
