@@ -34,7 +34,7 @@ def build(root: str, *, has_state: bool = True, **parameters: Any) -> None:
 
         import etlctl.db.dialects.postgresql.dialect
         import etlctl.db.dialects.sqlite.dialect
-        import etlctl.db.sessions
+        import etlctl.db.sessions  # noqa: F401  as above
 
     with App.open(settings.load(None, environ={}, cwd=Path.cwd())) as app:
         task = app.registry.find(root)(count=COUNT, **parameters)
