@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from etlctl.core import context
 from etlctl.core.task import Task
@@ -56,7 +56,10 @@ _A_DAY = timedelta(days=1)
 
 
 class History:
-    """One state database's history. Errors of the database are UnavailableError; one that is too new, UsageError."""
+    """One state database's history. Errors of the database are UnavailableError; one that is too new, UsageError.
+
+    Its connections end with `close()`, or with the `with` block that it opens.
+    """
 
     def __init__(self, url: str | None = None) -> None:
         """`url` in SQLAlchemy's form, such as Luigi's `db_connection`; without, the state of the settings in force."""
@@ -66,6 +69,16 @@ class History:
         else:
             place = anchored(url, here.project)
             self._reader = Reader(Store(ConnectionSettings(masked_url(url), Secret(place))))
+
+    def close(self) -> None:
+        """Closes its connections; it can be used again."""
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def find_all_runs(self, session: Any = None) -> list[TaskRecord]:
         """Every record, the oldest first. `session` is taken for Luigi's callers, here and below, and not used."""
@@ -120,46 +133,55 @@ class History:
 
 def find_all_runs(session: Any = None) -> list[TaskRecord]:
     """See `History`, here and below: the same for the settings in force."""
-    return History().find_all_runs(session)
+    with History() as found:
+        return found.find_all_runs(session)
 
 
 def find_latest_runs(session: Any = None) -> list[TaskRecord]:
     """Records with an event of the past 24 hours, the newest first."""
-    return History().find_latest_runs(session)
+    with History() as found:
+        return found.find_latest_runs(session)
 
 
 def find_all_by_name(task_name: str, session: Any = None) -> Iterator[TaskRecord]:
     """Records of this family, the oldest first."""
-    return History().find_all_by_name(task_name, session)
+    with History() as found:
+        return found.find_all_by_name(task_name, session)
 
 
 def find_all_by_parameters(task_name: str, session: Any = None, **task_params: Any) -> Iterator[TaskRecord]:
     """Records of this family whose parameters have these values, by their text."""
-    return History().find_all_by_parameters(task_name, session, **task_params)
+    with History() as found:
+        return found.find_all_by_parameters(task_name, session, **task_params)
 
 
 def find_task_by_id(id: int, session: Any = None) -> TaskRecord | None:
     """The record of this number; None where there is none."""
-    return History().find_task_by_id(id, session)
+    with History() as found:
+        return found.find_task_by_id(id, session)
 
 
 def find_task_by_task_id(task_id: str, session: Any = None) -> TaskRecord | None:
     """The newest record of this task_id; None where there is none."""
-    return History().find_task_by_task_id(task_id, session)
+    with History() as found:
+        return found.find_task_by_task_id(task_id, session)
 
 
 def find_all_events(session: Any = None) -> list[TaskEvent]:
     """Every event, the oldest first."""
-    return History().find_all_events(session)
+    with History() as found:
+        return found.find_all_events(session)
 
 
 def find_runs(
     *, limit: int | None = None, since: datetime | None = None, statuses: Sequence[str] = ()
 ) -> list[RunRecord]:
     """Runs, the newest first."""
-    return History().find_runs(limit=limit, since=since, statuses=statuses)
+    with History() as found:
+        return found.find_runs(limit=limit, since=since, statuses=statuses)
 
 
 def find_attempts(of: str | Task, *, since: datetime | None = None) -> list[AttemptRecord]:
     """Attempts of a run, or at a task."""
-    return History().find_attempts(of, since=since)
+    with History() as found:
+        return found.find_attempts(of, since=since)

@@ -116,8 +116,10 @@ def _shortest(attempts: Sequence[AttemptRecord], limit: int) -> Sequence[Attempt
 
 
 def _run_lines(call: Session, run: RunRecord) -> list[Line]:
-    ended = "" if run.ended_at is None else f" to {moment_text(run.ended_at, call.now)}"
-    heard = f", last heard of {moment_text(run.heartbeat_at, call.now)}" if run.status == "running" else ""
+    is_silent = run.status in ("running", "killed")
+    ended = "" if run.ended_at is None or is_silent else f" to {moment_text(run.ended_at, call.now)}"
+    heard = f", last heard of {moment_text(run.heartbeat_at, call.now)}" if is_silent else ""
+    lasted = "" if run.status == "killed" else f", {runs.lasted(run, call.now)}"
     code = f"   code {run.code_version[:9]}" if run.code_version else ""
     profile = f"   profile {run.profile}" if run.profile else ""
     return [
@@ -131,7 +133,7 @@ def _run_lines(call: Session, run: RunRecord) -> list[Line]:
         ),
         line(
             span(
-                f"{moment_text(run.started_at, call.now)}{ended}, {runs.lasted(run, call.now)}{heard}   "
+                f"{moment_text(run.started_at, call.now)}{ended}{lasted}{heard}   "
                 f"{runs.place_of(run)}   etlctl {run.etlctl_version}{code}{profile}",
                 Style.DIM,
             )

@@ -194,9 +194,17 @@ def _heading(call: Session, attempt: AttemptRecord, *, whole: bool = True) -> Li
 
 
 def _nothing(call: Session, run_id: str, attempts: Sequence[AttemptRecord]) -> list[Line]:
-    said = "its tasks printed nothing" if any(one.started_at is not None for one in attempts) else "no task has begun"
+    begun = [one for one in attempts if one.started_at is not None]
+    if begun:
+        what = begun[0].label if len(attempts) == 1 else "its tasks"
+        said = f"{what} printed nothing, or it was removed since (keep in [logs] of the settings)"
+    elif len(attempts) == 1:
+        why = runs.said_of(attempts[0])
+        said = f"{attempts[0].label} did not begin: {attempts[0].status}{f', {why}' if why else ''}"
+    else:
+        said = "no task has begun"
     return [
-        line(f"run {run_id}: {said}, or it was removed since (keep in [logs] of the settings)"),
+        line(f"run {run_id}: {said}"),
         line("what it did: ", span(f"etlctl history {run_id}{call.words}", Style.STRONG)),
     ]
 

@@ -67,10 +67,10 @@ def run_cells(run: RunRecord, now: dt.datetime) -> list[Span]:
 
 
 def lasted(run: RunRecord, now: dt.datetime) -> str:
-    """`0:34`; of one that runs until now."""
+    """`0:34`; of one that runs until now; nobody knows when one was killed."""
     if run.status == "running":
         return seconds(max((now - run.started_at).total_seconds(), 0))
-    return "-" if run.duration_s is None else seconds(max(run.duration_s, 0))
+    return "-" if run.duration_s is None or run.status == "killed" else seconds(max(run.duration_s, 0))
 
 
 def counted(run: RunRecord) -> str:

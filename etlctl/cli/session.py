@@ -103,9 +103,9 @@ class Session:
         from etlctl.db.state.queries import Reader
         from etlctl.db.state.store import Store
 
-        store = Store(self.settings.state)
-        self._stack.callback(store.close)
-        return Reader(store)
+        reader = Reader(Store(self.settings.state))
+        self._stack.callback(reader.close)
+        return reader
 
     @property
     def state_heading(self) -> str:

@@ -392,6 +392,17 @@ def test_logs_tell_a_terminal_no_escapes(loads: Project) -> None:
     assert ran.out.endswith("next\n")
 
 
+def test_logs_of_what_wrote_nothing_say_why(loads: Project) -> None:
+    """Never begun, with the reason; or nothing printed."""
+    loads.run("build", "Report", "--date", "2013-01-12..13")
+
+    skipped = loads.run("logs", "last", "Report", "--date", "2013-01-13").out
+    silent = loads.run("logs", "last", "Report", "--date", "2013-01-12").out
+
+    assert "Report(2013-01-13) did not begin: skipped, Flights(2013-01-13) failed" in skipped
+    assert "Report(2013-01-12) printed nothing, or it was removed since" in silent
+
+
 def test_logs_follow_a_run_to_its_end(loads: Project) -> None:
     """-f, while another process runs it: its lines as they come, and the end with the run's."""
     build = _start(loads, "build", "Slow")
@@ -446,14 +457,15 @@ def test_status_tells_the_last_failure(loads: Project) -> None:
 
 
 def test_history_after_a_kill_tells_the_truth_at_the_next_build(loads: Project) -> None:
-    """F08: the run killed, what it was at lost; `found` once a build finds it complete."""
+    """F08: the run killed, what it was at lost, on this host at once; `found` when a build finds it complete."""
     build = _start(loads, "build", "Slow")
     _wait_for(loads.folder / "begun")
     time.sleep(0.5)
     build.send_signal(signal.SIGKILL)
     with build:
         build.communicate(timeout=30)
-    before = [run["status"] for run in loads.run("history", "--json").json["runs"]]
+    before = loads.run("history", "last", "--json").json
+    status = loads.run("status", "Slow").out
     loads.run("build", "Flights", "--date", "2013-01-12")
     killed = loads.run("history", "--failed").out
     (loads.folder / "out").mkdir(exist_ok=True)
@@ -461,7 +473,9 @@ def test_history_after_a_kill_tells_the_truth_at_the_next_build(loads: Project) 
     loads.run("build", "Slow")
 
     document = loads.run("history", "Slow", "--json").json
-    assert before == ["running"]
+    assert [run["status"] for run in before["runs"]] == ["killed"]
+    assert [attempt["status"] for attempt in before["attempts"]] == ["lost"]
+    assert "running" not in status
     assert re.search(r"^ killed +\S+-[0-9a-f]{4} ", killed, re.M)
     assert [attempt["status"] for attempt in document["attempts"]] == ["found"]
     assert document["attempts"][0]["notes"][0].startswith("done (found by marker) in run ")

@@ -44,6 +44,8 @@ _MANY: Final = 40
 _LOG_S: Final = 2.0
 """How often the ends of logs that grow are written."""
 _ASLEEP_S: Final = 1.0
+_BEAT_ANYWAY_S: Final = 1.0
+"""A sign of life so long after the last one, where there is a transaction for something else."""
 _AGAIN_S: Final = 1.0
 """After a transaction that failed."""
 _AT_ONCE: Final = 500
@@ -326,7 +328,7 @@ class History:
     def _beat(self, session: Session, now: float) -> None:
         """It lives; also where somebody has told it as killed meanwhile, since it was stopped for long."""
         now_s = time.monotonic()
-        if now_s < self._beaten_s + self._about.beat_s:
+        if now_s < self._beaten_s + min(self._about.beat_s, _BEAT_ANYWAY_S):
             return
         self._beaten_s = now_s
         session.run(

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from etlctl.db.state import catalog, schema
-from etlctl.db.state.owners import holder
+from etlctl.db.state.owners import holder, is_dead
 from etlctl.db.state.records import (
     AttemptRecord,
     AttemptStatus,
@@ -38,8 +38,9 @@ _SECONDS = {
 }
 """task_events.ts as seconds since 1970, or as SQLite has it."""
 _RUN = (
-    "run_id, command, profile, host, user_name, pid, code_version, etlctl_version, status, started_at, heartbeat_at, "
-    "ended_at, exit_code, planned, ok_count, fail_count, skip_count, blocked_count, held_count, uptodate_count"
+    "run_id, command, profile, host, user_name, pid, owner, code_version, etlctl_version, status, started_at, "
+    "heartbeat_at, ended_at, exit_code, planned, ok_count, fail_count, skip_count, blocked_count, held_count, "
+    "uptodate_count"
 )
 _COUNTS = ("OK", "FAIL", "SKIP", "BLOCKED", "HELD", "UPTODATE")
 _ATTEMPT = (
@@ -51,11 +52,12 @@ _RESULTS = (AttemptStatus.DONE, AttemptStatus.FAILED, AttemptStatus.LOST, Attemp
 TRIED = (AttemptStatus.RUNNING, *_RESULTS)
 """What was begun, or found done."""
 FAILED = (AttemptStatus.FAILED, AttemptStatus.LOST)
+_OF_THE_DEAD = {AttemptStatus.RUNNING: AttemptStatus.LOST, AttemptStatus.PENDING: AttemptStatus.SKIPPED}
 
 
 SILENT_S = 180.0
 """A run that was not heard of for so long is not taken for running."""
-_LIVING = "SELECT host, pid FROM etlctl_runs WHERE status = :running AND heartbeat_at > :alive"
+_LIVING = "SELECT run_id, host, pid, owner FROM etlctl_runs WHERE status = :running AND heartbeat_at > :alive"
 _UNDER_WAY = (
     "SELECT a.task_id, a.label, a.host, a.pid, a.started_at, a.run_id FROM etlctl_attempts a "
     "JOIN etlctl_runs r ON r.run_id = a.run_id "
@@ -83,6 +85,10 @@ class Reader:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._is_checked = False
+
+    def close(self) -> None:
+        """Closes its connections; it can be used again."""
+        self._store.close()
 
     @contextmanager
     def _session(self, table: str) -> Iterator[Session | None]:
@@ -194,7 +200,13 @@ class Reader:
             f"{_FROM_ATTEMPTS} WHERE a.run_id = :run_id "
             "ORDER BY CASE WHEN a.started_at IS NULL THEN 1 ELSE 0 END, a.started_at, a.task_record, a.number"
         )
-        return self._attempts(sql, {"run_id": run_id})
+        found = self._attempts(sql, {"run_id": run_id})
+        if not any(one.status in _OF_THE_DEAD for one in found) or not self._is_dead(run_id):
+            return found
+        return [one._replace(status=_OF_THE_DEAD.get(one.status, one.status)) for one in found]
+
+    def _is_dead(self, run_id: str) -> bool:
+        return any(run.status == RunStatus.KILLED for run in self.runs_named(run_id))
 
     def attempts_at(
         self,
@@ -259,15 +271,22 @@ class Reader:
         with self._session("etlctl_runs") as session:
             if session is not None:
                 values = {"running": RunStatus.RUNNING, "alive": session.now() - SILENT_S}
-                told = {f"{host}:{pid}" for host, pid in session.run(_LIVING, values)}
+                living = {
+                    run_id: f"{host}:{pid}"
+                    for run_id, host, pid, owner in session.run(_LIVING, values)
+                    if not is_dead(owner)
+                }
+                told = set(living.values())
                 for task_id, label, host, pid, since, run_id in session.run(_UNDER_WAY, values):
+                    if run_id not in living:
+                        continue
                     by = f"{host}:{pid}"
                     found[str(task_id)] = Running(str(task_id), label or str(task_id), by, _moment(since), str(run_id))
         with self._session("etlctl_leases") as session:
             rows = [] if session is None else session.run(_HELD, {"now": session.now()})
         for task_id, owner, since in rows:
             by = holder(str(owner))
-            if by not in told:
+            if by not in told and not is_dead(str(owner)):
                 found.setdefault(str(task_id), Running(str(task_id), str(task_id), by, _moment(since), None))
         return sorted(found.values(), key=lambda one: one.since)
 
@@ -336,10 +355,13 @@ def _event(row: Sequence[Any]) -> TaskEvent:
 
 
 def _run(row: Sequence[Any]) -> RunRecord:
-    run_id, command, profile, host, user, pid, code, release, status, started, heartbeat, ended, exit_code, planned = (
-        row[:14]
-    )
-    counts = {} if row[14] is None else dict(zip(_COUNTS, [int(number or 0) for number in row[14:]], strict=True))
+    run_id, command, profile, host, user, pid, owner, code, release, status, started, heartbeat, ended, exit_code = row[
+        :14
+    ]
+    planned, *numbers = row[14:]
+    counts = {} if numbers[0] is None else dict(zip(_COUNTS, [int(number or 0) for number in numbers], strict=True))
+    if status == RunStatus.RUNNING and is_dead(str(owner)):  # the next build writes it down
+        status, ended = RunStatus.KILLED, heartbeat
     return RunRecord(
         str(run_id),
         command or "",
