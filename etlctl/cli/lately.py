@@ -58,8 +58,9 @@ class Lately:
             return f"running since {moment_text(running.since, now)} by {running.by}"
         last = self.last_of(one.task)
         if state_of(one.decision) == "done":
-            took = "" if last is None or last.duration_s is None else f", took {seconds(last.duration_s)}"
-            return f"{moment_text(done_at([one]), now)}{took}"
+            moment = done_at([one])
+            took_s = None if moment is None or last is None else last.duration_s
+            return moment_text(moment, now) + ("" if took_s is None else f", took {seconds(took_s)}")
         if last is not None and self.state(one) == "failed":
             why = shortened(last.error.partition("\n")[0], 160)
             return f"{last.status} {moment_text(last.ended_at or last.started_at, now)} in run {last.run_id}: {why}"
