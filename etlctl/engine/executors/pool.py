@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -156,7 +157,7 @@ class Pool:
         template = self._supervisor.template
         if template is None:
             self._disconnect()
-            template = Template.forked(self._work)
+            template = Template.forked(self._work, _warm_up)
             self._supervisor.watch(template)
         return template
 
@@ -207,3 +208,8 @@ class Pool:
             return stop.failure
         sentence = f"{stop.sentence}; it had not ended {GRACE_S:g} s later, so its process was killed"
         return told_failure(job.task, TaskTimeoutError(sentence), self._project)
+
+
+def _warm_up() -> None:
+    """In the template: what every worker needs, and this process does not."""
+    import_module("etlctl.engine.executors.worker")

@@ -69,8 +69,11 @@ class Template:
         self._read = b""
 
     @classmethod
-    def forked(cls, work: Work) -> Template:
-        """Forks it now. The fewer threads this process has, the better; what it has buffered is written first."""
+    def forked(cls, work: Work, warm_up: Callable[[], object] = lambda: None) -> Template:
+        """Forks it now. The fewer threads this process has, the better; what it has buffered is written first.
+
+        `warm_up` is called in the template before any worker is forked: for imports that each would have to make.
+        """
         take_standard_descriptors()
         ours, theirs = socket.socketpair()
         for stream in (sys.stdout, sys.stderr):
@@ -81,7 +84,7 @@ class Template:
             warnings.simplefilter("ignore", DeprecationWarning)  # of threads: Python 3.12 does not know our reasons
             pid = os.fork()
         if pid == 0:
-            _never_returning(lambda: _serve(theirs, building, work))
+            _never_returning(lambda: _serve(theirs, building, work, warm_up))
         theirs.close()
         return cls(pid, ours)
 
@@ -230,7 +233,7 @@ def _ended(pid: int) -> int | None:
     return status
 
 
-def _serve(control: socket.socket, building: int, work: Work) -> None:
+def _serve(control: socket.socket, building: int, work: Work, warm_up: Callable[[], object]) -> None:
     os.setsid()  # no terminal: its Ctrl-C does not come here, and what asks for a password fails in place of waiting
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(signum, signal.SIG_IGN)
@@ -240,6 +243,7 @@ def _serve(control: socket.socket, building: int, work: Work) -> None:
     for number in (0, 1):
         os.dup2(nowhere, number)
     os.close(nowhere)
+    warm_up()
     gc.freeze()  # the graph is nothing that a worker's collections need look at, nor copy by looking
     _Server(control, building, work).serve()
 

@@ -51,9 +51,7 @@ def test_executor_hands_what_a_task_tells_to_the_live_attempt(executor: Executor
     outcome = carried_out(executor, Tells(), attempt)
 
     assert outcome.failure is None
-    assert attempt.rows == 943
-    assert attempt.progress == (3, 4)
-    assert attempt.status == "nearly"
+    assert (attempt.rows, attempt.progress, attempt.status) == (943, (3, 4), "nearly")
     assert attempt.notes == ["before", "a note"]
     assert (project / "out" / Tells().task_id).read_text() == "r7 2 True pipelines.x"
 
