@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -109,7 +110,7 @@ class App:
         options = options or RunOptions.of(self.settings)
         run_id = _new_run_id()
         with (
-            context.use(self.context),
+            context.use(replace(self.context, has_state=options.has_state)),
             opened(self.settings, options, run_id, database=self._database, disconnect=self._disconnect) as run,
         ):
             with collected_rarely():
@@ -258,10 +259,9 @@ def build(
         told = {name: value for name, value in given.items() if value is not None}
         labels = ", ".join(task.task_label for task in _checked(wanted[:3])) + (", …" if len(wanted) > 3 else "")
         told["command"] = f"etlctl.build({labels})"
-        told["has_state"] = (
-            found.file is not None or found.is_state_chosen
-        )  # a script elsewhere leaves no folder behind
-        options = RunOptions.of(found, fail_fast=fail_fast, **told)
+        # a script that has no project leaves no folder behind
+        has_state = found.file is not None or found.is_state_chosen or (around is not None and around.has_state)
+        options = RunOptions.of(found, fail_fast=fail_fast, has_state=has_state, **told)
         return app.build(wanted, deep=deep, force=force, observers=observers, options=options)
 
 

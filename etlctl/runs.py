@@ -146,6 +146,7 @@ class Run:
             pools=self._settings.pools,
             profile=self._settings.profile,
             database=self._database,
+            is_dispensable=not self._settings.is_state_chosen,
         )
         return leases if self._settings.is_state_chosen else DispensableLeases(leases, self._settings.pools)
 

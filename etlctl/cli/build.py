@@ -42,7 +42,8 @@ _DONE = (Status.OK, Status.UPTODATE)
 def _build(ctx: click.Context, request: Request, deep: bool, force: bool, **given: Any) -> int:
     call = session(ctx)
     tasks = make_tasks(request, call)
-    options = _run_options(call, given)
+    options, option_words = _run_options(call, given), _words_of(given)
+    words = f"{request.words}{' --deep' if deep else ''}{' --force' if force else ''}{option_words}"
     with watched() as interrupts:
         try:
             with _shown(call, tasks, interrupts) as progress:
@@ -52,7 +53,7 @@ def _build(ctx: click.Context, request: Request, deep: bool, force: bool, **give
                     force=tasks if force else (),
                     observers=[progress],
                     stop=interrupts,
-                    options=replace(options, command=f"etlctl build {request.words}"),
+                    options=replace(options, command=f"etlctl build {words}{call.words}"),
                 )
         except KeyboardInterrupt:  # the second signal while no task ran: there is no summary
             if interrupts.code is None:
@@ -64,9 +65,16 @@ def _build(ctx: click.Context, request: Request, deep: bool, force: bool, **give
     if call.asked.json:
         call.streams.result(documents.dump(documents.build_document(summary)))
     else:
-        again = f"etlctl build {request.words}{' --deep' if deep else ''}{' --force' if force else ''}{call.words}"
-        show(call.streams, _ending(summary, again, call.words, progress.not_started))
+        show(call.streams, _ending(summary, f"etlctl build {words}{call.words}", call.words, progress.not_started))
     return summary.exit_code
+
+
+def _words_of(given: Mapping[str, Any]) -> str:
+    """How it is to run, as it was typed, for whoever repeats the command; a blank before each word."""
+    jobs, executor, wait_held = given["jobs"], given["executor"], given["wait_held"]
+    parts = [f"-j {jobs}" if jobs else "", f"--executor {executor}" if executor else ""]
+    parts += ["--fail-fast" if given["fail_fast"] else "", f"--wait-held {wait_held}" if wait_held else ""]
+    return "".join(f" {part}" for part in parts if part)
 
 
 def _run_options(call: Session, given: Mapping[str, Any]) -> RunOptions:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from etlctl.core import context
 from etlctl.core.events import Event, EventSource
-from etlctl.errors import UnavailableError, WorkerDiedError
+from etlctl.errors import TaskError, UnavailableError, WorkerDiedError
+from etlctl.text import shortened
 
 
 class Conduct(EventSource):
@@ -36,3 +39,60 @@ class Conduct(EventSource):
         """Called from run(): one sentence, shown while the task runs."""
         context.attempt().status = str(text)
         self.trigger_event(Event.PROGRESS, self, {"status": str(text)})
+
+
+class Told(NamedTuple):
+    """What a task's attributes say, checked."""
+
+    priority: float
+    resources: dict[str, int]
+    retries: int
+    retry_delay_s: float
+    retry_on: tuple[type[BaseException], ...]
+
+
+def told(task: Conduct) -> Told:
+    """What `task` says about how it is run. Raises TaskError for what cannot be meant, and what a property raises."""
+    return Told(
+        _number(task, "priority", least=None),
+        _resources(task),
+        int(_number(task, "retries")),
+        _number(task, "retry_delay"),
+        kinds_of(task),
+    )
+
+
+def kinds_of(task: Conduct) -> tuple[type[BaseException], ...]:
+    """Its `retry_on`, which may be one class alone. Raises TaskError."""
+    value = task.retry_on
+    kinds = (value,) if isinstance(value, type) else value
+    if isinstance(kinds, (list, tuple)) and all(
+        isinstance(one, type) and issubclass(one, BaseException) for one in kinds
+    ):
+        return tuple(kinds)
+    raise TaskError(
+        f"its retry_on is {shortened(repr(value))}: it must be exception classes, as in (ConnectionError,)."
+    )
+
+
+def _number(task: Conduct, name: str, least: float | None = 0) -> float:
+    value = getattr(task, name)
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        found = float("nan")
+    if math.isnan(found) or (least is not None and not least <= found < math.inf):
+        at_least = "" if least is None else f", {least} at least"
+        raise TaskError(f"its {name} is {shortened(repr(value))}: it must be a number{at_least}.")
+    return found
+
+
+def _resources(task: Conduct) -> dict[str, int]:
+    value = task.resources
+    if not value:
+        return {}
+    if isinstance(value, Mapping) and all(isinstance(one, int) and one >= 0 for one in value.values()):
+        return {str(pool): amount for pool, amount in value.items() if amount}
+    raise TaskError(
+        f"its resources are {shortened(repr(value))}: they must be whole numbers by pool, as in {{'redshift': 1}}."
+    )

@@ -37,6 +37,8 @@ class Context:
     """A `db.connections.Database` by name or URL; None asks for the default connection."""
     settings: Any = None
     """The Settings it was made of, for a build inside it; nothing is read from them here."""
+    has_state: bool = False
+    """Whether the build around it takes leases and keeps a history, for a build inside it."""
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,12 @@ class Leases(Protocol):
         Raises UnavailableError when the store could not be asked for longer than a lease lives.
         """
 
+    def begin(self, key: str) -> bool:
+        """The task of a granted lease begins now. False where the lease was given back, or lost, meanwhile.
+
+        What was claimed ahead and has not begun a second later is given back by itself: others may be waiting for it.
+        """
+
     def end(self, ended: Ended) -> None:
         """Ends a lease of ours. Written with the next claim, or a fifth of a second later by the thread; does not wait.
 

@@ -66,7 +66,7 @@ class TaskResult:
     forced: bool = False
     """It was asked for by --force."""
     log: str = ""
-    """The file that the last attempt's output went to; empty when it was kept nowhere, or when none was begun."""
+    """Of a task that failed: the file that its last attempt's output went to; empty when there is none."""
 
 
 @dataclass(frozen=True)

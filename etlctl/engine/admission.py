@@ -12,7 +12,6 @@ from __future__ import annotations
 import heapq
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -43,6 +42,22 @@ class NeverFits(NamedTuple):
 Verdict = Answer | HeldTooLong | NeverFits
 
 
+class _Place(NamedTuple):
+    """Where an entry stands; the smallest goes first."""
+
+    rank: int
+    less: float
+    """Its priority, negated."""
+    order: int
+    ticket: int
+    entry: Entry
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it still counts: the entry has not ended, and stands nowhere else since."""
+        return self.entry.status is None and self.ticket == self.entry.ticket
+
+
 class Admission:
     """The tasks of one run that are ready; not thread-safe."""
 
@@ -50,20 +65,21 @@ class Admission:
         self._leases = leases
         self._wait_held_s = wait_held_s
         self._clock = clock
-        self._ready: list[tuple[int, float, int, Entry]] = []
+        self._ready: list[_Place] = []
         self._delayed: list[tuple[float, int, Entry, float]] = []
-        self._kept_out: list[tuple[Entry, float]] = []
-        """Held elsewhere, or waiting for a pool; with their priority."""
-        self._granted: deque[Entry] = deque()
-        """Claimed ahead of time."""
+        self._kept_out: list[_Place] = []
+        """Held elsewhere, or waiting for a pool."""
+        self._granted: list[_Place] = []
+        """Claimed, and not begun."""
         self._next_look = 0.0
         self._interval_s = _SOONEST_S
         self._mean_s = 0.2
         """Of how long tasks took lately."""
 
     def push(self, entry: Entry, priority: float) -> None:
-        """It may run from now on."""
-        heapq.heappush(self._ready, (entry.rank, -priority, entry.node.order, entry))
+        """It may run from now on; in place of where it stood before, if it did."""
+        entry.ticket += 1
+        heapq.heappush(self._ready, _Place(entry.rank, -priority, entry.node.order, entry.ticket, entry))
 
     def put_off(self, entry: Entry, priority: float, delay_s: float) -> None:
         """It may run again in `delay_s`; until then it takes nothing of any pool, and its lease lives on."""
@@ -81,17 +97,20 @@ class Admission:
         """
         self._wake()
         while (places := free()) > 0:
-            if self._granted:
-                entry = self._granted[0]
-                if entry.status is None and entry.granted is not None:
-                    if not may_begin():
-                        return
-                    self._granted.popleft()
+            if self._granted and not (self._ready and self._ready[0].rank < self._granted[0].rank):
+                if not may_begin():
+                    return
+                place = heapq.heappop(self._granted)
+                entry = place.entry
+                if not place.is_good or entry.granted is None:  # put forward, ended or lost since it was claimed
+                    continue
+                if self._leases.begin(entry.wanted.key):
                     yield entry, entry.granted
-                else:  # ended, or lost, since it was claimed
-                    self._granted.popleft()
+                else:
+                    entry.granted = None
+                    self.push(entry, -place.less)
                 continue
-            batch = self._batch(max(places, min(_MOST_AHEAD, int(_AHEAD_S / max(self._mean_s, 1e-5)))))
+            batch = self._batch(places, min(_MOST_AHEAD, int(_AHEAD_S / max(self._mean_s, 1e-5))))
             if not batch:
                 return
             yield from self._asked(batch)
@@ -125,27 +144,30 @@ class Admission:
 
     # -- inside
 
-    def _batch(self, most: int) -> list[tuple[Entry, float]]:
-        found: list[tuple[Entry, float]] = []
-        while self._ready and len(found) < most:
-            rank, priority, _, entry = heapq.heappop(self._ready)
-            # else it has ended, or was put forward and stands there twice
-            if entry.status is None and rank == entry.rank:
-                found.append((entry, -priority))
+    def _batch(self, places: int, most: int) -> list[_Place]:
+        """The first of the ready: as many as there are places, and ahead of them what takes of no pool."""
+        found: list[_Place] = []
+        while self._ready and len(found) < max(places, most):
+            place = self._ready[0]
+            if place.is_good:
+                if len(found) >= places and place.entry.wanted.resources:
+                    break
+                found.append(place)
+            heapq.heappop(self._ready)
         return found
 
-    def _asked(self, batch: list[tuple[Entry, float]]) -> Iterator[tuple[Entry, Verdict]]:
+    def _asked(self, batch: list[_Place]) -> Iterator[tuple[Entry, Verdict]]:
         """Sorts the answers: what is granted waits its turn, what is kept out its next look, the rest is decided."""
-        answers = self._answers([entry for entry, _ in batch])
+        answers = self._answers([place.entry for place in batch])
         decided: list[tuple[Entry, Verdict]] = []
-        for entry, priority in batch:
-            answer = answers[entry]
+        for place in batch:
+            entry, answer = place.entry, answers[place.entry]
             if isinstance(answer, Granted):
                 entry.granted = answer
                 entry.held_by, entry.held_since, self._interval_s = "", None, _SOONEST_S
-                self._granted.append(entry)
+                heapq.heappush(self._granted, place)
             elif isinstance(answer, (Held, Full)):
-                late = self._keep_out(entry, priority, answer)
+                late = self._keep_out(place, answer)
                 if late is not None:
                     decided.append((entry, late))
             else:
@@ -158,13 +180,16 @@ class Admission:
         for entry in entries:
             if entry.granted is None:
                 fresh.append(entry)
-            else:  # it is ours, and goes on, or once more
-                found[entry] = self._leases.unpark(entry.wanted.key) or entry.granted
+            else:  # it is ours, and goes on, or once more; or was put forward after it was claimed
+                full = self._leases.unpark(entry.wanted.key) if entry.gave_back else None
+                entry.gave_back = full is not None
+                found[entry] = full or entry.granted
         if fresh:
             found.update(zip(fresh, self._leases.claim([entry.wanted for entry in fresh]), strict=True))
         return found
 
-    def _keep_out(self, entry: Entry, priority: float, answer: Held | Full) -> HeldTooLong | NeverFits | None:
+    def _keep_out(self, place: _Place, answer: Held | Full) -> HeldTooLong | NeverFits | None:
+        entry = place.entry
         if isinstance(answer, Held):
             now = self._clock()
             entry.held_by = answer.holder
@@ -175,7 +200,7 @@ class Admission:
             return NeverFits(answer.pool, answer.limit, entry.wanted.resources[answer.pool])
         if not self._kept_out:
             self._next_look = self._clock() + self._interval_s
-        self._kept_out.append((entry, priority))
+        self._kept_out.append(place)
         return None
 
     def _wake(self) -> None:
@@ -188,9 +213,11 @@ class Admission:
             # others are likely to be about as long at a task of this graph as we are
             self._interval_s = min(self._interval_s * 1.5, max(self._mean_s, _SOONEST_S), _LATEST_S)
             self._next_look = now + self._interval_s * (0.75 + random.random() / 2)  # noqa: S311  no secret
-            for entry, priority in again:
-                self.push(entry, priority)
+            for place in again:
+                if place.is_good:
+                    self.push(place.entry, -place.less)
 
     def _park(self, entry: Entry) -> None:
         if entry.granted is not None:
+            entry.gave_back = True
             self._leases.park(entry.wanted.key)

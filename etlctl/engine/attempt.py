@@ -89,8 +89,15 @@ class Conducted:
                 error = _told(raised)
             active_s = time.perf_counter() - began
             self._active_s += active_s
-            failure = None if needs is not None else self._ended(error)
-        return Outcome(self.task, needs, failure, active_s, interrupted=isinstance(error, KeyboardInterrupt))
+            interrupted = isinstance(error, KeyboardInterrupt)
+            failure = None
+            try:
+                failure = None if needs is not None else self._ended(error)
+            except KeyboardInterrupt:  # in a callback: what the task has come to stands
+                interrupted = True
+                if error is not None and not isinstance(error, AlreadyLoaded):
+                    failure = Failure.of(error, self.task, self._project)
+        return Outcome(self.task, needs, failure, active_s, interrupted=interrupted)
 
     def close(self) -> None:
         """Ends an attempt that waits for needs: its generator's `finally` blocks run now; what they raise is logged."""

@@ -32,6 +32,7 @@ class Entry:
         "attempts",
         "cause",
         "failure",
+        "gave_back",
         "granted",
         "held_by",
         "held_since",
@@ -41,6 +42,7 @@ class Entry:
         "reason",
         "started_at",
         "status",
+        "ticket",
         "waiting",
         "wanted",
     )
@@ -65,8 +67,12 @@ class Entry:
         """Of the attempt before, while a further one is waited for."""
         self.started_at: datetime | None = None
         self.active_s = 0.0
+        self.ticket = 0
+        """Of its place in the admission: what stands there with an older one counts no more."""
         self.granted: Granted | None = None
         """Its lease, while we have it."""
+        self.gave_back = False
+        """What it takes of pools, while it waits; its lease is ours all the same."""
         self.held_by = ""
         """Who had it when we asked last."""
         self.held_since: float | None = None

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import etlctl
+from etlctl.core.conduct import kinds_of
 from etlctl.core.task import Task
 from etlctl.errors import EtlctlError, ExitCode, FailedInWorkerError, TaskError, TornLoadError
 from etlctl.text import shortened
@@ -101,14 +102,7 @@ def can_retry(task: Task, error: BaseException) -> bool:
     """
     if isinstance(error, (TornLoadError, KeyboardInterrupt)):
         return False
-    try:
-        kinds = task.retry_on
-        return isinstance(error, kinds if isinstance(kinds, type) else tuple(kinds))
-    except (Exception, SystemExit) as wrong:
-        raise TaskError(
-            f"its retry_on cannot be used ({type(wrong).__name__}: {wrong}); give exception classes: "
-            "(ConnectionError, TimeoutError)"
-        ) from wrong
+    return isinstance(error, kinds_of(task))
 
 
 def lines_of(error: BaseException) -> tuple[str, ...]:

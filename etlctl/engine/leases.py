@@ -31,6 +31,10 @@ class ProcessLeases:
         """Granted, or Full."""
         return [self._claimed(one) for one in wanted]
 
+    def begin(self, key: str) -> bool:
+        """Nobody else waits for what was claimed."""
+        return True
+
     def end(self, ended: Ended) -> None:
         """Gives back what the task took."""
         self.park(ended.key)
@@ -92,6 +96,10 @@ class DispensableLeases:
         except UnavailableError as error:
             self._go_on_without(error)
             return self._leases.claim(wanted)
+
+    def begin(self, key: str) -> bool:
+        """See `Leases`."""
+        return self._leases.begin(key)
 
     def end(self, ended: Ended) -> None:
         """See `Leases`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -48,7 +49,7 @@ class Ledger:
             started_at=entry.started_at,
             duration_s=entry.active_s if attempt else None,
             forced=entry.node.forced,
-            log=attempt.log if attempt else "",
+            log=attempt.log if attempt and status is Status.FAIL and os.path.exists(attempt.log) else "",
             **more,
         )
         self._settled.append((entry, result))

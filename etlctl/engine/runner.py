@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from etlctl.core.conduct import told
 from etlctl.core.context import Attempt, LeaseOfAttempt
 from etlctl.core.graph import Graph, Node, cycle_sentence, path_to
 from etlctl.core.leases import EndState, FailedElsewhere, Granted, Leases, Wanted
@@ -156,15 +157,14 @@ class Runner:
         """It may run from now on, as far as the graph goes."""
         task = entry.node.task
         try:
-            priority = float(task.priority)
+            conduct = told(task)
             if entry.granted is None:
-                resources = {str(pool): int(amount) for pool, amount in dict(task.resources).items() if amount}
-                entry.wanted = Wanted(task.update_key, task.task_id, resources)
+                entry.wanted = Wanted(task.update_key, task.task_id, conduct.resources)
         except (Exception, SystemExit) as error:  # noqa: BLE001  a user's property: it fails its own task
             self._parking.drop(entry)
             self._fail(entry, error)
             return
-        self._admission.push(entry, priority)
+        self._admission.push(entry, conduct.priority)
 
     # -- running
 
@@ -223,6 +223,7 @@ class Runner:
             return False
 
     def _end_unbegun(self, entry: Entry, verdict: Verdict) -> None:
+        self._parking.drop(entry)
         if isinstance(verdict, HeldTooLong):
             self._end(entry, Status.HELD, f"held by {verdict.holder}", exit_code=ExitCode.HELD)
         elif isinstance(verdict, FailedElsewhere):
@@ -283,17 +284,17 @@ class Runner:
     def _tries_again(self, entry: Entry, failure: Failure) -> bool:
         task = entry.node.task
         try:
-            if not failure.can_retry or entry.attempts > int(task.retries) or self._is_stopping:
+            conduct = told(task)
+            if not failure.can_retry or entry.attempts > conduct.retries or self._is_stopping:
                 return False
-            delay_s = delay_before(entry.attempts, float(task.retry_delay))
-            priority = float(task.priority)
+            delay_s = delay_before(entry.attempts, conduct.retry_delay_s)
         except (Exception, SystemExit) as error:  # noqa: BLE001  a user's property; the failure itself is told
             _logger.warning("%s is not tried again: %s", task.task_label, lines_of(error)[0])
             return False
         entry.failure = failure
         self._ledger.tell("task_retried", task, failure, entry.attempt, delay_s)
         entry.rank = Rank.RESUMED
-        self._admission.put_off(entry, priority, delay_s)
+        self._admission.put_off(entry, conduct.priority, delay_s)
         return True
 
     def _cancel_lost(self) -> None:
@@ -301,11 +302,14 @@ class Runner:
         lost = self._admission.lost()
         for entry in [one for one in self._entries.values() if one.wanted.key in lost] if lost else ():
             entry.granted = None
-            if entry.status is None and not entry.waiting and entry.attempt is None:
-                self._push(entry)  # it was claimed ahead, and had not begun
-            elif entry.node.task in self._running:
+            if entry.node.task in self._running:
                 why = Failure(lost[entry.wanted.key], exit_code=ExitCode.HELD)
                 self._executor.cancel(entry.node.task, why)
+            elif entry.status is None:
+                # it was set aside, claimed ahead, or waits for a further attempt: it begins anew under a new lease
+                self._parking.drop(entry)
+                if not entry.waiting and entry.failure is None:
+                    self._push(entry)
 
     def _set_aside(self, entry: Entry, needs: tuple[Task, ...]) -> None:
         """The attempt waits for tasks: those it requires (usually all done) or yielded (perhaps new to the graph)."""

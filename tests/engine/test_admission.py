@@ -54,6 +54,7 @@ class Scripted:
         self.claims: list[list[str]] = []
         self.ends: list[tuple[str, EndState]] = []
         self.to_lose: dict[str, str] = {}
+        self.given_back: set[str] = set()
         self._names: dict[str, str] = {}
 
     def claim(self, wanted: Sequence[Wanted]) -> list[Answer]:
@@ -64,6 +65,9 @@ class Scripted:
         name = self._names[one.key] = one.task_id.split("_")[1]
         self.asked[name] = self.asked.get(name, 0) + 1
         return self._answer(name, self.asked[name])
+
+    def begin(self, key: str) -> bool:
+        return self._names[key] not in self.given_back
 
     def end(self, ended: Ended) -> None:
         self.ends.append((self._names[ended.key], ended.state))
@@ -290,3 +294,108 @@ def test_a_default_state_database_that_goes_away_is_warned_of_once(caplog: pytes
 
     assert summary and sorted(ran) == ["a", "b", "behind"]
     assert caplog.text.count("other builds are not heeded any more: state.db: disk full") == 1
+
+
+def test_a_task_that_a_pool_keeps_out_and_somebody_yields_runs_once() -> None:
+    """It is put forward, not doubled: it stands in one place only."""
+
+    class Pooled(Step):
+        resources = {"one": 1}
+
+    class Parent(Step):
+        def run(self) -> Any:
+            yield Pooled("x2")
+            super().run()
+
+    tasks = [Pooled("x1"), Pooled("x2"), Pooled("x3"), Parent("parent")]
+
+    summary = run(*tasks, leases=_Crowded())
+
+    assert summary and sorted(ran) == ["parent", "x1", "x2", "x3"]
+
+
+class _Crowded(ProcessLeases):
+    """The pool is full at the first question for each task."""
+
+    def __init__(self) -> None:
+        super().__init__({"one": 1})
+        self._asked: set[str] = set()
+
+    def claim(self, wanted: Sequence[Wanted]) -> list[Answer]:
+        answers: list[Answer] = []
+        for one in wanted:
+            is_new = bool(one.resources) and one.key not in self._asked
+            self._asked.add(one.key)
+            answers.append(Full("one", 1) if is_new else super().claim([one])[0])
+        return answers
+
+
+def test_what_was_claimed_ahead_and_given_back_is_claimed_again() -> None:
+    """Long tasks after short ones: others may take what did not begin in time, and it is not forgotten here."""
+    leases = Scripted(lambda name, time: Granted(time))
+
+    class Slow(Step):
+        def run(self) -> Any:
+            leases.given_back = {"y", "z"}
+            super().run()
+
+    class Late(Step):
+        def run(self) -> Any:
+            super().run()
+
+    summary = run(
+        *[Step(f"n{number}") for number in range(60)], Slow("slow"), Late("y"), Late("z"), leases=_Once(leases)
+    )
+
+    assert summary and ran[-3:] == ["slow", "y", "z"]
+
+
+class _Once:
+    """`leases` that say once of each task it has given back."""
+
+    def __init__(self, leases: Scripted) -> None:
+        self._leases = leases
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._leases, name)
+
+    def begin(self, key: str) -> bool:
+        begins = self._leases.begin(key)
+        self._leases.given_back.discard(self._leases._names[key])
+        return begins
+
+
+def test_only_as_many_tasks_of_a_pool_are_claimed_as_can_begin() -> None:
+    """A claim ahead would take a place that it does not use."""
+
+    class Pooled(Step):
+        resources = {"p": 1}
+
+    leases = Scripted(lambda name, time: Granted(1))
+
+    run(*[Step(f"n{number}") for number in range(50)], *[Pooled(f"p{number}") for number in range(9)], leases=leases)
+
+    assert all(sum(name.startswith("p") for name in batch) <= 1 for batch in leases.claims)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("retries", "x", "its retries is 'x': it must be a number, 0 at least."),
+        ("retries", -1, "its retries is -1"),
+        ("retry_delay", -1, "its retry_delay is -1"),
+        ("retry_on", 5, "its retry_on is 5: it must be exception classes, as in (ConnectionError,)."),
+        ("retry_on", (KeyError, "x"), "its retry_on is"),
+        ("resources", ["a"], "its resources are ['a']: they must be whole numbers by pool"),
+        ("resources", {"p": -1}, "its resources are {'p': -1}"),
+        ("priority", "high", "its priority is 'high': it must be a number."),
+    ],
+)
+def test_attributes_that_cannot_be_meant_fail_their_own_task(name: str, value: Any, sentence: str) -> None:
+    """Before it runs, with what is right; siblings run."""
+    odd = type("Odd", (Step,), {name: value, "__module__": __name__})
+
+    summary = run(odd("odd"), Step("b"))
+
+    assert result_of(summary, odd("odd")).reason.startswith(sentence)
+    assert ran == ["b"]

@@ -35,6 +35,8 @@ _BEATS = 4
 """In the life of a lease."""
 _LATEST_END_S = 0.2
 """How long an end waits for the next claim to take it along."""
+_MOST_IDLE_S = 1.0
+"""How long a claim that has not begun is kept from others."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 _CLOSING_S = 5.0
 
@@ -42,15 +44,17 @@ _CLOSING_S = 5.0
 class _Mine:
     """A lease of ours. `key` is the stored one."""
 
-    __slots__ = ("fence", "good_until", "key", "resources", "sessions", "task_id")
+    __slots__ = ("fence", "good_until", "has_begun", "key", "resources", "sessions", "since", "task_id")
 
-    def __init__(self, key: str, wanted: Wanted, fence: int, good_until: float) -> None:
+    def __init__(self, key: str, wanted: Wanted, fence: int, since: float, good_until: float) -> None:
         self.key = key
         self.task_id = wanted.task_id
         self.resources = wanted.resources
         self.fence = fence
+        self.since = since
         self.good_until = good_until
-        """By the monotonic clock."""
+        """Both by the monotonic clock."""
+        self.has_begun = False
         self.sessions: list[tuple[str, str]] = []
         """Registered for it: ours, and those a former holder has left behind."""
 
@@ -68,10 +72,13 @@ class StoreLeases:
         pools: Mapping[str, int] | None = None,
         profile: str | None = None,
         database: Callable[[str | None], Database] | None = None,
+        is_dispensable: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`owner` is of `owners.this_process()`; `began_at` is `store.now()` from before any task was asked whether it
         is complete: ends since then are told. `database` opens a connection of the settings, to end a session on it.
+        With `is_dispensable` a lease is lost only when another process has taken it over, and not when the store cannot
+        be used any more.
         """
         self.owner = owner
         self._store = store
@@ -82,6 +89,7 @@ class StoreLeases:
         self._known_pools: set[str] = set()
         self._profile = profile
         self._database = database
+        self._is_dispensable = is_dispensable
         self._clock = clock
         self._guard = threading.Lock()
         """Of everything below."""
@@ -125,7 +133,7 @@ class StoreLeases:
         with self._guard:
             del self._pending[: len(pending)]
             for one, row, fence in claiming.granted:
-                mine = _Mine(claiming.keys[one.key], one, fence, sent + _SAFE * self._ttl_s)
+                mine = _Mine(claiming.keys[one.key], one, fence, sent, sent + _SAFE * self._ttl_s)
                 mine.sessions = row.known_sessions if row is not None else []
                 self._mine[one.key] = mine
             self._start()
@@ -139,6 +147,15 @@ class StoreLeases:
             self._known_pools |= new
 
     # -- ending, parking
+
+    def begin(self, key: str) -> bool:
+        """See `Leases.begin`."""
+        with self._guard:
+            mine = self._mine.get(key)
+            if mine is None:
+                return False
+            mine.has_begun = True
+            return True
 
     def end(self, ended: Ended) -> None:
         """See `Leases.end`."""
@@ -218,7 +235,7 @@ class StoreLeases:
         """See `Leases.lost`."""
         now = self._clock()
         with self._guard:
-            late = [key for key, mine in self._mine.items() if now > mine.good_until]
+            late = [key for key, mine in self._mine.items() if now > mine.good_until and not self._is_dispensable]
             for key in late:
                 mine = self._mine.pop(key)
                 self._lost[key] = (
@@ -243,12 +260,20 @@ class StoreLeases:
                 self._wake.wait(min(max(next_beat - self._clock(), 0), _LATEST_END_S))
                 if self._is_closed:
                     return
+                self._give_back_idle()
                 has_pending = bool(self._pending)
             if has_pending:
                 self._write_pending()
             now = self._clock()
             if now >= next_beat:
                 next_beat = now + (period_s if self._has_beaten() else period_s / 3)
+
+    def _give_back_idle(self) -> None:
+        """What was claimed ahead of tasks that take longer than was thought; `begin` says no to it then."""
+        latest = self._clock() - _MOST_IDLE_S
+        for key in [key for key, mine in self._mine.items() if not mine.has_begun and mine.since < latest]:
+            mine = self._mine.pop(key)
+            self._pending.append((mine.key, Ended(key, EndState.RELEASED), bool(mine.resources)))
 
     def _write_pending(self) -> None:
         """Ends that no claim has taken along; where a claim is under way it takes them, or the next round does."""
