@@ -260,6 +260,14 @@ class StartsAndHangs(FileTask):
         time.sleep(600)
 
 
+class HoldsLock(FileTask):
+    """As a C extension may: no other thread of its process runs meanwhile."""
+
+    def run(self) -> Any:
+        ctypes.PyDLL(None).usleep(2_000_000)
+        self.write()
+
+
 class BadTimeout(FileTask):
     timeout = "soon"
 

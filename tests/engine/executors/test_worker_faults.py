@@ -27,6 +27,7 @@ from executor_house import (
     FileTask,
     Floods,
     Hangs,
+    HoldsLock,
     Leaves,
     PausesWithinTimeout,
     QuickFile,
@@ -62,7 +63,7 @@ _LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="proces
     ],
 )
 def test_worker_that_dies_fails_its_own_task(workers: LocalExecutor, how: str, said: str) -> None:
-    """The cause in words, a retry allowed where a process was killed, and the next task goes on in another worker."""
+    """The cause in words, a retry allowed where a process was killed; the next task has another worker (F12, F62)."""
     outcome = carried_out(workers, Dies(name=how))
 
     assert reason(outcome) == said
@@ -102,7 +103,7 @@ def test_timeout_ends_a_task_by_an_exception_that_it_cannot_take_for_its_own(
 
 
 def test_timeout_kills_a_task_that_ignores_sigterm(workers: LocalExecutor, project: Path) -> None:
-    """Five seconds later, and says so; on_failure() is called in the building process then."""
+    """Five seconds later, and says so; on_failure() is called in the building process then (F63)."""
     timed_out.clear()
     with within(30):
         outcome = carried_out(workers, Hangs(name="ignores"))
@@ -374,6 +375,18 @@ def test_workers_killed_at_any_moment_fail_their_own_task_alone(workers: LocalEx
         assert result.status == "OK" or "was killed by signal 9 (SIGKILL)" in result.reason
         assert result.status != "OK" or result.task.complete()
     assert sum(result.status == "OK" for result in summary.results) >= 560
+
+
+def test_task_that_holds_pythons_lock_keeps_no_thread_of_the_building_process(workers: LocalExecutor) -> None:
+    """A C library that never lets go, for two seconds: whatever beats beside it goes on beating (F36)."""
+    workers.submit(HoldsLock(), Attempt())
+    beats = 0
+    while (outcome := workers.wait(0.05)) is None:
+        beats += 1
+
+    assert outcome.failure is None
+    assert outcome.active_s > 1.9
+    assert beats > 10
 
 
 def _resident_bytes() -> int:
