@@ -10,10 +10,13 @@
     markers   1,000 markers, a task each, against as many rows with a COMMIT each: PostgreSQL (fsync on), SQLite
 
 luigi and doit are installed into a temporary environment, or are those of the Python named. All tasks write with plain
-open() but for the rows of `files`. Each turn has a new project with nothing built, on the disk of temporary files; the
-ways of a group take turns (A B C, A B C, …), and quoted are medians, CPU time (of all processes) beside the wall's. The
-commands of `jobs`, `scale` and `graph` are measured whole, start and end included; the others by the work alone. What a
-turn has written is counted. `--fewer 10` takes a tenth of the tasks, for a quick look.
+open() but for the rows of `files`. Each turn has a new project with nothing built, on the disk of temporary files; what
+tasks write goes into memory where there is room (but for `files`), since what a file system takes to make a file is
+the same for all and would hide what each takes besides. State databases are on the disk.
+
+The ways of a group take turns (A B C, A B C, …), and quoted are medians, CPU time (of all processes) beside the wall's.
+The commands of `jobs`, `scale` and `graph` are measured whole, start and end included; the others by the work alone.
+What a turn has written is counted. `--fewer 10` takes a tenth of the tasks, for a quick look.
 
 Exit code 1 when a goal is missed: -j 2 not slower than one job, at most 1/15 of Luigi's time; 10 ms tasks at least
 1.8 times as fast on two cores; time grows with an exponent of at most 1.1 and is at most doit's; the state costs at
@@ -43,7 +46,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 import etlctl  # noqa: E402  the path above comes first
-from measured.tables import print_medians  # noqa: E402  as above
+from measured.tables import print_medians, roomy  # noqa: E402  as above
 from servers.postgres import PostgresServer, postgres  # noqa: E402  as above
 
 OTHERS = ("luigi==3.8.1", "doit==0.37.0")
@@ -174,6 +177,8 @@ class Way(NamedTuple):
     command: Callable[[], list[str]]
     tasks: int
     done: Callable[[Path], int]
+    is_on_disk: bool = False
+    """What its tasks write."""
 
 
 class Goal(NamedTuple):
@@ -198,7 +203,8 @@ def main() -> int:
     options = parser.parse_args()
     missed = 0
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        bench = Bench(Path(name), options.luigi, options.fewer, stack)
+        memory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=roomy())))
+        bench = Bench(Path(name), memory, options.luigi, options.fewer, stack)
         known = bench.groups()
         wanted = [word for word in options.only.split(",") if word] or list(known)
         if unknown := set(wanted) - set(known):
@@ -236,8 +242,9 @@ def _ratio(costs: Costs, one: str, other: str) -> float:
 class Bench:
     """The projects, and the commands that are measured in them."""
 
-    def __init__(self, folder: Path, others: str | None, fewer: int, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, memory: Path, others: str | None, fewer: int, stack: ExitStack) -> None:
         self.folder = folder
+        self.memory = memory
         self.stack = stack
         self.small, self.large = max(20, 1_000 // fewer), max(200, 10_000 // fewer)
         self.own = str(Path(sys.executable).parent / "etlctl")
@@ -250,7 +257,6 @@ class Bench:
             (self.model / name).write_text(text)
         (self.model / "config").mkdir()
         (self.model / "config" / "etlctl.toml").touch()
-        (self.model / "out").mkdir()
         compileall.compile_dir(self.model, quiet=1)
         compileall.compile_dir(Path(etlctl.__file__).parent, quiet=1)
 
@@ -345,7 +351,8 @@ class Bench:
     def _work(self, way: str, count: int, url: Callable[[], str] = str) -> Way:
         script = str(Path(__file__).parent / "measured" / "tiny_builds.py")
         done = said_count if way in {"marked", "committed"} else files_in_out
-        return Way(lambda: [sys.executable, script, way, str(count), url()], count, done)
+        is_on_disk = way in {"synced", "opened"}
+        return Way(lambda: [sys.executable, script, way, str(count), url()], count, done, is_on_disk)
 
     def measure(self, ways: Group, rounds: int) -> Costs:
         """The cost of every turn."""
@@ -361,6 +368,10 @@ class Bench:
         self._turns += 1
         project = self.folder / f"turn{self._turns}"
         shutil.copytree(self.model, project)
+        out = (project if way.is_on_disk else self.memory) / "out"
+        out.mkdir()
+        if not way.is_on_disk:
+            (project / "out").symlink_to(out)
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
         environment |= {"PYTHONPATH": str(project)}
         command = way.command()
@@ -374,6 +385,7 @@ class Bench:
         done = way.done(project)
         if process.returncode or done != way.tasks:
             raise SystemExit(f"{name}: exit code {process.returncode}, {done:,} of {way.tasks:,} done\n{text[-2000:]}")
+        shutil.rmtree(out)
         shutil.rmtree(project)
         cpu_s = usage.ru_utime + usage.ru_stime
         if told := re.search(r"^LOAD (\S+) CPU (\S+)", text, re.MULTILINE):
