@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, TypedDict
 
 from etlctl.cli.classes import first_line, tags_of
 from etlctl.cli.declared import Declared
+from etlctl.cli.lately_documents import LastDocument, RunningDocument
 from etlctl.cli.parameters import default_text, option_text
 from etlctl.cli.pitfalls import pitfall
 from etlctl.core import dates
@@ -98,25 +99,6 @@ class PlanDocument(Document):
     roots: Annotated[list[str], "task_ids of the tasks asked for"]
     tasks: Annotated[list[PlannedDocument], "requirements before what requires them; done ones too"]
     command: Annotated[str, "the command that runs it"]
-
-
-class RunningDocument(TypedDict):
-    """Who is at a task now."""
-
-    by: Annotated[str, "`host:pid`"]
-    since: Annotated[str, "instant in ISO 8601, UTC"]
-    run_id: Annotated[str | None, "its run; null where only its lease is known"]
-
-
-class LastDocument(TypedDict):
-    """How a task ended when it was run last, by the history."""
-
-    status: Annotated[str, "done, failed, lost or found"]
-    run_id: Annotated[str, "id of that run"]
-    ended_at: Annotated[str | None, "instant in ISO 8601, UTC"]
-    duration_s: Annotated[float | None, "seconds it worked"]
-    rows: Annotated[int | None, "rows loaded or written"]
-    error: Annotated[str, "the error, or empty"]
 
 
 class StatusTaskDocument(TaskDocument):

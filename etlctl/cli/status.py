@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import click
 
 from etlctl.cli import documents
 from etlctl.cli.grouping import asked_for
 from etlctl.cli.lately import Lately, lately
+from etlctl.cli.lately_documents import last_document, running_document
 from etlctl.cli.layout import Line, Span, Style, cells, cut, line, padded, span, table
 from etlctl.cli.parameters import default_is_there
 from etlctl.cli.plan import exit_code_of
@@ -24,10 +24,6 @@ from etlctl.core.plan import Decision, PlannedTask
 from etlctl.core.task import Task
 from etlctl.errors import EtlctlError, UsageError
 from etlctl.text import shortened
-
-if TYPE_CHECKING:
-    from etlctl.db.state.queries import Running
-    from etlctl.db.state.records import AttemptRecord
 
 _EXAMPLES = """
 etlctl status                                   # every task that needs no parameters
@@ -233,31 +229,12 @@ def _document(
                 state=state_of(one.decision),
                 reason=one.reason,
                 done_at=documents.instant(done_at([one])),
-                running=_running_document(known.running_of(one.task)),
-                last=_last_document(known.last_of(one.task)),
+                running=running_document(known.running_of(one.task)),
+                last=last_document(known.last_of(one.task)),
             )
             for one in planned
         ],
         unasked=unasked,
-    )
-
-
-def _running_document(running: Running | None) -> documents.RunningDocument | None:
-    if running is None:
-        return None
-    return documents.RunningDocument(by=running.by, since=running.since.isoformat(), run_id=running.run_id)
-
-
-def _last_document(last: AttemptRecord | None) -> documents.LastDocument | None:
-    if last is None:
-        return None
-    return documents.LastDocument(
-        status=last.status,
-        run_id=last.run_id,
-        ended_at=documents.instant(last.ended_at),
-        duration_s=None if last.duration_s is None else round(last.duration_s, 3),
-        rows=last.rows,
-        error=last.error,
     )
 
 

@@ -30,6 +30,7 @@ from etlctl.db.state.aftermath import close_killed, mark_found
 from etlctl.db.state.ledger import Begun, Ended, Ledger, Moment, Retried, Row
 from etlctl.db.state.logs import LogStore, tail_of
 from etlctl.db.state.owners import this_process
+from etlctl.db.state.provenance import code_version, user_name
 from etlctl.db.state.queries import SILENT_S
 from etlctl.db.state.records import RunStatus, clean
 from etlctl.db.state.store import Session, Store
@@ -387,46 +388,3 @@ class History:
                 for row, size, tail in rows
             ],
         )
-
-
-def user_name() -> str:
-    """Who runs it: the login name, or the number of a user without one (a container)."""
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
-
-
-def code_version(project: Path) -> str | None:
-    """The commit that the project's git repository is at, read from its files; None outside of one."""
-    for folder in (project, *project.parents):
-        place = folder / ".git"
-        try:
-            if place.is_file():  # a worktree: "gitdir: PATH"
-                place = folder / place.read_text(encoding="utf-8").partition(":")[2].strip()
-            elif not place.is_dir():
-                continue
-            return _commit(place)
-        except (OSError, UnicodeDecodeError):
-            return None
-    return None
-
-
-def _commit(place: Path) -> str | None:
-    head = (place / "HEAD").read_text(encoding="utf-8").strip()
-    if not head.startswith("ref:"):
-        return clean(head, 64) or None
-    name = head.partition(":")[2].strip()
-    common = place / "commondir"
-    shared = place / common.read_text(encoding="utf-8").strip() if common.exists() else place
-    for folder in (place, shared):
-        loose = folder / name
-        if loose.is_file():
-            return clean(loose.read_text(encoding="utf-8").strip(), 64) or None
-    for line in (shared / "packed-refs").read_text(encoding="utf-8").splitlines():
-        commit, _, ref = line.partition(" ")
-        if ref == name:
-            return clean(commit, 64)
-    return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from etlctl.db.state import catalog, schema
@@ -25,6 +25,7 @@ from etlctl.db.state.records import (
     TaskRecord,
     kept_id,
 )
+from etlctl.db.state.rows import ATTEMPT, RUN, attempt_of, event_of, moment_of, run_of
 from etlctl.db.state.store import Session, Store
 
 _LUIGIS = ("tasks", "task_events", "task_parameters")
@@ -37,17 +38,7 @@ _SECONDS = {
     "mysql": "UNIX_TIMESTAMP(ts) + 0e0",
 }
 """task_events.ts as seconds since 1970, or as SQLite has it."""
-_RUN = (
-    "run_id, command, profile, host, user_name, pid, owner, code_version, etlctl_version, status, started_at, "
-    "heartbeat_at, ended_at, exit_code, planned, ok_count, fail_count, skip_count, blocked_count, held_count, "
-    "uptodate_count"
-)
-_COUNTS = ("OK", "FAIL", "SKIP", "BLOCKED", "HELD", "UPTODATE")
-_ATTEMPT = (
-    "a.run_id, a.task_record, a.task_id, a.label, t.name, a.number, a.status, a.started_at, a.ended_at, a.duration_s, "
-    "a.row_count, a.host, a.pid, a.error, a.error_place, a.notes, a.log"
-)
-_FROM_ATTEMPTS = f"SELECT {_ATTEMPT} FROM etlctl_attempts a LEFT JOIN tasks t ON t.id = a.task_record"
+_FROM_ATTEMPTS = f"SELECT {ATTEMPT} FROM etlctl_attempts a LEFT JOIN tasks t ON t.id = a.task_record"
 _RESULTS = (AttemptStatus.DONE, AttemptStatus.FAILED, AttemptStatus.LOST, AttemptStatus.FOUND)
 TRIED = (AttemptStatus.RUNNING, *_RESULTS)
 """What was begun, or found done."""
@@ -162,7 +153,7 @@ class Reader:
             if session is None:
                 return []
             sql = f"SELECT id, task_id, event_name, {_SECONDS[session.kind]} FROM task_events ORDER BY id"
-            return [_event(row) for row in session.run(sql)]
+            return [event_of(row) for row in session.run(sql)]
 
     # -- ours
 
@@ -178,20 +169,20 @@ class Reader:
             where.append("status IN :statuses")
             values["statuses"] = list(statuses)
         most = f" LIMIT {int(limit)}" if limit is not None else ""
-        sql = f"SELECT {_RUN} FROM etlctl_runs WHERE {' AND '.join(where)} ORDER BY started_at DESC, run_id DESC{most}"
+        sql = f"SELECT {RUN} FROM etlctl_runs WHERE {' AND '.join(where)} ORDER BY started_at DESC, run_id DESC{most}"
         with self._session("etlctl_runs") as session:
-            return [] if session is None else [_run(row) for row in session.run(sql, values)]
+            return [] if session is None else [run_of(row) for row in session.run(sql, values)]
 
     def runs_named(self, text: str) -> list[RunRecord]:
         """The run of this id; else those whose id begins or ends with `text`, the newest first."""
         escaped = text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
         sql = (
-            f"SELECT {_RUN} FROM etlctl_runs WHERE run_id LIKE :begins ESCAPE '!' OR run_id LIKE :ends ESCAPE '!' "
+            f"SELECT {RUN} FROM etlctl_runs WHERE run_id LIKE :begins ESCAPE '!' OR run_id LIKE :ends ESCAPE '!' "
             "ORDER BY started_at DESC LIMIT 20"
         )
         with self._session("etlctl_runs") as session:
             rows = [] if session is None else session.run(sql, {"begins": f"{escaped}%", "ends": f"%{escaped}"})
-        found = [_run(row) for row in rows]
+        found = [run_of(row) for row in rows]
         return [run for run in found if run.run_id == text] or found
 
     def attempts_of_run(self, run_id: str) -> list[AttemptRecord]:
@@ -234,7 +225,7 @@ class Reader:
             values |= {f"n{number}": parameter, f"v{number}": list(texts)}
         most = f" LIMIT {int(limit)}" if limit is not None else ""
         return self._attempts(
-            f"SELECT {_ATTEMPT} FROM tasks t JOIN etlctl_attempts a ON a.task_record = t.id WHERE {where} "
+            f"SELECT {ATTEMPT} FROM tasks t JOIN etlctl_attempts a ON a.task_record = t.id WHERE {where} "
             f"ORDER BY coalesce(a.started_at, a.ended_at, 0) DESC, a.task_record DESC, a.number DESC{most}",
             values,
         )
@@ -281,13 +272,15 @@ class Reader:
                     if run_id not in living:
                         continue
                     by = f"{host}:{pid}"
-                    found[str(task_id)] = Running(str(task_id), label or str(task_id), by, _moment(since), str(run_id))
+                    found[str(task_id)] = Running(
+                        str(task_id), label or str(task_id), by, moment_of(since), str(run_id)
+                    )
         with self._session("etlctl_leases") as session:
             rows = [] if session is None else session.run(_HELD, {"now": session.now()})
         for task_id, owner, since in rows:
             by = holder(str(owner))
             if by not in told and not is_dead(str(owner)):
-                found.setdefault(str(task_id), Running(str(task_id), str(task_id), by, _moment(since), None))
+                found.setdefault(str(task_id), Running(str(task_id), str(task_id), by, moment_of(since), None))
         return sorted(found.values(), key=lambda one: one.since)
 
     def log_tail(self, attempt: AttemptRecord) -> LogTail | None:
@@ -297,7 +290,7 @@ class Reader:
             if session is None:
                 return None
             rows = session.run(sql, {"record": attempt.task_record, "number": attempt.number})
-        return LogTail(int(rows[0][0]), bytes(rows[0][1]), _moment(rows[0][2])) if rows else None
+        return LogTail(int(rows[0][0]), bytes(rows[0][1]), moment_of(rows[0][2])) if rows else None
 
     def _attempts(self, sql: str, values: Mapping[str, Any], *, with_parameters: bool = True) -> list[AttemptRecord]:
         with self._session("etlctl_attempts") as session:
@@ -305,7 +298,7 @@ class Reader:
                 return []
             rows = session.run(sql, values)
             of = _parameters_of(session, {int(row[1]) for row in rows}) if with_parameters else {}
-        return [_attempt(row, of.get(int(row[1]), {})) for row in rows]
+        return [attempt_of(row, of.get(int(row[1]), {})) for row in rows]
 
 
 def _has_task_id(session: Session) -> bool:
@@ -330,7 +323,7 @@ def _events_of(session: Session, ids: Sequence[int]) -> dict[int, list[TaskEvent
     )
     for some in _parts(ids):
         for row in session.run(sql, {"ids": some}):
-            event = _event(row)
+            event = event_of(row)
             found[event.task_id].append(event)
     return found
 
@@ -346,65 +339,3 @@ def _parameters_of(session: Session, ids: Iterable[int]) -> dict[int, dict[str, 
 
 def _parts(ids: Sequence[Any]) -> Iterator[list[Any]]:
     return (list(ids[start : start + _AT_ONCE]) for start in range(0, len(ids), _AT_ONCE))
-
-
-def _event(row: Sequence[Any]) -> TaskEvent:
-    id_, task_id, name, moment = row
-    at = datetime.fromisoformat(moment).replace(tzinfo=UTC) if isinstance(moment, str) else _moment(moment)
-    return TaskEvent(int(id_), int(task_id), str(name), at)
-
-
-def _run(row: Sequence[Any]) -> RunRecord:
-    run_id, command, profile, host, user, pid, owner, code, release, status, started, heartbeat, ended, exit_code = row[
-        :14
-    ]
-    planned, *numbers = row[14:]
-    counts = {} if numbers[0] is None else dict(zip(_COUNTS, [int(number or 0) for number in numbers], strict=True))
-    if status == RunStatus.RUNNING and is_dead(str(owner)):  # the next build writes it down
-        status, ended = RunStatus.KILLED, heartbeat
-    return RunRecord(
-        str(run_id),
-        command or "",
-        profile,
-        host or "",
-        user or "",
-        int(pid or 0),
-        code,
-        release or "",
-        str(status),
-        _moment(started),
-        _moment(heartbeat),
-        None if ended is None else _moment(ended),
-        None if exit_code is None else int(exit_code),
-        int(planned or 0),
-        counts,
-    )
-
-
-def _attempt(row: Sequence[Any], parameters: Mapping[str, TaskParameter]) -> AttemptRecord:
-    (run_id, record, task_id, label, name, number, status, started, ended, duration, rows, host, pid) = row[:13]
-    error, where, notes, log = row[13:]
-    return AttemptRecord(
-        str(run_id),
-        int(record),
-        str(task_id),
-        label or str(task_id),
-        name or "",
-        {one: told.value for one, told in parameters.items()},
-        int(number),
-        str(status),
-        None if started is None else _moment(started),
-        None if ended is None else _moment(ended),
-        None if duration is None else float(duration),
-        None if rows is None else int(rows),
-        host,
-        None if pid is None else int(pid),
-        error or "",
-        where or "",
-        tuple((notes or "").splitlines()),
-        log or "",
-    )
-
-
-def _moment(seconds: Any) -> datetime:
-    return datetime.fromtimestamp(float(seconds), UTC)

@@ -19,8 +19,9 @@ from etlctl.core.parameters import DateParameter, IntParameter, Parameter, Param
 from etlctl.core.results import RunSummary, Status, TaskResult
 from etlctl.core.task import Task
 from etlctl.db.state import schema
-from etlctl.db.state.history import About, History, code_version
+from etlctl.db.state.history import About, History
 from etlctl.db.state.logs import TAIL_BYTES, LogStore
+from etlctl.db.state.provenance import code_version
 from etlctl.db.state.queries import Reader
 from etlctl.db.state.store import Store
 from etlctl.engine.failures import Failure

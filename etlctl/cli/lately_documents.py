@@ -1,0 +1,49 @@
+"""What documents tell of a task by the history: who is at it now, and how it ended last; see documents.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, TypedDict
+
+if TYPE_CHECKING:
+    from etlctl.db.state.queries import Running
+    from etlctl.db.state.records import AttemptRecord
+
+
+class RunningDocument(TypedDict):
+    """Who is at a task now."""
+
+    by: Annotated[str, "`host:pid`"]
+    since: Annotated[str, "instant in ISO 8601, UTC"]
+    run_id: Annotated[str | None, "its run; null where only its lease is known"]
+
+
+class LastDocument(TypedDict):
+    """How a task ended when it was run last, by the history."""
+
+    status: Annotated[str, "done, failed, lost or found"]
+    run_id: Annotated[str, "id of that run"]
+    ended_at: Annotated[str | None, "instant in ISO 8601, UTC"]
+    duration_s: Annotated[float | None, "seconds it worked"]
+    rows: Annotated[int | None, "rows loaded or written"]
+    error: Annotated[str, "the error, or empty"]
+
+
+def running_document(running: Running | None) -> RunningDocument | None:
+    """Who is at it."""
+    if running is None:
+        return None
+    return RunningDocument(by=running.by, since=running.since.isoformat(), run_id=running.run_id)
+
+
+def last_document(last: AttemptRecord | None) -> LastDocument | None:
+    """How it ended."""
+    if last is None:
+        return None
+    return LastDocument(
+        status=last.status,
+        run_id=last.run_id,
+        ended_at=None if last.ended_at is None else last.ended_at.isoformat(),
+        duration_s=None if last.duration_s is None else round(last.duration_s, 3),
+        rows=last.rows,
+        error=last.error,
+    )
