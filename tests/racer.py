@@ -48,7 +48,7 @@ def run(store: Store, leases: StoreLeases, wanted: list[Wanted], work_s: float) 
     """Keys that are done, by us or by others."""
     over = set()
     for one, answer in zip(wanted, leases.claim(wanted), strict=True):
-        if isinstance(answer, Granted):
+        if isinstance(answer, Granted) and leases.begin(one.key):
             if not is_done(store, one.task_id) and one.key not in leases.lost():
                 work(store, one.task_id, leases.owner, work_s)
             leases.end(Ended(one.key, EndState.DONE))

@@ -4,8 +4,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from etlctl.db.state import leases
 from etlctl.db.state.store import Store
 from etlctl.settings import ConnectionSettings, Secret
+
+
+@pytest.fixture(autouse=True)
+def claims_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test has claimed is not given back because the machine is busy."""
+    monkeypatch.setattr(leases, "_MOST_IDLE_S", 3600.0)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 
 from etlctl.core.leases import Answer, Ended, EndState, FailedElsewhere, Full, Granted, Held, Leases, Wanted
 from etlctl.db.state import claims, owners, schema
+from etlctl.db.state import leases as leases_module
 from etlctl.db.state.keys import stored_key
 from etlctl.db.state.leases import StoreLeases
 from etlctl.db.state.store import Store
@@ -204,6 +205,34 @@ def test_lease_lives_as_long_as_its_owner_does(run: Run) -> None:
         assert isinstance(only(second.claim(wanted("a"))), Held)
         assert first.lost() == {}
         time.sleep(0.2)
+
+
+def test_claim_ahead_that_does_not_begin_goes_to_another(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A builder that claims more than it gets to does not keep the others idle; what has begun stays its own."""
+    monkeypatch.setattr(leases_module, "_MOST_IDLE_S", 0.3)
+    first, second = run(), run()
+    assert first.claim(wanted("a", "b", db=1)[:1] + wanted("c")) == [Granted(1), Granted(1)]
+    assert first.begin("c")
+
+    assert wait_until_granted(second, "a") == Granted(2)
+
+    assert isinstance(only(second.claim(wanted("c"))), Held)
+    assert second.claim(wanted("d", db=1)) == [Granted(1)]  # its part of the pool went back too
+    assert not first.begin("a") and first.lost() == {}
+
+
+def test_dispensable_leases_are_lost_to_another_alone(run: Run) -> None:
+    """The default state file may be locked or gone: what runs goes on, and only a take-over counts."""
+    now = 1000.0
+    first = run(ttl_s=1.5, owner=dead_owner(), is_dispensable=True, clock=lambda: now)
+    first.claim(wanted("a"))
+
+    now += 100
+    assert first.lost() == {}
+    assert run().claim(wanted("a")) == [Granted(2)]
+    first._has_beaten()
+
+    assert "taken over" in first.lost()["a"]
 
 
 def test_claim_alone_writes_the_expiry(run: Run, ready: Store) -> None:
