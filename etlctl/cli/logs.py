@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from etlctl.db.state.records import AttemptRecord, LogTail
 
 _LOOK_S = 0.5
+_LOOKED_AT = 50
+"""Attempts among which one that was begun is looked for."""
 _EXAMPLES = """
 etlctl logs                                  # what failed in the newest run
 etlctl logs last                             # of every task of the newest run
@@ -67,9 +69,10 @@ def _logs(ctx: click.Context, words: tuple[str, ...], by_name: tuple[str, ...], 
 def _run_of(call: Session, word: str | None, wanted: _Wanted) -> str:
     """The run that was named; else the newest that has tried the TASK, or the newest of all."""
     if word is None and wanted.name:
-        tried = call.history.attempts_at(wanted.name.partition("(")[0], wanted.parameters, limit=1)
-        if tried:
-            return tried[0].run_id
+        tried = call.history.attempts_at(wanted.name.partition("(")[0], wanted.parameters, limit=_LOOKED_AT)
+        begun = [one for one in tried if one.started_at is not None]
+        if begun:
+            return begun[0].run_id
     return runs.found_run(call.history, word or runs.LAST).run_id
 
 

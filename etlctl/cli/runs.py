@@ -93,7 +93,7 @@ def _attempt_cells(attempt: AttemptRecord, now: dt.datetime, *, with_rows: bool,
     return [
         span(attempt.status, STYLES[attempt.status]),
         span(attempt.label),
-        span(moment_text(attempt.started_at or (attempt.ended_at if attempt.status == "found" else None), now)),
+        span(moment_text(attempt.started_at, now)),
         span(("-" if attempt.duration_s is None else seconds(attempt.duration_s)).rjust(8)),
         *([span(("" if attempt.rows is None else rows_text(attempt.rows)).rjust(10))] if with_rows else []),
         *([span(attempt.run_id)] if with_run else []),

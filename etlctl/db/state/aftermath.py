@@ -16,6 +16,7 @@ from etlctl.db.state.store import Session
 
 _LOOKED_BACK_S: Final = 30 * 86_400.0
 """Runs that were killed longer ago than this are left as they are."""
+_AT_ONCE: Final = 500
 _NOT_BEGUN = "not begun when its run was killed"
 _LOST = "its run was killed; what became of it is not known"
 
@@ -45,9 +46,13 @@ def close_killed(session: Session, run_id: str, silent_before: float) -> list[st
 
 
 def mark_found(session: Session, run_id: str, complete: Collection[str], now: float) -> int:
-    """Of `complete`, the ids of tasks that are done now: attempts at them that were lost are found; how many."""
+    """Of `complete`, the ids of tasks that are done now: attempts at them that were lost are found; how many.
+
+    Where another run tells that it has done the task since the killed one began, what the killed one did stays unknown.
+    """
     rows = session.run(
-        "SELECT a.task_record, a.number, a.task_id FROM etlctl_attempts a JOIN etlctl_runs r ON r.run_id = a.run_id "
+        "SELECT a.task_record, a.number, a.task_id, r.started_at FROM etlctl_attempts a "
+        "JOIN etlctl_runs r ON r.run_id = a.run_id "
         "WHERE r.status = :killed AND r.heartbeat_at > :since AND a.status IN :open",
         {
             "killed": RunStatus.KILLED,
@@ -55,7 +60,9 @@ def mark_found(session: Session, run_id: str, complete: Collection[str], now: fl
             "open": [AttemptStatus.LOST, AttemptStatus.SKIPPED],
         },
     )
-    found = [(int(record), int(number)) for record, number, task_id in rows if task_id in complete]
+    open_ = [(int(row[0]), int(row[1]), str(row[2]), float(row[3])) for row in rows if row[2] in complete]
+    done = _done_since(session, {one[2] for one in open_})
+    found = [(record, number) for record, number, task_id, begun in open_ if done.get(task_id, 0.0) < begun]
     if not found:
         return 0
     session.run_many(
@@ -75,3 +82,14 @@ def mark_found(session: Session, run_id: str, complete: Collection[str], now: fl
     events = [(record, "DONE", now) for record in {record for record, _ in found}]
     bulk.insert(session, "task_events", {"task_id": bulk.PLAIN, "event_name": bulk.PLAIN, "ts": bulk.MOMENT}, events)
     return len(found)
+
+
+def _done_since(session: Session, task_ids: Collection[str]) -> dict[str, float]:
+    """When each task was done last, by a run that says so."""
+    ids = sorted(task_ids)
+    sql = "SELECT task_id, max(ended_at) FROM etlctl_attempts WHERE task_id IN :ids AND status = :done GROUP BY task_id"
+    found: dict[str, float] = {}
+    for start in range(0, len(ids), _AT_ONCE):
+        values = {"ids": ids[start : start + _AT_ONCE], "done": AttemptStatus.DONE}
+        found.update((str(task_id), float(ended or 0)) for task_id, ended in session.run(sql, values))
+    return found

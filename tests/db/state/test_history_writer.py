@@ -21,7 +21,6 @@ from etlctl.core.task import Task
 from etlctl.db.state import schema
 from etlctl.db.state.history import About, History
 from etlctl.db.state.logs import TAIL_BYTES, LogStore
-from etlctl.db.state.provenance import code_version
 from etlctl.db.state.queries import Reader
 from etlctl.db.state.store import Store
 from etlctl.engine.failures import Failure
@@ -301,6 +300,35 @@ def test_history_of_a_dead_process_is_told_as_killed(history_store: Store) -> No
     assert record.events[0].event_name == "DONE"
 
 
+def test_history_says_found_only_of_what_nobody_else_has_done(local_store: Store) -> None:
+    """A run that was killed beside another that did its tasks: what the killed one did is not known."""
+    begun, waiting = Flights(date=DAY), Flights(date=DAY + dt.timedelta(1))
+    killed = Played(local_store, "20261122T100000-aaaa", beat_s=3600.0)
+    killed.starts(begun, waiting)
+    killed.begins(begun)
+    reader = Reader(local_store)
+    _until(reader.running)
+    _until(lambda: len(reader.attempts_of_run(killed.run_id)) == 2)
+    with local_store.transaction() as session:
+        session.run("UPDATE etlctl_runs SET heartbeat_at = heartbeat_at - 1000")
+    beside = Played(local_store, "20261122T100001-bbbb")
+    beside.starts(begun, waiting)
+    for task in (begun, waiting):
+        beside.begins(task)
+        beside.ends(task)
+    beside.is_over()
+    third = Played(local_store, "20261122T100002-cccc")
+    third.starts()
+    third.results += [TaskResult(task, Status.UPTODATE) for task in (begun, waiting)]
+    third.is_over()
+
+    assert {one.label: one.status for one in reader.attempts_of_run(killed.run_id)} == {
+        "Flights(2013-01-02)": "lost",
+        "Flights(2013-01-03)": "skipped",
+    }
+    killed.history.close()
+
+
 def test_history_of_a_silent_run_is_told_as_killed_until_it_speaks_again(local_store: Store) -> None:
     """A process that was stopped for long is told as killed; when it goes on, its own word counts."""
     task, other = Flights(date=DAY), Flights(date=DAY + dt.timedelta(1))
@@ -377,22 +405,3 @@ def test_history_that_is_left_without_an_end_is_interrupted(local_store: Store) 
     (told,) = Reader(local_store).runs()
     assert (told.status, told.exit_code) == ("interrupted", None)
     assert run.said == []
-
-
-def test_code_version_is_read_from_the_files_of_git(tmp_path: Path) -> None:
-    """A branch, a packed branch, a detached head, no repository."""
-    commit = "0123456789abcdef0123456789abcdef01234567"
-    project = tmp_path / "work" / "deep"
-    project.mkdir(parents=True)
-    assert code_version(project) is None
-
-    git = tmp_path / "work" / ".git"
-    (git / "refs/heads").mkdir(parents=True)
-    (git / "HEAD").write_text("ref: refs/heads/main\n")
-    (git / "packed-refs").write_text(f"# pack-refs with: peeled\n{commit} refs/heads/main\n")
-    packed = code_version(project)
-    (git / "refs/heads/main").write_text(f"{commit[::-1]}\n")
-    loose = code_version(project)
-    (git / "HEAD").write_text(f"{commit}\n")
-
-    assert (packed, loose, code_version(project)) == (commit, commit[::-1], commit)
