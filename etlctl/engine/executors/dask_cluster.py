@@ -42,6 +42,11 @@ _TOPIC = "etlctl"
 """Of events, one for all builds: a scheduler keeps some of each topic as long as it lives."""
 _CALL = "__import__('etlctl.worker', fromlist=['carry_out']).carry_out(order)"
 _SETTING = "[executors.dask] address"
+_OWN = {
+    "distributed.scheduler.allowed-failures": 1,
+    "distributed.deploy.lost-worker-timeout": "1 hour",  # after it none is started again, 15 s by default
+}
+"""Of a cluster of our own, as long as it lives."""
 _NOISY = ("distributed", "distributed.client", "tornado", "tornado.application")
 _logger = logging.getLogger("etlctl.dask")
 _MISSING = 'Dask is needed for --executor dask, and is not installed: pip install "etlctl[dask]".'
@@ -182,18 +187,18 @@ class Cluster:
         folder = tempfile.mkdtemp(prefix="etlctl-dask-")
         opened.callback(shutil.rmtree, folder, ignore_errors=True)
         try:
-            with dask.config.set({"distributed.scheduler.allowed-failures": 1}):
-                self._own = LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=1,
-                    processes=True,
-                    host="127.0.0.1",  # who may connect may run code
-                    scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-                    memory_limit=0,  # the limit is the machine's, as for other processes
-                    local_directory=folder,
-                    silence_logs=logging.CRITICAL,
-                    preload=["etlctl.worker"],
-                )
+            opened.enter_context(dask.config.set(_OWN))
+            self._own = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",  # who may connect may run code
+                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+                memory_limit=0,  # the limit is the machine's, as for other processes
+                local_directory=folder,
+                silence_logs=logging.CRITICAL,
+                preload=["etlctl.worker"],
+            )
         except (OSError, RuntimeError) as error:
             raise UnavailableError(
                 f"A Dask cluster of this machine could not be started: {shortened(str(error) or type(error).__name__)}."
@@ -313,6 +318,11 @@ def _connected(address: str, timeout_s: float) -> Any:
         ) from error
     except OSError as error:
         raise _unreachable(address, timeout_s, error) from error
+    except Exception as error:  # what comes of reading another protocol's bytes, MemoryError too
+        raise UnavailableError(
+            f"{_SETTING}: what answers at {address} is no Dask scheduler ({type(error).__name__}); the port of its "
+            "dashboard is another one."
+        ) from error
 
 
 def _knock(address: str, timeout_s: float) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -344,7 +345,7 @@ def test_cluster_that_has_lost_all_workers_fails_what_runs(few_servers: DaskServ
         executor.close()
 
 
-@pytest.mark.parametrize("kind", ["closed", "silent", "speaks something else"])
+@pytest.mark.parametrize("kind", ["closed", "silent"])
 def test_address_that_does_not_answer_is_told_in_time(
     project: Path, kind: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -361,6 +362,25 @@ def test_address_that_does_not_answer_is_told_in_time(
     assert raised.value.exit_code is ExitCode.UNAVAILABLE
     assert str(raised.value).startswith(f"[executors.dask] address: no Dask scheduler answers at {address} within 1 s")
     assert capfd.readouterr() == ("", "")
+
+
+def test_address_of_another_service_is_told(project: Path) -> None:
+    """An HTTP port, such as the scheduler's own dashboard: its bytes are no lengths of messages."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        threading.Thread(target=_answer_as_http, args=(listener,), daemon=True).start()
+
+        with within(10), pytest.raises(UnavailableError, match=rf"\[executors.dask\] address: .*{address}"):
+            _on(address, project, connect_timeout_s=2.0)
+
+
+def _answer_as_http(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n" * 9)
+        time.sleep(0.5)
 
 
 @pytest.mark.parametrize("address", ["gopher://127.0.0.1:1", "tcp://127.0.0.1:notaport"])
