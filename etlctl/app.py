@@ -110,7 +110,7 @@ class App:
         options = options or RunOptions.of(self.settings)
         run_id = _new_run_id()
         with (
-            context.use(replace(self.context, has_state=options.has_state)),
+            context.use(replace(self.context, has_state=options.has_state, stop=stop)),
             opened(self.settings, options, run_id, database=self._database, disconnect=self._disconnect) as run,
         ):
             with collected_rarely():
@@ -124,6 +124,7 @@ class App:
                     project=self.settings.project,
                     leases=parts.leases,
                     wait_held_s=options.wait_held_s,
+                    is_nested=options.is_nested,
                     fail_fast=options.fail_fast,
                     observers=parts.observers,
                     stop=stop,
@@ -252,6 +253,9 @@ def build(
     if not local_scheduler:
         raise UsageError("build() has no central scheduler: local_scheduler=True is all it takes.")
     given = {"jobs": workers if jobs is None else jobs, "executor": executor, "wait_held_s": wait_held}
+    for name, value in (("jobs", jobs), ("workers", workers)):
+        if value is not None and (type(value) is not int or value < 1):
+            raise UsageError(f"build() takes whole numbers from 1 for {name}, and not {shortened(repr(value))}.")
     around = context.in_place()
     found = settings or (around.settings if around is not None else None) or _settings_here()
     with App.open(found) as app:
@@ -261,8 +265,9 @@ def build(
         told["command"] = f"etlctl.build({labels})"
         # a script that has no project leaves no folder behind
         has_state = found.file is not None or found.is_state_chosen or (around is not None and around.has_state)
-        options = RunOptions.of(found, fail_fast=fail_fast, has_state=has_state, **told)
-        return app.build(wanted, deep=deep, force=force, observers=observers, options=options)
+        options = RunOptions.of(found, fail_fast=fail_fast, has_state=has_state, is_nested=around is not None, **told)
+        stop = around.stop if around is not None else lambda: None
+        return app.build(wanted, deep=deep, force=force, observers=observers, stop=stop, options=options)
 
 
 def _checked(tasks: Iterable[Any]) -> list[Task]:

@@ -46,6 +46,8 @@ class RunOptions:
     """Takes what tasks in other processes print, a line at a time; None for nobody."""
     command: str = ""
     """The words it was asked for with, for the history; without private values."""
+    is_nested: bool = False
+    """Whether a task of another build asks for it, in its run()."""
     has_state: bool = True
     """Whether the state database is used: False leaves no trace of the run, and knows of no other."""
 

@@ -72,6 +72,13 @@ _RAISED: dict[str, Callable[[], BaseException]] = {
 }
 
 
+class LeavesAtOnce(Task):
+    """Ends its process, and says that all is well."""
+
+    def run(self) -> None:
+        os._exit(0)
+
+
 class Raises(FileTask):
     def run(self) -> Any:
         raise _RAISED[self.name]()

@@ -31,8 +31,15 @@ class Conduct(EventSource):
     """Seconds one attempt may take, waits for yielded tasks left out; then it is ended, with what it has started."""
 
     def progress(self, done: float, total: float) -> None:
-        """Called from run(): shown while the task runs, and told to the handlers of Event.PROGRESS."""
-        context.attempt().progress = (done, total)
+        """Called from run(): shown while the task runs, and told to the handlers of Event.PROGRESS.
+
+        Raises TaskError for what is no number.
+        """
+        try:
+            context.attempt().progress = (float(done), float(total))
+        except (TypeError, ValueError):
+            said = f"progress({shortened(repr(done))}, {shortened(repr(total))})"
+            raise TaskError(f"{said} was called; it takes two numbers: what is done, and of how much.") from None
         self.trigger_event(Event.PROGRESS, self, {"done": done, "total": total})
 
     def status(self, text: str) -> None:

@@ -39,6 +39,8 @@ class Context:
     """The Settings it was made of, for a build inside it; nothing is read from them here."""
     has_state: bool = False
     """Whether the build around it takes leases and keeps a history, for a build inside it."""
+    stop: Callable[[], Any] = field(default=lambda: None)
+    """Whether the build around it is to end (its exit code), for a build inside it."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ class Granted(NamedTuple):
     """Grows with each grant of this key; from 1."""
     done_by: str = ""
     """Who ended it well since our run began, so that its outputs must be asked for once more; empty for nobody."""
+    left_by: str = ""
+    """Who had it and is gone, perhaps with all of it done: its outputs must be asked for too; empty for nobody."""
 
 
 class Held(NamedTuple):

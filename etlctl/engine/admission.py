@@ -61,9 +61,18 @@ class _Place(NamedTuple):
 class Admission:
     """The tasks of one run that are ready; not thread-safe."""
 
-    def __init__(self, leases: Leases, *, wait_held_s: float = 0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        leases: Leases,
+        *,
+        wait_held_s: float = 0,
+        is_nested: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`is_nested`: a task builds these, which may itself hold what they wait for; so full pools have an end too."""
         self._leases = leases
         self._wait_held_s = wait_held_s
+        self._is_nested = is_nested
         self._clock = clock
         self._ready: list[_Place] = []
         self._delayed: list[tuple[float, int, Entry, float]] = []
@@ -164,7 +173,7 @@ class Admission:
             entry, answer = place.entry, answers[place.entry]
             if isinstance(answer, Granted):
                 entry.granted = answer
-                entry.held_by, entry.held_since, self._interval_s = "", None, _SOONEST_S
+                entry.held_by, entry.held_since, self._interval_s = None, None, _SOONEST_S
                 heapq.heappush(self._granted, place)
             elif isinstance(answer, (Held, Full)):
                 late = self._keep_out(place, answer)
@@ -192,12 +201,17 @@ class Admission:
         entry = place.entry
         if isinstance(answer, Held):
             now = self._clock()
-            entry.held_by = answer.holder
-            entry.held_since = now if entry.held_since is None else entry.held_since
+            if entry.held_since is None or entry.held_by != answer:  # another has it by now, or has it again
+                entry.held_by, entry.held_since = answer, now
             if now - entry.held_since >= self._wait_held_s:
                 return HeldTooLong(answer.holder)
         elif entry.wanted.resources[answer.pool] > answer.limit:
             return NeverFits(answer.pool, answer.limit, entry.wanted.resources[answer.pool])
+        elif self._is_nested:
+            now = self._clock()
+            entry.held_since = now if entry.held_since is None else entry.held_since
+            if now - entry.held_since >= self._wait_held_s:
+                return HeldTooLong(f"a full pool, {answer.pool}, in which the task that builds it may have a place")
         if not self._kept_out:
             self._next_look = self._clock() + self._interval_s
         self._kept_out.append(place)

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from etlctl.core.context import Attempt
 from etlctl.core.graph import Node
-from etlctl.core.leases import Granted, Wanted
+from etlctl.core.leases import Granted, Held, Wanted
 from etlctl.core.results import Status
 from etlctl.engine.failures import Failure
 
@@ -73,9 +73,9 @@ class Entry:
         """Its lease, while we have it."""
         self.gave_back = False
         """What it takes of pools, while it waits; its lease is ours all the same."""
-        self.held_by = ""
+        self.held_by: Held | None = None
         """Who had it when we asked last."""
         self.held_since: float | None = None
-        """When it was first found held, by the monotonic clock."""
+        """When it was first found held by this one, by the monotonic clock."""
         self.is_parked = False
         """Its attempt has been set aside until what it needs is there."""

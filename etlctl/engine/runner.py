@@ -65,6 +65,7 @@ class Runner:
         project: Path,
         leases: Leases | None = None,
         wait_held_s: float = 0,
+        is_nested: bool = False,
         fail_fast: bool = False,
         observers: Sequence[Observer] = (),
         stop: Callable[[], ExitCode | None] = lambda: None,
@@ -77,7 +78,7 @@ class Runner:
         self._run_id = run_id
         self._project = project
         self._leases: Leases = leases or ProcessLeases()
-        self._admission = Admission(self._leases, wait_held_s=wait_held_s)
+        self._admission = Admission(self._leases, wait_held_s=wait_held_s, is_nested=is_nested)
         self._fail_fast = fail_fast
         self._ledger = Ledger(observers)
         self._stop = stop
@@ -87,6 +88,8 @@ class Runner:
         self._entries: dict[Node, Entry] = {}
         self._running: dict[Task, Entry] = {}
         self._parking = Parking(executor, self._push)
+        self._next_look = 0.0
+        """For lost leases, by the monotonic clock: after each of many short tasks would be too often."""
         self._interrupted: ExitCode | None = None
         self._given_up: Failure | None = None
         """Why nothing more is begun, besides an interrupt; with what that means for tasks that were not."""
@@ -103,6 +106,7 @@ class Runner:
                 if outcome is not None:
                     self._handle(outcome)
                 self._cancel_lost()
+            self._interrupted = self._interrupted or self._stop()  # during the last task
         except KeyboardInterrupt:
             self._interrupted = ExitCode.INTERRUPTED
         self._end_early()
@@ -200,23 +204,25 @@ class Runner:
         return None if isinstance(self._leases, ProcessLeases) else _LOOK_S
 
     def _begin(self, entry: Entry, granted: Granted) -> None:
-        if granted.done_by and not entry.node.forced and not entry.is_parked and self._is_done(entry):
+        other = granted.done_by or granted.left_by
+        if other and not entry.node.forced and not entry.is_parked and self._is_done(entry, granted):
             entry.node.complete = True
-            self._end(entry, Status.UPTODATE, notes=(f"done by {granted.done_by}",))
+            self._end(entry, Status.UPTODATE, notes=(f"done by {other}",))
         elif self._parking.keeps_back(entry):
             self._admission.ended(entry, EndState.RELEASED)
             self._parking.keep_back(entry)
         elif entry.status is None:
             self._submit(entry)
 
-    def _is_done(self, entry: Entry) -> bool:
+    def _is_done(self, entry: Entry, granted: Granted) -> bool:
         """Whether what another process has done since we began is what we would do."""
         task = entry.node.task
         kind = type(task).completeness()
         try:
             if kind is Completeness.OUTPUTS:
                 answers = exists_in_bulk(outputs_of(task)).values()
-                return all(answer is True for answer in answers)  # an error is met again by the attempt
+                # without outputs there is but the other's word; an error is met again by the attempt
+                return bool(answers or granted.done_by) and all(answer is True for answer in answers)
             return kind is Completeness.OWN and bool(task.complete())
         except (Exception, SystemExit) as error:  # noqa: BLE001  a user's complete(): it fails its own task
             self._fail(entry, error)
@@ -245,6 +251,7 @@ class Runner:
             self._executor.resume(task)
             return
         entry.attempts += 1
+        entry.active_s = 0.0
         entry.attempt = Attempt(
             run_id=self._run_id,
             forced=entry.node.forced,
@@ -299,6 +306,10 @@ class Runner:
 
     def _cancel_lost(self) -> None:
         """What another process has taken over, or could not be kept, is ended here: the marker decides who loads."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + _LOOK_S / 2
         lost = self._admission.lost()
         for entry in [one for one in self._entries.values() if one.wanted.key in lost] if lost else ():
             entry.granted = None
@@ -383,7 +394,7 @@ class Runner:
         if cause.status is Status.BLOCKED:
             self._end(entry, Status.BLOCKED, f"blocked by {root}", exit_code=ExitCode.BLOCKED)
         elif cause.status is Status.HELD:
-            self._end(entry, Status.HELD, f"waits for {root}, which is {entry.cause.reason}", exit_code=ExitCode.HELD)
+            self._end(entry, Status.HELD, f"waits for {root}, which another process has", exit_code=ExitCode.HELD)
         else:
             self._end(entry, Status.SKIP, f"{root} failed")
 
@@ -415,11 +426,14 @@ class Runner:
             why, code = self._given_up.reason, self._given_up.exit_code
         for entry in self._entries.values():
             if entry.status is None:
-                if entry.failure is not None and entry.node.task not in self._running:
+                is_begun = entry.node.task in self._running or entry.is_parked
+                if entry.failure is not None and not is_begun:
                     self._end_badly(entry, entry.failure)  # a further attempt was waited for
                     continue
                 self._parking.drop(entry)
                 begun = "stopped" if entry.attempt is not None else "not started"
+                if entry.node.task in self._running and entry.started_at is not None:
+                    entry.active_s = (self._now() - entry.started_at).total_seconds()
                 self._end(entry, Status.SKIP, f"{begun}: {why}", exit_code=code)
         for _ in self._ledger.settled():
             pass  # nothing waits for them any more

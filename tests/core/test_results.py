@@ -109,7 +109,9 @@ def test_failure_lines_repeat_each_failure_with_the_command_that_shows_more() ->
 
 def test_failure_lines_lead_to_the_log_where_one_was_kept() -> None:
     """It holds what was printed and the traceback: nothing need be run again to see them."""
-    lines = failure_lines(summary(result(Status.FAIL, reason="no", log="/p/.etlctl/logs/r1/Load.1.log")), " --profile x")
+    lines = failure_lines(
+        summary(result(Status.FAIL, reason="no", log="/p/.etlctl/logs/r1/Load.1.log")), " --profile x"
+    )
 
     assert lines[-2] == "  more  etlctl logs r1 Load --day 2013-01-02 --profile x"
 

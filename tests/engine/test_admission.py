@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time as wall
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -64,10 +65,11 @@ class Scripted:
     def _answered(self, one: Wanted) -> Answer:
         name = self._names[one.key] = one.task_id.split("_")[1]
         self.asked[name] = self.asked.get(name, 0) + 1
+        self.to_lose.pop(one.key, None)
         return self._answer(name, self.asked[name])
 
     def begin(self, key: str) -> bool:
-        return self._names[key] not in self.given_back
+        return self._names[key] not in self.given_back and key not in self.to_lose
 
     def end(self, ended: Ended) -> None:
         self.ends.append((self._names[ended.key], ended.state))
@@ -119,7 +121,7 @@ def test_what_stays_held_is_told_with_its_holder() -> None:
 
     assert statuses(summary) == {"Step(held)": "HELD", "Step(behind)": "HELD", "Step(beside)": "OK"}
     assert result_of(summary, Step("held")).reason == "held by there:7"
-    assert result_of(summary, Step("behind")).reason == "waits for Step(held), which is held by there:7"
+    assert result_of(summary, Step("behind")).reason == "waits for Step(held), which another process has"
     assert summary.exit_code is ExitCode.HELD
 
 
@@ -399,3 +401,33 @@ def test_attributes_that_cannot_be_meant_fail_their_own_task(name: str, value: A
 
     assert result_of(summary, odd("odd")).reason.startswith(sentence)
     assert ran == ["b"]
+
+
+def test_what_a_builder_left_behind_is_looked_at_before_it_runs_again() -> None:
+    """It was killed between its output and its word of it; a task without outputs runs again."""
+
+    class Notice(Task):
+        def run(self) -> Any:
+            ran.append("notice")
+
+    def answer(name: str, time: int) -> Answer:
+        shelf.names.add("a")
+        return Granted(2, left_by="there:7")
+
+    summary = run(Step("a"), Notice(), leases=Scripted(answer))
+
+    assert ran == ["notice"]
+    assert result_of(summary, Step("a")).notes == ("done by there:7",)
+
+
+def test_a_task_that_others_have_in_turns_is_not_held_too_long() -> None:
+    """The wait begins anew with each holder: the work goes on, only not here."""
+    holders = iter([Held("b:1", MORNING), Held("c:1", MORNING), Held("b:1", MORNING + dt.timedelta(seconds=9))])
+
+    def answer(name: str, time: int) -> Answer:
+        wall.sleep(0.3)
+        return next(holders, Granted(1))
+
+    summary = run(Step("a"), leases=Scripted(answer), wait_held_s=0.6)
+
+    assert summary and ran == ["a"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, ClassVar
 
 import pytest
@@ -146,7 +147,7 @@ def test_a_property_for_retries_that_raises_fails_its_task_before_it_runs() -> N
         errors: ClassVar[list[BaseException]] = [UnavailableError("no answer")]
 
         @property
-        def retries(self) -> int:
+        def retries(self) -> int:  # type: ignore[override]  # as a user may write it
             raise ValueError("cannot count")
 
     summary = run(Odd("a"))
@@ -170,6 +171,31 @@ def test_callbacks_are_told_of_every_failed_attempt() -> None:
     run(Told("a"))
 
     assert told == ["on_failure no answer", "success"]
+
+
+def test_the_duration_is_that_of_the_last_attempt() -> None:
+    """A task that failed slowly and then ended quickly is told as quick."""
+
+    class Slow(Shaky):
+        def run(self) -> Any:
+            if context.attempt().number == 1:
+                time.sleep(0.3)
+                raise UnavailableError("no answer")
+            shelf.names.add(self.name)
+
+    summary = run(Slow("a"))
+
+    assert summary and (result_of(summary, Slow("a")).duration_s or 9) < 0.2
+
+
+def test_progress_that_is_no_number_fails_its_task_with_what_it_takes() -> None:
+    """Else the display would meet it."""
+
+    class Odd(Shaky):
+        def run(self) -> Any:
+            self.progress("a", None)  # type: ignore[arg-type]  # what is tried
+
+    assert "takes two numbers" in result_of(run(Odd("a")), Odd("a")).reason
 
 
 def test_fail_fast_begins_nothing_after_the_first_failure() -> None:

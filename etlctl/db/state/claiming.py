@@ -135,7 +135,9 @@ class Claiming:
         one = self._wanted[stored]
         fence = row.fence + 1 if row is not None else 1
         is_done = row is not None and row.state == EndState.DONE and self._is_news(row)
-        self.answers[one.key] = Granted(fence, owners.holder(row.owner) if row is not None and is_done else "")
+        before = owners.holder(row.owner) if row is not None else ""
+        is_left = row is not None and row.state == RUNNING and row.owner != self._owner
+        self.answers[one.key] = Granted(fence, before if is_done else "", before if is_left else "")
         self.granted.append((one, row, fence))
 
     def evict(self, database: Callable[[str | None], Database] | None) -> None:

@@ -39,6 +39,7 @@ _MOST_IDLE_S = 1.0
 """How long a claim that has not begun is kept from others."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 _CLOSING_S = 5.0
+_TAKEN_OVER = "its lease was taken over by another process, which found no sign of life of this one"
 
 
 class _Mine:
@@ -183,15 +184,20 @@ class StoreLeases:
 
     def _unparked(self, mine: _Mine) -> Full | None:
         pending = self._snapshot()
+        full: Full | None = None
         with self._store.transaction(timeout_s=self._patience_s) as session:
             self._write(session, pending)
-            room = pools.locked(session, mine.resources.keys(), self._limits, Judge())
-            lacking = room.lacks(mine.resources)
-            if lacking is None:
-                pools.take(session, self.owner, [(mine.key, mine.resources)])
+            # somebody else may have it by now, and its places: the next beat tells
+            if claims.prolonged(session, [mine.key], self.owner, self._ttl_s):
+                room = pools.locked(session, mine.resources.keys(), self._limits, Judge())
+                lacking = room.lacks(mine.resources)
+                if lacking is None:
+                    pools.take(session, self.owner, [(mine.key, mine.resources)])
+                else:
+                    full = Full(lacking, room.limit(lacking))
         with self._guard:
             del self._pending[: len(pending)]
-        return None if lacking is None else Full(lacking, room.limit(lacking))
+        return full
 
     def _snapshot(self) -> list[tuple[str, Ended | None, bool]]:
         with self._guard:
@@ -216,7 +222,7 @@ class StoreLeases:
         with self._guard:
             mine = self._mine.get(key)
         if mine is None:
-            raise HeldError(_taken_over(key))
+            raise HeldError(_TAKEN_OVER)
         known = (connection, backend)
         if known in mine.sessions:
             return
@@ -227,7 +233,7 @@ class StoreLeases:
                 return claims.register(session, mine.key, self.owner, mine.sessions)
 
         if not self._insist(written):
-            raise HeldError(_taken_over(mine.task_id))
+            raise HeldError(_TAKEN_OVER)
 
     # -- staying alive
 
@@ -237,10 +243,10 @@ class StoreLeases:
         with self._guard:
             late = [key for key, mine in self._mine.items() if now > mine.good_until and not self._is_dispensable]
             for key in late:
-                mine = self._mine.pop(key)
+                del self._mine[key]
                 self._lost[key] = (
-                    f"{mine.task_id}: its lease could not be kept alive for {_SAFE * self._ttl_s:g} s, so that another "
-                    f"process may have the task by now.{self._trouble}"
+                    f"its lease could not be kept alive for {_SAFE * self._ttl_s:g} s, so that another "
+                    f"process may have the task by now{self._trouble and '.'}{self._trouble}"
                 )
             found, self._lost = self._lost, {}
         return found
@@ -313,7 +319,7 @@ class StoreLeases:
                     mine.good_until = sent + _SAFE * self._ttl_s
                 elif self._mine.get(key) is mine:
                     del self._mine[key]
-                    self._lost[key] = _taken_over(mine.task_id)
+                    self._lost[key] = _TAKEN_OVER
         return True
 
     @property
@@ -358,10 +364,6 @@ class StoreLeases:
             _logger.warning("Leases of this run stay until they expire, in %g s at most: %s", self._ttl_s, error)
         if self._beat_store is not self._store:
             self._beat_store.close()
-
-
-def _taken_over(task: str) -> str:
-    return f"{task}: its lease was taken over by another process, which found no sign of life of this one."
 
 
 def _may_pass(error: UnavailableError) -> bool:

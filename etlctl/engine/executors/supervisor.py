@@ -26,6 +26,7 @@ from etlctl.engine.executors.processes import end_group, end_in_words
 from etlctl.engine.executors.template import Event, Template
 from etlctl.engine.executors.watch import Moments, Watch
 from etlctl.engine.executors.wire import Ledger, Message
+from etlctl.errors import HeldError
 
 _logger = logging.getLogger("etlctl")
 _HOST = socket.gethostname()
@@ -481,9 +482,10 @@ class Supervisor:
 def _register(worker: Worker, job: Job, connection: str, backend: str) -> None:
     """Of a lease: in a thread of its own, since the state database may take its time."""
     answer: str | None = None
+    is_lost = False
     try:
         if job.attempt.lease is not None:
             job.attempt.lease.register(connection, backend)
     except Exception as error:  # noqa: BLE001  it is raised again where the load is
-        answer = str(error) or type(error).__name__
-    worker.send({"registered": answer})
+        answer, is_lost = str(error) or type(error).__name__, isinstance(error, HeldError)
+    worker.send({"registered": answer, "is_lost": is_lost})

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from etlctl.core.context import Attempt
 from etlctl.core.task import Task
@@ -44,7 +44,7 @@ from etlctl.engine.executors.surroundings import (
     take_streams,
 )
 from etlctl.engine.executors.wire import Channel, Message, encoded
-from etlctl.errors import UnavailableError
+from etlctl.errors import HeldError, UnavailableError
 
 _RING_S = 0.003
 """Ends in a ledger are told of no later."""
@@ -199,10 +199,10 @@ class _Worker:
                 answer = self._answer()
         finally:
             self._ending.open()
-        if answer is not None:
-            raise UnavailableError(answer)
+        if answer["registered"] is not None:
+            raise (HeldError if answer["is_lost"] else UnavailableError)(answer["registered"])
 
-    def _answer(self) -> str | None:
+    def _answer(self) -> dict[str, Any]:
         while True:
             message = self._channel.receive()
             if message is None:
@@ -210,8 +210,7 @@ class _Worker:
             if "stop" in message:
                 self._ending.told(message)
             elif "registered" in message:
-                answer: str | None = message["registered"]
-                return answer
+                return message
 
     # -- between two attempts
 

@@ -193,7 +193,7 @@ def test_lease_expires_when_its_owner_says_nothing(run: Run) -> None:
     stop_beating(first)
 
     assert isinstance(only(second.claim(wanted("a"))), Held)
-    assert wait_until_granted(second, "a") == Granted(2)
+    assert wait_until_granted(second, "a") == Granted(2, left_by=owners.holder(first.owner))
 
 
 def test_lease_lives_as_long_as_its_owner_does(run: Run) -> None:
@@ -229,7 +229,7 @@ def test_dispensable_leases_are_lost_to_another_alone(run: Run) -> None:
 
     now += 100
     assert first.lost() == {}
-    assert run().claim(wanted("a")) == [Granted(2)]
+    assert run().claim(wanted("a")) == [Granted(2, left_by=owners.holder(first.owner))]
     first._has_beaten()
 
     assert "taken over" in first.lost()["a"]
@@ -248,7 +248,7 @@ def test_lease_of_a_dead_process_of_this_host_is_free_at_once(run: Run) -> None:
     first = run(owner=dead_owner(), ttl_s=3600.0)
     first.claim(wanted("a"))
 
-    assert run().claim(wanted("a")) == [Granted(2)]
+    assert run().claim(wanted("a")) == [Granted(2, left_by=owners.holder(first.owner))]
 
 
 def test_lost_tells_what_another_has_taken_over(run: Run) -> None:
@@ -262,7 +262,7 @@ def test_lost_tells_what_another_has_taken_over(run: Run) -> None:
         lost = dict(first.lost())
         time.sleep(0.05)
 
-    assert list(lost) == ["a"] and "Task_a: its lease was taken over" in lost["a"]
+    assert list(lost) == ["a"] and "its lease was taken over" in lost["a"]
     assert first.lost() == {}
     with pytest.raises(HeldError, match="taken over"):
         first.register("a", "warehouse", "1 x")

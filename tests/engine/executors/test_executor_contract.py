@@ -15,6 +15,7 @@ from executor_house import (
     BadTimeout,
     FileTask,
     InMemory,
+    LeavesAtOnce,
     Raises,
     Registers,
     Requires,
@@ -228,3 +229,12 @@ def test_executors_keep_a_task_equal_across_processes() -> None:
     """What the house's tasks need: they can be named anywhere."""
     assert isinstance(FileTask(), Task)
     assert FileTask.__module__ != "__main__"
+
+
+def test_executor_lets_nobody_end_a_process_and_call_it_success(executor: Executor) -> None:
+    """os._exit(0) fails the task, in whatever process; the next one runs (F62)."""
+    outcome = carried_out(executor, LeavesAtOnce())
+
+    assert outcome.failure is not None and not isinstance(outcome.failure.error, ImportError)
+    assert outcome.failure.kind == "WorkerDiedError"
+    assert carried_out(executor, FileTask()).failure is None
