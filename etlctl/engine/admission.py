@@ -43,7 +43,7 @@ Verdict = Answer | HeldTooLong | NeverFits
 
 
 class _Place(NamedTuple):
-    """Where an entry stands; the smallest goes first."""
+    """Where an entry stands; the smallest goes first. No two are compared by their entry: tickets tell them apart."""
 
     rank: int
     less: float
@@ -106,7 +106,7 @@ class Admission:
         """
         self._wake()
         while (places := free()) > 0:
-            if self._granted and not (self._ready and self._ready[0].rank < self._granted[0].rank):
+            if self._granted and not (self._ready and self._ready[0] < self._granted[0]):
                 if not may_begin():
                     return
                 place = heapq.heappop(self._granted)
@@ -119,7 +119,8 @@ class Admission:
                     entry.granted = None
                     self.push(entry, -place.less)
                 continue
-            batch = self._batch(places, min(_MOST_AHEAD, int(_AHEAD_S / max(self._mean_s, 1e-5))))
+            most = min(_MOST_AHEAD, int(_AHEAD_S / max(self._mean_s, 1e-5)))
+            batch = self._batch(places, most - len(self._granted))
             if not batch:
                 return
             yield from self._asked(batch)

@@ -12,6 +12,7 @@ from cli.project import Project
 PIPELINE = """
     import os
     import signal
+    import time
     from pathlib import Path
 
     from etlctl import LoadTable
@@ -33,6 +34,7 @@ PIPELINE = """
             yield from ([1], [2])
 
         def run(self):
+            time.sleep(0.5)  # its begin is in the history by then
             die_once("claimed")
             super().run()
 """

@@ -146,7 +146,7 @@ def test_live_part_says_what_a_task_waits_for() -> None:
 )
 def test_a_running_task_is_shown_with_what_it_tells(attempt: Attempt, shown: str) -> None:
     """Rows and their rate, its own progress, its own words made printable."""
-    progress = Progress(lambda one: None)
+    progress = Progress(lambda one: None, clock=lambda: 0.0)
     progress.task_started(Named("x"), attempt)
 
     lines = state_lines(progress, "x", is_stopping=False, now=progress.began + 2)

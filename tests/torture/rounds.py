@@ -23,6 +23,7 @@ from etlctl import faultpoints
 from etlctl.app import App
 from etlctl.core.task import Task
 from etlctl.errors import ExitCode
+from etlctl.runs import RunOptions
 from torture import controls, loads, racers
 from torture.checker import Ledger, Reader, Tally
 from torture.places import Place
@@ -192,9 +193,9 @@ def of_product(place: Place, rng: random.Random, mix: Mix, trouble: Trouble = no
 
 
 def product(app: App, task: Task) -> int:
-    """The load as `etlctl build` does it; in a child process."""
+    """The load as `etlctl build` does it; in a child process. Without leases, which would keep racers apart."""
     with app:
-        summary = app.build([task])
+        summary = app.build([task], options=RunOptions(has_state=False))
         for result in summary.results:
             if result.exit_code not in (ExitCode.DONE, ExitCode.UNAVAILABLE):
                 print(f"{result.task.task_label}: {result.reason}", file=sys.stderr)
@@ -227,5 +228,5 @@ def _warm_up(place: Place, app: App) -> None:
     place.prepare()
     with app:
         for number in range(len(loads.KINDS)):
-            summary = app.build([loads.load(number)])
+            summary = app.build([loads.load(number)], options=RunOptions(has_state=False))
             assert summary, summary.text
