@@ -14,7 +14,7 @@ LENIENT := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --
 export UV_SYSTEM_CERTS ?= 1
 export UV_NATIVE_TLS ?= 1
 
-.PHONY: test demo check format lock test-lowest setup torture torture-warehouse torture-builders bench
+.PHONY: test demo check format lock test-lowest test-long setup torture torture-warehouse torture-builders bench
 
 test: setup
 	"$(B)/python" -m pytest -n $(CPUS) $(ARGS)
@@ -36,6 +36,10 @@ format: setup
 # the newest versions allowed, and the oldest ones of what users install
 lock:
 	@PY="$(PY)" sh tools/lock.sh
+
+# the tests that `make test` leaves out, one after the other
+test-long: setup
+	"$(B)/python" -m pytest -m long $(ARGS)
 
 # the tests once more, with the oldest versions that pyproject.toml promises to work with
 test-lowest:

@@ -90,6 +90,7 @@ def test_lease_is_given_up_before_another_can_have_it_when_nothing_gets_through(
     other.close()
 
 
+@pytest.mark.long
 def test_claim_gives_up_when_nothing_gets_through_for_a_lease_s_life(far: Store, proxy: Proxy) -> None:
     leases = leases_on(far)
     assert leases.claim([Wanted("a", "A")]) == [Granted(1)]

@@ -86,6 +86,7 @@ def most_at_once(intervals: list[tuple[Any, ...]]) -> int:
     return most
 
 
+@pytest.mark.long
 def test_killed_and_stopped_processes_leave_nothing_held(ready: Store, database_url: str) -> None:
     """Six processes; every quarter second one is killed or stopped for longer than a lease lives. All gets done."""
     rng = random.Random(7)

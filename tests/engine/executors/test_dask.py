@@ -81,6 +81,7 @@ def test_worker_that_is_killed_loses_nothing_its_task_runs_elsewhere(dask: DaskE
     assert attempt.worker == f"{socket.gethostname()}:{_seen(project / 'spins')[-1]}"
 
 
+@pytest.mark.long
 def test_task_that_kills_each_worker_fails_alone(dask: DaskExecutor, tmp_path: Path) -> None:
     """With the cause in words, a retry allowed; what else was under way ends well."""
     wrong, good = Dies(name="killed"), [FileTask(name=str(number)) for number in range(8)]

@@ -66,6 +66,7 @@ def _held(folder: Path) -> dict[str, list[Any]]:
         return found | {"markers": connection.execute(markers).fetchall()}
 
 
+@pytest.mark.long
 def test_demo_on_dask_makes_what_one_process_makes(
     demo: Path, dask_servers: DaskServers, expected: dict[str, list[Any]]
 ) -> None:
