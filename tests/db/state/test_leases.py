@@ -196,6 +196,7 @@ def test_lease_expires_when_its_owner_says_nothing(run: Run) -> None:
     assert wait_until_granted(second, "a") == Granted(2, left_by=owners.holder(first.owner))
 
 
+@pytest.mark.long
 def test_lease_lives_as_long_as_its_owner_does(run: Run) -> None:
     first, second = run(ttl_s=2.0, owner=foreign_owner()), run()
     first.claim(wanted("a"))

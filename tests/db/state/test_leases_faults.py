@@ -48,6 +48,7 @@ def leases_on(store: Store, **options: Any) -> StoreLeases:
     return StoreLeases(store, **given)
 
 
+@pytest.mark.long
 def test_beats_connect_anew_when_their_connection_is_cut(
     far: Store, proxy: Proxy, server_url: str, open_store: Callable[[str], Store]
 ) -> None:
@@ -66,6 +67,7 @@ def test_beats_connect_anew_when_their_connection_is_cut(
     other.close()
 
 
+@pytest.mark.long
 def test_lease_is_given_up_before_another_can_have_it_when_nothing_gets_through(
     far: Store, proxy: Proxy, server_url: str, open_store: Callable[[str], Store]
 ) -> None:

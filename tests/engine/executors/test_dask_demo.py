@@ -142,6 +142,7 @@ def _note(folder: Path, number: int) -> tuple[str, int]:
     return version, int(pid)
 
 
+@pytest.mark.long
 def test_project_on_dask_follows_its_files(demo: Path, dask_servers: DaskServers) -> None:
     """Workers that have run an older version of a pipeline run the new one in the next build."""
     source = _NOTES.replace("DIES", "False")
@@ -154,6 +155,7 @@ def test_project_on_dask_follows_its_files(demo: Path, dask_servers: DaskServers
         assert {_note(demo, number)[0] for number in range(first, first + 6)} == {version}
 
 
+@pytest.mark.long
 def test_cluster_of_the_builds_own_leaves_nothing_behind(tmp_path: Path) -> None:
     """No address: workers of this machine for the build; one that a task kills is replaced; all end with it."""
     (tmp_path / "pipelines").mkdir()

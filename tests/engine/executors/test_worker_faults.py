@@ -270,6 +270,7 @@ def test_forty_tasks_of_which_four_go_wrong(workers: LocalExecutor) -> None:
     assert len({result.reason for result in summary.results if result.status == "FAIL"}) == 4
 
 
+@pytest.mark.long
 def test_more_than_a_hundred_waiting_generators_fail(workers: LocalExecutor) -> None:
     """Each keeps a process, so a nest without end is told as one."""
     summary = built(workers, Yields(depth=105))
