@@ -31,7 +31,7 @@ from etlctl.engine.executors.dask_cluster import Cluster, Down, Ended, Told
 from etlctl.engine.executors.dask_orders import Ordered, Registrar, order_text, settings_told
 from etlctl.engine.executors.in_process import InProcessExecutor
 from etlctl.engine.executors.jobs import Output, Shown, Stop
-from etlctl.engine.executors.spec import makes_in_memory, task_of, why_bound_here
+from etlctl.engine.executors.spec import Bindings, task_of
 from etlctl.engine.executors.workers import timeout_of
 from etlctl.engine.failures import Failure
 from etlctl.engine.logs import MAX_BYTES
@@ -77,7 +77,7 @@ class DaskExecutor:
         self._by_order: dict[str, Ordered] = {}
         self._workers: set[str] = set()
         """Those that have something open for this build."""
-        self._holds_memory = False
+        self._bindings = Bindings()
         self._is_closed = False
         self._here = InProcessExecutor(self._project, max_log_bytes=max_log_bytes)
         self._cluster = Cluster(
@@ -176,13 +176,7 @@ class DaskExecutor:
         """Why the task runs in this process; empty where that is just cheaper, None for one that is ordered."""
         if type(task).run is Task.run and task.timeout is None:
             return ""
-        why = why_bound_here(task)
-        if why:
-            self._holds_memory = self._holds_memory or makes_in_memory(task)
-            return why
-        if self._holds_memory and any(makes_in_memory(one) for one in attempt.met):
-            return "what it requires is in memory"
-        return None
+        return self._bindings.why(task, attempt)
 
     def _order(self, job: Ordered) -> None:
         self._numbers += 1

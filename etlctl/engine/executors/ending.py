@@ -6,21 +6,17 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from etlctl.core.context import Attempt
 from etlctl.engine.attempt import EndedFromOutside
+from etlctl.engine.executors.telling import Pace, told
 from etlctl.engine.executors.wire import Channel, Message
 from etlctl.errors import FailedInWorkerError, TaskTimeoutError, WorkerDiedError
 
 LOST = 71
 """A worker's exit code when the building process is gone."""
-_TELL_EVERY_S = 0.25
-_BURST = 8
-_OFTEN = frozenset({"rows", "progress"})
-_SELDOM = frozenset({"status", "waiting"})
 
 
 class Ending:
@@ -80,25 +76,18 @@ class Ending:
 
 
 class Teller:
-    """Sends what an attempt tells: numbers at most four times a second, what is said seldom nearly always."""
+    """Sends messages of this worker, what its attempt tells among them, when the pace allows."""
 
     def __init__(self, channel: Channel, ending: Ending) -> None:
         self._channel = channel
         self._ending = ending
         self._lock = threading.Lock()
-        self._last = 0.0
-        self._tokens = float(_BURST)
+        self._pace = Pace()
 
     def tell(self, attempt: Attempt, *, is_seldom: bool) -> None:
-        now = time.monotonic()
-        if (now - self._last < _TELL_EVERY_S and not is_seldom) or os.getpid() != self._ending.pid:
-            return
-        self._tokens = min(_BURST, self._tokens + (now - self._last) / _TELL_EVERY_S)
-        self._last = now
-        if is_seldom and self._tokens < 1:
-            return
-        self._tokens -= 1
-        self.send({"tell": told(attempt)})
+        """See `telling.Teller`; a process that run() has forked tells nothing."""
+        if os.getpid() == self._ending.pid and self._pace.is_due(is_seldom=is_seldom):
+            self.send({"tell": told(attempt)})
 
     def send(self, message: Message) -> None:
         """Whole, whoever else sends; a building process that is gone ends this one."""
@@ -111,25 +100,3 @@ class Teller:
             os._exit(LOST)
         finally:
             ending.open()
-
-
-class ToldAttempt(Attempt):
-    """An attempt whose changes are told to the building process."""
-
-    _teller: Teller | None = None
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if self._teller is not None and (name in _OFTEN or name in _SELDOM):
-            self._teller.tell(self, is_seldom=name in _SELDOM)
-
-
-def told(attempt: Attempt) -> dict[str, Any]:
-    """What an attempt has told so far, for the wire."""
-    return {
-        "rows": attempt.rows,
-        "progress": attempt.progress,
-        "status": attempt.status,
-        "waiting": attempt.waiting,
-        "notes": [str(note) for note in attempt.notes],
-    }

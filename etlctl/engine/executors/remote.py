@@ -19,7 +19,6 @@ import itertools
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,17 +30,13 @@ from etlctl.core.target import exists_in_bulk
 from etlctl.core.task import Completeness, Task, outputs_of
 from etlctl.engine.attempt import Conducted, EndedFromOutside, told_failure
 from etlctl.engine.executors.base import Outcome
-from etlctl.engine.executors.ending import told
 from etlctl.engine.executors.spec import attempt_of, spec_of, task_of, why_bound_here
+from etlctl.engine.executors.telling import Pace, tells, told
 from etlctl.engine.failures import lines_of
 from etlctl.errors import FailedInWorkerError, PipelineImportError, TaskTimeoutError, UnavailableError
 
 Message = dict[str, Any]
 Tell = Callable[[Message], None]
-_TELL_EVERY_S = 0.25
-_BURST = 8
-_OFTEN = frozenset({"rows", "progress"})
-_SELDOM = frozenset({"status", "waiting"})
 _REGISTER_S = 60.0
 """How long a load waits until the building process has noted its session."""
 
@@ -59,8 +54,7 @@ def carried_out(order: Message, project: Path, tell: Tell, where: str) -> Messag
     except Exception as error:  # noqa: BLE001  the building process could make it
         return unfit(f"worker {where} cannot make the task: {lines_of(error)[0]}")
     attempt = attempt_of(order["attempt"], _Registration(tell))
-    attempt.__class__ = _ToldAttempt  # from here on: its own fields need not be told
-    attempt.__dict__["_teller"] = _Teller(tell)
+    tells(attempt, _Teller(tell))
     running = _Running(threading.get_ident())
     carrying = _Carrying(task, attempt, project, frozenset(order["met"]))
     try:
@@ -154,33 +148,14 @@ def _are_complete(tasks: Iterable[Task]) -> bool:
 
 
 class _Teller:
-    """Numbers at most four times a second, what is said seldom nearly always."""
-
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
-        self._last = 0.0
-        self._tokens = float(_BURST)
+        self._pace = Pace()
 
-    def changed(self, attempt: Attempt, *, is_seldom: bool) -> None:
-        now = time.monotonic()
-        if now - self._last < _TELL_EVERY_S and not is_seldom:
-            return
-        self._tokens = min(_BURST, self._tokens + (now - self._last) / _TELL_EVERY_S)
-        self._last = now
-        if is_seldom and self._tokens < 1:
-            return
-        self._tokens -= 1
-        self._tell({"tell": {name: _plain(value) for name, value in told(attempt).items()}})
-
-
-class _ToldAttempt(Attempt):
-    """An attempt whose changes are told to the building process."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        teller = self.__dict__.get("_teller")
-        if teller is not None and (name in _OFTEN or name in _SELDOM):
-            teller.changed(self, is_seldom=name in _SELDOM)
+    def tell(self, attempt: Attempt, *, is_seldom: bool) -> None:
+        """See `telling.Teller`."""
+        if self._pace.is_due(is_seldom=is_seldom):
+            self._tell({"tell": {name: _plain(value) for name, value in told(attempt).items()}})
 
 
 def _plain(value: Any) -> Any:

@@ -100,6 +100,24 @@ def why_bound_here(task: Task) -> str:
     return "its output is in memory" if makes_in_memory(task) else ""
 
 
+class Bindings:
+    """Which tasks of one build only the building process can run; grows with what is kept in its memory."""
+
+    def __init__(self) -> None:
+        self._holds_memory = False
+        """Some task's outputs are in the memory of this process, and only here can others read them."""
+
+    def why(self, task: Task, attempt: Attempt) -> str | None:
+        """Why `task` runs in this process; None for one that may run in another."""
+        why = why_bound_here(task)
+        if why:
+            self._holds_memory = self._holds_memory or makes_in_memory(task)
+            return why
+        if self._holds_memory and any(makes_in_memory(one) for one in attempt.met):
+            return "what it requires is in memory"
+        return None
+
+
 def makes_in_memory(task: Task) -> bool:
     """Whether another process could not see what `task` makes; False where output() fails, which the attempt tells."""
     if not _is_any_in_memory(Target.__subclasses__()):

@@ -28,7 +28,7 @@ from etlctl.core.context import Attempt
 from etlctl.core.task import Task
 from etlctl.engine.attempt import Conducted, EndedFromOutside, told_failure
 from etlctl.engine.executors.base import Outcome
-from etlctl.engine.executors.ending import LOST, Ending, Teller, ToldAttempt, told
+from etlctl.engine.executors.ending import LOST, Ending, Teller
 from etlctl.engine.executors.processes import end_children, has_children
 from etlctl.engine.executors.spec import attempt_of, spec_of, task_of, why_bound_here
 from etlctl.engine.executors.surroundings import (
@@ -43,6 +43,7 @@ from etlctl.engine.executors.surroundings import (
     take_signals,
     take_streams,
 )
+from etlctl.engine.executors.telling import tells, told
 from etlctl.engine.executors.wire import Channel, Message, encoded
 from etlctl.errors import HeldError, UnavailableError
 
@@ -123,8 +124,7 @@ class _Worker:
             self._teller.send({"idle": True})
             return
         attempt = attempt_of(message["attempt"], self._register)
-        attempt.__class__ = ToldAttempt  # from here on: its own fields need not be told
-        attempt.__dict__["_teller"] = self._teller
+        tells(attempt, self._teller)
         met: list[str] = message["met"]
         is_met = lambda required: [one.task_id for one in required] == met  # noqa: E731  it is handed on at once
         self._carry_out(Conducted(task, attempt, self._project, is_met), attempt)

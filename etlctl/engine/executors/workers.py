@@ -19,7 +19,7 @@ from etlctl.engine.executors.base import Outcome
 from etlctl.engine.executors.in_process import InProcessExecutor
 from etlctl.engine.executors.jobs import Bound, Shown
 from etlctl.engine.executors.pool import Pool
-from etlctl.engine.executors.spec import makes_in_memory, why_bound_here
+from etlctl.engine.executors.spec import Bindings
 from etlctl.engine.failures import Failure
 from etlctl.engine.logs import MAX_BYTES
 from etlctl.errors import TaskError
@@ -49,8 +49,7 @@ class LocalExecutor:
         self._pool = Pool(project, jobs, disconnect=disconnect, shown=shown, max_log_bytes=max_log_bytes)
         self._failed: list[Outcome] = []
         """Ends of attempts that could not begin."""
-        self._holds_memory = False
-        """Some task's outputs are in the memory of this process, and only here can others read them."""
+        self._bindings = Bindings()
         if jobs > 1 or any(_may_need_worker(task) for task in tasks):
             self._pool.prepare()
 
@@ -123,13 +122,7 @@ class LocalExecutor:
         """Why the task runs in this process; empty where that is just cheaper, None for one that goes to a worker."""
         if timeout_s is None and (self._jobs == 1 or type(task).run is Task.run):
             return ""
-        why = why_bound_here(task)
-        if why:
-            self._holds_memory = self._holds_memory or makes_in_memory(task)
-            return why
-        if self._holds_memory and any(makes_in_memory(one) for one in attempt.met):
-            return "what it requires is in memory"
-        return None
+        return self._bindings.why(task, attempt)
 
 
 def timeout_of(task: Task) -> float | None:
