@@ -234,7 +234,7 @@ def build(
     workers: int | None = None,
     executor: str | None = None,
     fail_fast: bool = False,
-    wait_held: float | None = None,
+    wait_held: float | str | None = None,
     deep: bool = False,
     force: Collection[Task] = (),
     observers: Sequence[Observer] = (),
@@ -244,23 +244,20 @@ def build(
     """Builds `tasks` from Python: a script, a notebook, a test. True when all is done.
 
     Settings are those given; else, in a task's run(), those of the build around it; else those of the current folder.
-    `jobs` tasks run at once, `workers` is Luigi's word for it; `wait_held` is in seconds; what is None is as `[build]`
-    of the settings says. `local_scheduler` is taken for Luigi's callers: there is no other kind. Raises UsageError
-    (CycleError, SettingsError, …) for what is found before anything ran; what a task does ends in the summary.
+    `jobs` tasks run at once, `workers` is Luigi's word for it; `wait_held` is in seconds, or `"10m"`; what is None is
+    as `[build]` of the settings says. `local_scheduler` is taken for Luigi's callers: there is no other kind. Raises
+    UsageError (CycleError, SettingsError, …) for what is found before anything ran; what a task does ends in the
+    summary.
     """
     from etlctl.runs import RunOptions
 
     if not local_scheduler:
         raise UsageError("build() has no central scheduler: local_scheduler=True is all it takes.")
-    given = {"jobs": workers if jobs is None else jobs, "executor": executor, "wait_held_s": wait_held}
-    for name, value in (("jobs", jobs), ("workers", workers)):
-        if value is not None and (type(value) is not int or value < 1):
-            raise UsageError(f"build() takes whole numbers from 1 for {name}, and not {shortened(repr(value))}.")
+    told = _told(jobs=jobs, workers=workers, executor=executor, wait_held=wait_held)
     around = context.in_place()
     found = settings or (around.settings if around is not None else None) or _settings_here()
     with App.open(found) as app:
         wanted = [tasks] if isinstance(tasks, Task) else list(tasks)
-        told = {name: value for name, value in given.items() if value is not None}
         labels = ", ".join(task.task_label for task in _checked(wanted[:3])) + (", …" if len(wanted) > 3 else "")
         told["command"] = f"etlctl.build({labels})"
         # a script that has no project leaves no folder behind
@@ -268,6 +265,27 @@ def build(
         options = RunOptions.of(found, fail_fast=fail_fast, has_state=has_state, is_nested=around is not None, **told)
         stop = around.stop if around is not None else lambda: None
         return app.build(wanted, deep=deep, force=force, observers=observers, stop=stop, options=options)
+
+
+def _told(*, jobs: object, workers: object, executor: object, wait_held: object) -> dict[str, Any]:
+    """What a call says of how to run, by the names of RunOptions. UsageError for what cannot be."""
+    from etlctl.settings import ages, running
+
+    takes = f"whole numbers from 1 to {running.MOST_JOBS}"
+    for name, value in (("jobs", jobs), ("workers", workers)):
+        if value is not None and (type(value) is not int or not 1 <= value <= running.MOST_JOBS):
+            raise UsageError(f"build() takes {takes} for {name}, and not {shortened(repr(value))}.")
+    if None not in (jobs, workers) and jobs != workers:
+        raise UsageError(f"build() was told jobs={jobs} and workers={workers}, which mean the same: give one of them.")
+    if executor is not None and executor not in running.EXECUTORS:
+        known = " or ".join(f'"{one}"' for one in running.EXECUTORS)
+        raise UsageError(f"build() takes {known} for executor, and not {shortened(repr(executor))}.")
+    wait_held_s = ages.wait_s(wait_held)
+    if wait_held is not None and wait_held_s is None:
+        said = shortened(repr(wait_held))
+        raise UsageError(f'build() takes seconds or a text such as "10m" for wait_held, and not {said}.')
+    given = {"jobs": workers if jobs is None else jobs, "executor": executor, "wait_held_s": wait_held_s}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _checked(tasks: Iterable[Any]) -> list[Task]:

@@ -495,3 +495,32 @@ def test_build_collects_cycles_in_run_as_before() -> None:
     asked, *_, ran = Collecting.noted
     assert asked > before
     assert ran == before
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"jobs": 0}, "build() takes whole numbers from 1 to 1000 for jobs, and not 0."),
+        ({"jobs": True}, "build() takes whole numbers from 1 to 1000 for jobs, and not True."),
+        ({"jobs": "x"}, "build() takes whole numbers from 1 to 1000 for jobs, and not 'x'."),
+        ({"workers": 2.5}, "build() takes whole numbers from 1 to 1000 for workers, and not 2.5."),
+        ({"jobs": 1001}, "build() takes whole numbers from 1 to 1000 for jobs, and not 1001."),
+        ({"jobs": 1, "workers": 2}, "build() was told jobs=1 and workers=2, which mean the same: give one of them."),
+        ({"executor": "dusk"}, 'build() takes "local" or "dask" for executor, and not \'dusk\'.'),
+        ({"wait_held": -1}, 'build() takes seconds or a text such as "10m" for wait_held, and not -1.'),
+        ({"wait_held": float("nan")}, 'build() takes seconds or a text such as "10m" for wait_held, and not nan.'),
+        ({"wait_held": "soon"}, "build() takes seconds or a text such as \"10m\" for wait_held, and not 'soon'."),
+    ],
+)
+def test_build_refuses_what_it_cannot_run_with(given: dict[str, Any], said: str) -> None:
+    """Before anything runs, with what it takes."""
+    with pytest.raises(UsageError) as raised:
+        etlctl.build(Copied(), **given)
+
+    assert str(raised.value) == said
+    assert not Path("data").exists()
+
+
+def test_build_takes_a_wait_in_seconds_or_with_a_unit() -> None:
+    assert etlctl.build(Copied(), wait_held="10m", jobs=1, workers=1)
+    assert etlctl.build(Copied(name="b"), wait_held=0)

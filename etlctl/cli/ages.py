@@ -1,24 +1,27 @@
-"""Stretches of time as options take them: `90m`, `6h`, `1d`, `2w`, and `0`."""
+"""Ages and waits of the command line's options: as the settings take them, with the option's name in the error."""
 
 from __future__ import annotations
 
 import datetime as dt
-import re
 
 from etlctl.errors import UsageError
+from etlctl.settings import ages
 from etlctl.text import shortened
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_MOST = dt.timedelta(days=3660)
+_FORM = "a whole number and one of s, m, h, d and w, as in 6h or 1d"
 
 
 def age(text: str, option: str) -> dt.timedelta:
     """What `text`, given to `option`, means. Raises UsageError."""
-    match = re.fullmatch(r"([0-9]{1,6})([smhdw])", "0s" if text == "0" else text)
-    found = dt.timedelta(seconds=int(match[1]) * _UNITS[match[2]]) if match is not None else None
-    if found is None or found > _MOST:
-        raise UsageError(
-            f"{option} cannot take {shortened(text)!r}: it is a whole number and one of s, m, h, d and w, as in "
-            "6h or 1d, and ten years at most."
-        )
+    return dt.timedelta(seconds=_known(ages.age_s(text), text, option, f"it is {_FORM}, and a hundred years at most"))
+
+
+def wait_s(text: str, option: str) -> float:
+    """The seconds that `text`, given to `option`, means. Raises UsageError."""
+    return _known(ages.wait_s(text), text, option, f"it is a number of seconds, or {_FORM}")
+
+
+def _known(found: float | None, text: str, option: str, takes: str) -> float:
+    if found is None:
+        raise UsageError(f"{option} cannot take {shortened(text)!r}: {takes}.")
     return found

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from etlctl.cli import documents
-from etlctl.cli.ages import age
+from etlctl.cli.ages import wait_s
 from etlctl.cli.grouping import asked_for, groups_of
 from etlctl.cli.interrupts import Interrupts, watched
 from etlctl.cli.layout import Line, Style, line, span, table
+from etlctl.cli.options import WholeNumber
 from etlctl.cli.progress import Progress, state_lines
 from etlctl.cli.screen import show
 from etlctl.cli.session import Session, session
@@ -24,6 +25,7 @@ from etlctl.core.plan import Decision, PlannedTask
 from etlctl.core.results import RunSummary, Status, failure_lines, total_line
 from etlctl.core.task import Task
 from etlctl.errors import ExitCode
+from etlctl.settings.running import MOST_JOBS
 
 if TYPE_CHECKING:
     from etlctl.runs import RunOptions
@@ -83,7 +85,7 @@ def _run_options(call: Session, given: Mapping[str, Any]) -> RunOptions:
 
     told = {name: value for name, value in given.items() if value is not None}
     if "wait_held" in told:
-        told["wait_held_s"] = age(told.pop("wait_held"), "--wait-held").total_seconds()
+        told["wait_held_s"] = wait_s(told.pop("wait_held"), "--wait-held")
     if told.pop("show_output", False):
         told["show_output"] = call.streams.story
     return RunOptions.of(call.settings, **told)
@@ -188,7 +190,7 @@ command = TaskCommand(
         click.Option(["--force"], is_flag=True, help="Run the tasks named although they are complete."),
         click.Option(
             ["-j", "--jobs", "--workers", "jobs"],
-            type=click.IntRange(1, 1000),
+            type=WholeNumber(1, MOST_JOBS),
             metavar="N",
             help="Tasks at once, each in a process of its own. [default: 1, in this process; jobs in [build]]",
         ),
@@ -201,8 +203,8 @@ command = TaskCommand(
         click.Option(
             ["--wait-held"],
             metavar="AGE",
-            help="How long to wait for tasks that another process runs: 30s, 10m, or 0. [default: 10m; wait_held in "
-            "[build]]",
+            help="How long to wait for tasks that another process runs: 30s, 10m, 0, or seconds. [default: 10m; "
+            "wait_held in [build]]",
         ),
         click.Option(["--show-output"], is_flag=True, help="Show what tasks print, line by line, as it comes."),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from etlctl.cli import documents, drawing
+from etlctl.cli.options import WholeNumber
 from etlctl.cli.screen import show
 from etlctl.cli.session import session
 from etlctl.cli.states import SIGNS, state_of
@@ -59,7 +60,8 @@ command = TaskCommand(
         ),
         click.Option(
             ["--depth"],
-            type=click.IntRange(min=0),
+            type=WholeNumber(0),
+            metavar="N",
             default=drawing.DEEPEST,
             show_default=True,
             help="Levels of the tree.",

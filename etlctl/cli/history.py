@@ -11,10 +11,10 @@ import click
 
 from etlctl.cli import documents, history_documents, runs
 from etlctl.cli.layout import Line, Span, Style, line, span, table
-from etlctl.cli.options import CLASSES
+from etlctl.cli.options import CLASSES, limit_option
 from etlctl.cli.screen import show
 from etlctl.cli.session import Session, session
-from etlctl.cli.since import instant_of
+from etlctl.cli.since import instant_of, since_option
 from etlctl.cli.standing import moment_text
 from etlctl.cli.tasks import Request, TaskCommand, texts_of
 from etlctl.core.results import seconds
@@ -74,8 +74,8 @@ def _tell_runs(call: Session, *, is_failed: bool, since: dt.datetime | None, lim
 def _no_runs(call: Session, *, narrowed: bool) -> list[Line]:
     if narrowed:
         return [line(" no run like that; all there are: ", _command(call, "history"))]
-    if not call.settings.is_history_kept:
-        return [line(" nothing is written down: enabled = false in [history] of the settings")]
+    if (why := runs.not_kept(call)) is not None:
+        return [line(f" {why}")]
     return [
         line(" nothing has run yet: ", _command(call, "build TASK"), ", and ", _command(call, "list"), " the tasks")
     ]
@@ -87,7 +87,7 @@ def _no_runs(call: Session, *, narrowed: bool) -> list[Line]:
 def _tell_run(call: Session, word: str, *, is_failed: bool, since: dt.datetime | None, limit: int) -> None:
     if since is not None:
         raise UsageError("--since goes with runs and tasks; a RUN is one.")
-    run = runs.found_run(call.history, word)
+    run = runs.found_run(call, word)
     attempts = call.history.attempts_of_run(run.run_id)
     wanted = [one for one in attempts if not is_failed or one.status in ("failed", "lost")]
     if call.asked.json:
@@ -198,6 +198,8 @@ def _tell_tasks(call: Session, request: Request, *, is_failed: bool, since: dt.d
 def _never_ran(call: Session, request: Request, *, narrowed: bool) -> list[Line]:
     if narrowed:
         return [line(" no attempt like that; all there are: ", _command(call, f"history {request.words}"))]
+    if (why := runs.not_kept(call)) is not None:
+        return [line(f" {why}")]
     return [
         line(" no run has tried it; whether it is done all the same: ", _command(call, f"status {request.words}")),
         line(" run it: ", _command(call, f"build {request.words}")),
@@ -233,16 +235,8 @@ command = HistoryCommand(
     needs_task=False,
     params=[
         click.Option(["--failed"], is_flag=True, help="Those alone that ended badly."),
-        click.Option(
-            ["--since"], metavar="TIME", help="Those begun since: 7d, 2013-01-02, yesterday, 2013-01-02T03:04."
-        ),
-        click.Option(
-            ["--limit"],
-            type=click.IntRange(min=0),
-            default=_MOST,
-            show_default=True,
-            help="The newest so many; 0: all.",
-        ),
+        since_option("Those begun"),
+        limit_option(_MOST),
     ],
     help="Tell what ran: without a word the newest runs; with a RUN (its id, the last four letters of it, or `last`) "
     "what it did; with TASKs every attempt at them and how long it took.",

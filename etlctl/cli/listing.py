@@ -100,6 +100,11 @@ def _said(cls: type[Task]) -> list[Span]:
 def _nothing(call: Session, words: tuple[str, ...]) -> str:
     if words and call.app.registry.classes():
         return f"no task has {' or '.join(printable(word) for word in words)} in its name, module, tags or docstring"
+    return no_tasks(call)
+
+
+def no_tasks(call: Session) -> str:
+    """What to do in a project that has none."""
     where = ", ".join(call.app.registry.packages)
     return f"no tasks in {where}: write a class derived from etlctl.Task in a .py file there"
 

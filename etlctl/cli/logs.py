@@ -73,7 +73,7 @@ def _run_of(call: Session, word: str | None, wanted: _Wanted) -> str:
         begun = [one for one in tried if one.started_at is not None]
         if begun:
             return begun[0].run_id
-    return runs.found_run(call.history, word or runs.LAST).run_id
+    return runs.found_run(call, word or runs.LAST).run_id
 
 
 def _first_to_look_at(call: Session, run_id: str, attempts: list[AttemptRecord]) -> list[AttemptRecord]:
@@ -133,8 +133,14 @@ class _Wanted(NamedTuple):
         narrowed = [one for one in found if self._is_meant(one)]
         if not narrowed and found:
             labels = ", ".join(dict.fromkeys(one.label for one in found[:5]))
-            raise UsageError(f"run {run_id} has none of these; it has {labels}{' …' if len(found) > 5 else ''}.")
+            more = " …" if len(found) > 5 else ""
+            raise UsageError(f"run {run_id} has no {self._asked(found[0].name)}; it has {labels}{more}.")
         return narrowed
+
+    def _asked(self, name: str) -> str:
+        """What was asked for, as it was written: `LoadFlights with late, date 2013-01-02`."""
+        pairs = [f"{parameter} {texts[0]}" for parameter, texts in self.parameters.items()]
+        return f"{name} with {shortened(', '.join([*self.words, *pairs]))}"
 
     def _is_meant(self, attempt: AttemptRecord) -> bool:
         return all(word in attempt.label for word in self.words) and all(
@@ -229,7 +235,7 @@ class _Follower:
 
     def follow(self) -> None:
         while True:
-            run = runs.found_run(self._call.history, self._run_id)  # before its attempts, so that none is left out
+            run = runs.found_run(self._call, self._run_id)  # before its attempts, so that none is left out
             attempts = self._wanted.chosen(self._call.history.attempts_of_run(self._run_id), self._run_id)
             for attempt in attempts:
                 if attempt.started_at is not None:

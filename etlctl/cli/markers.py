@@ -12,10 +12,10 @@ from etlctl.cli import documents, marker_documents
 from etlctl.cli.grouping import asked_for
 from etlctl.cli.layout import Line, Span, Style, line, span, table
 from etlctl.cli.marker_documents import word_of
-from etlctl.cli.options import Command, CommandGroup
+from etlctl.cli.options import Command, CommandGroup, limit_option
 from etlctl.cli.screen import show
 from etlctl.cli.session import Session, session
-from etlctl.cli.since import instant_of
+from etlctl.cli.since import instant_of, since_option
 from etlctl.cli.standing import moment_text
 from etlctl.cli.tasks import Request, TaskCommand, make_tasks
 from etlctl.errors import EtlctlError, ExitCode, UsageError
@@ -240,16 +240,8 @@ def _list_options() -> list[click.Parameter]:
         click.Option(["--id", "id_"], metavar="TEXT", help="Those whose update_id holds TEXT, in capitals or not."),
         click.Option(["--table", "table_"], metavar="TABLE", help="Those of this table."),
         click.Option(["--state"], type=click.Choice(["done", "torn"]), help="Those in this state."),
-        click.Option(
-            ["--since"], metavar="TIME", help="Those written since: 2013-01-02, yesterday, -3h, 2013-01-02T03:04."
-        ),
-        click.Option(
-            ["--limit"],
-            type=click.IntRange(min=0),
-            default=_MOST,
-            show_default=True,
-            help="The newest so many; 0: all.",
-        ),
+        since_option("Those written"),
+        limit_option(_MOST),
     ]
 
 

@@ -1,7 +1,8 @@
-"""Options that every command has, before or after its name, and what they say as one value."""
+"""Options that every command has, before or after its name, what they say as one value, and kinds that some share."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import click
 
 from etlctl.cli.streams import STREAMS, of_process
 from etlctl.suggest import did_you_mean
+from etlctl.text import shortened
 
 CLASSES = "etlctl.task_classes"
 """Where `ctx.meta` holds the task classes named on the command line."""
@@ -62,6 +64,25 @@ def common_options() -> list[click.Parameter]:
             callback=_keep,
         ),
     ]
+
+
+class WholeNumber(click.IntRange):
+    """A whole number, with words of our own for what is none: click's name its range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number. click.BadParameter, with what it may be, for anything else."""
+        text, most = str(value), self.max
+        number = int(text) if re.fullmatch("[0-9]{1,18}", text) else -1
+        if number < (self.min or 0) or (most is not None and number > most):
+            upto = "" if most is None else f" to {most}"
+            self.fail(f"{shortened(text)!r} is no whole number from {self.min or 0}{upto}.", param, ctx)
+        return number
+
+
+def limit_option(default: int) -> click.Option:
+    """`--limit` of commands that list the newest first."""
+    said = "The newest so many; 0: all."
+    return click.Option(["--limit"], type=WholeNumber(0), metavar="N", default=default, show_default=True, help=said)
 
 
 class Command(click.Command):

@@ -14,7 +14,7 @@ from etlctl.errors import UsageError
 from etlctl.text import printable, shortened
 
 if TYPE_CHECKING:
-    from etlctl.db.state.queries import Reader
+    from etlctl.cli.session import Session
     from etlctl.db.state.records import AttemptRecord, RunRecord
 
 LAST = "last"
@@ -41,8 +41,16 @@ def looks_like_run(word: str) -> bool:
     return _RUN.fullmatch(word) is not None
 
 
-def found_run(reader: Reader, word: str) -> RunRecord:
+def not_kept(call: Session) -> str | None:
+    """Why no run is written down, where the settings say so."""
+    if call.settings.is_history_kept:
+        return None
+    return f"nothing is written down: history.enabled is false ({call.settings.origins['history.enabled']})"
+
+
+def found_run(call: Session, word: str) -> RunRecord:
     """The run that `word` names. UsageError where there is none, or several."""
+    reader = call.history
     runs = reader.runs(limit=1) if word == LAST else reader.runs_named(word)
     if len(runs) == 1:
         return runs[0]
@@ -50,7 +58,8 @@ def found_run(reader: Reader, word: str) -> RunRecord:
         ids = ", ".join(run.run_id for run in runs[:5])
         raise UsageError(f"{shortened(word)} may be any of these runs: {ids}{' …' if len(runs) > 5 else ''}.")
     if word == LAST or not reader.runs(limit=1):
-        raise UsageError("no run has been written down yet: etlctl build TASK, then etlctl history.")
+        why = not_kept(call) or "no run has been written down yet: etlctl build TASK, then etlctl history"
+        raise UsageError(f"{why}.")
     raise UsageError(f"no run {shortened(word)} is in the history; `etlctl history` lists them, `last` is the newest.")
 
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 import datetime as dt
 import re
 
+import click
+
 from etlctl.cli.ages import age
 from etlctl.core import dates
 from etlctl.core.parameters import DateSecondParameter
 from etlctl.errors import UsageError
 from etlctl.text import shortened
+
+
+def since_option(what: str) -> click.Option:
+    """`--since`, where `what` says which are taken: `Those begun`."""
+    said = f"{what} since: 7d, 2013-01-02, yesterday, -3h, 2013-01-02T03:04."
+    return click.Option(["--since"], metavar="TIME", help=said)
 
 
 def instant_of(text: str, now: dt.datetime) -> dt.datetime:

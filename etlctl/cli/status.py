@@ -13,6 +13,7 @@ from etlctl.cli.grouping import asked_for
 from etlctl.cli.lately import Lately, lately
 from etlctl.cli.lately_documents import last_document, running_document
 from etlctl.cli.layout import Line, Span, Style, cells, cut, line, padded, span, table
+from etlctl.cli.listing import no_tasks
 from etlctl.cli.parameters import default_is_there
 from etlctl.cli.plan import exit_code_of
 from etlctl.cli.screen import show, width_of
@@ -107,7 +108,10 @@ def _lines(
     else:
         undated = list(planned)
     lines.extend(_list_lines(undated, known, call.now))
-    lines.append(_legend([known.state(one) for one in planned]))
+    if planned:
+        lines.append(_legend([known.state(one) for one in planned]))
+    elif not unasked:
+        lines.append(line(no_tasks(call)))
     lines.extend(_running_lines(undated, known, call.now))
     behind = [one for one in planned if state_of(one.decision) != "done"]
     if behind and request.classes:

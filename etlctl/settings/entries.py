@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from etlctl.errors import SettingsError
+from etlctl.settings.ages import age_s, wait_s
 from etlctl.settings.document import Document
 from etlctl.settings.keys import (
-    AGE,
     CONFIG_VARIABLE,
     CONNECTION,
     LEAST_S,
@@ -166,8 +166,8 @@ def _value_of(key: Key, text: str, where: str) -> Any:
             raise SettingsError(f"{where} must be {_count(key)}, not '{printable(shortened(text, 40))}'.")
         _check_count(key, int(text), where)
         return int(text)
-    if key.kind is Kind.AGE:
-        _check_age(text, where)
+    if key.kind in (Kind.AGE, Kind.WAIT):
+        _check_age(key, text, where)
     return text
 
 
@@ -185,9 +185,10 @@ def _check_count(key: Key, value: int, where: str) -> None:
         raise SettingsError(f"{where} must be {_count(key)}.")
 
 
-def _check_age(text: str, where: str) -> None:
-    if not re.fullmatch(AGE, text):
-        raise SettingsError(f"{where} must be {Kind.AGE.value}, not '{printable(shortened(text, 40))}'.")
+def _check_age(key: Key, told: Any, where: str) -> None:
+    read = age_s if key.kind is Kind.AGE else wait_s
+    if read(told) is None:
+        raise SettingsError(f"{where} must be {key.kind.value}, not '{printable(shortened(str(told), 40))}'.")
 
 
 def _count(key: Key) -> str:
@@ -247,6 +248,7 @@ _TYPES: Mapping[Kind, tuple[type, ...]] = {
     Kind.COUNT: (int,),
     Kind.SECONDS: (int, float),
     Kind.AGE: (str,),
+    Kind.WAIT: (int, float, str),
     Kind.SWITCH: (bool,),
 }
 
@@ -261,8 +263,8 @@ def _check_kind(document: Document, path: KeyPath, key: Key, value: Any) -> None
         _check_seconds(key, value, at)
     if key.kind is Kind.COUNT:
         _check_count(key, value, at)
-    if key.kind is Kind.AGE:
-        _check_age(value, at)
+    if key.kind in (Kind.AGE, Kind.WAIT):
+        _check_age(key, value, at)
     wrong = [item for item in value if not isinstance(item, str)] if key.kind is Kind.TEXTS else []
     if wrong:
         raise SettingsError(f"{at} must be {key.kind.value}; {_kind_of(wrong[0])} is among them.")

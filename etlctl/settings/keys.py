@@ -29,6 +29,7 @@ class Kind(Enum):
     SECONDS = "a number of seconds"
     COUNT = "a whole number"
     AGE = "a text such as 90d, 12h or 30m"
+    WAIT = "a number of seconds or a text such as 30s, 10m or 2h"
     SWITCH = "true or false"
     ANY = "any value"
 
@@ -64,7 +65,7 @@ LOGS_KEEP = Key(("logs", "keep"), Kind.AGE, "30d", "ETLCTL_LOGS_KEEP")
 LOGS_MAX_BYTES = Key(("logs", "max_bytes"), Kind.COUNT, "10485760", "ETLCTL_LOGS_MAX_BYTES", most=2**40)
 POOL_LIMIT = Key(("pools", POOL), Kind.COUNT, "1", most=1_000_000)
 BUILD_JOBS = Key(("build", "jobs"), Kind.COUNT, "1", "ETLCTL_BUILD_JOBS", most=1_000)
-BUILD_WAIT_HELD = Key(("build", "wait_held"), Kind.SECONDS, "600", "ETLCTL_BUILD_WAIT_HELD")
+BUILD_WAIT_HELD = Key(("build", "wait_held"), Kind.WAIT, "600", "ETLCTL_BUILD_WAIT_HELD")
 BUILD_EXECUTOR = Key(("build", "executor"), Kind.TEXT, "local", "ETLCTL_BUILD_EXECUTOR")
 DASK_ADDRESS = Key(("executors", "dask", "address"), Kind.TEXT, None, "ETLCTL_EXECUTORS_DASK_ADDRESS")
 DEFAULT_CONNECTION = Key(("default_connection",), Kind.TEXT, "warehouse", "ETLCTL_DEFAULT_CONNECTION")
@@ -153,8 +154,6 @@ TREE: Tree = {
     "s3": {key.path[-1]: key for key in OF_S3},
     "params": {FAMILY: {PARAMETER: PARAMS}},
 }
-AGE = r"([0-9]{1,6})(s|m|h|d|w)"
-"""The form of a Kind.AGE."""
 PROFILES = "profiles"
 CONFIG_VARIABLE = "ETLCTL_CONFIG"
 PROFILE_VARIABLE = "ETLCTL_PROFILE"

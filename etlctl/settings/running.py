@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from etlctl.errors import SettingsError
-from etlctl.settings import keys
-from etlctl.settings.keys import Key
+from etlctl.settings import ages, keys
+from etlctl.settings.keys import Key, dotted
 from etlctl.settings.model import BuildSettings, LogSettings
 from etlctl.settings.resolver import Resolver, one_of, place_of
 from etlctl.text import printable, shortened
 
-_EXECUTORS = ("local", "dask")
-_UNITS_S: Mapping[str, int] = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+EXECUTORS = ("local", "dask")
+MOST_JOBS = keys.BUILD_JOBS.most
 _POOL = r"\w[\w.-]*"
 _MOST_POOL = 100
 _IN_S3 = r"s3://[A-Za-z0-9._-]{3,255}(/.*)?"
+_ADDRESS = r"([A-Za-z][A-Za-z0-9+.-]+):/(/?)(.*)"
+"""Of anything; with one slash too, which is what is left of two where a path was made of it."""
 
 
 def logs(resolver: Resolver) -> LogSettings:
     """The table `[logs]`."""
     path = keys.LOGS_STORE.path
     store = resolver.text(path, str(keys.LOGS_STORE.default))
-    if "://" in store and not re.fullmatch(_IN_S3, store, re.DOTALL):
+    address = re.fullmatch(_ADDRESS, store, re.DOTALL)
+    if address is not None and not re.fullmatch(_IN_S3, store, re.DOTALL):
+        scheme, second_slash, _ = address.groups()
+        folder = "" if second_slash else f" A folder of this name is ./{printable(shortened(scheme, 40))}:/…"
         raise SettingsError(
             f"{place_of(resolver.entry(path, store), path)} must be a folder or s3://BUCKET/PREFIX, "
-            f"not '{printable(shortened(store.partition('://')[0], 40))}://…'."
+            f"not '{printable(shortened(scheme, 40))}:/{second_slash}…'.{folder}"
         )
     if not store.startswith("s3://"):
         store = os.path.abspath(resolver.project / store)
@@ -39,8 +44,8 @@ def build(resolver: Resolver) -> BuildSettings:
     """The tables `[build]` and `[executors.dask]`."""
     return BuildSettings(
         jobs=int(number(resolver, keys.BUILD_JOBS)),
-        wait_held_s=number(resolver, keys.BUILD_WAIT_HELD),
-        executor=one_of(resolver, keys.BUILD_EXECUTOR, _EXECUTORS),
+        wait_held_s=_seconds(resolver, keys.BUILD_WAIT_HELD, ages.wait_s),
+        executor=one_of(resolver, keys.BUILD_EXECUTOR, EXECUTORS),
         dask_address=resolver.optional(keys.DASK_ADDRESS.path),
     )
 
@@ -72,5 +77,11 @@ def is_on(resolver: Resolver, key: Key) -> bool:
 
 def age_s(resolver: Resolver, key: Key) -> float:
     """The age at `key`, or its default, in seconds."""
-    count, unit = re.fullmatch(keys.AGE, str(resolver.entry(key.path, key.default).value)).groups()  # type: ignore[union-attr]  # entries.py has looked
-    return float(count) * _UNITS_S[unit]
+    return _seconds(resolver, key, ages.age_s)
+
+
+def _seconds(resolver: Resolver, key: Key, read: Callable[[str], float | None]) -> float:
+    found = read(resolver.entry(key.path, key.default).value)
+    if found is None:  # entries.py has looked at what is given, a test at the defaults
+        raise AssertionError(f"{dotted(key.path)} was let through unread")
+    return found

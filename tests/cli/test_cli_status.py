@@ -74,6 +74,14 @@ def test_status_without_a_task_tells_of_those_that_need_no_words(project: Projec
     assert project.run("status", "--exit-code").code == 10
 
 
+def test_status_of_a_project_without_tasks_says_how_to_begin(empty_project: Project) -> None:
+    told = empty_project.run("status")
+
+    assert told.code == 0
+    assert f"no tasks in {empty_project.package}: write a class derived from etlctl.Task" in told.out
+    assert "done" not in told.out
+
+
 def test_status_months_cover_their_days(empty_project: Project) -> None:
     """A monthly task is one state over all days of its month."""
     empty_project.pipeline("""

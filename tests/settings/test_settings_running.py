@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from etlctl.errors import SettingsError
-from etlctl.settings import Settings
+from etlctl.settings import Settings, ages, keys
 
 Loader = Callable[..., Settings]
 F = "config/etlctl.toml"
@@ -70,6 +70,14 @@ def test_each_key_but_a_pool_has_a_variable(load_text: Loader) -> None:
         ("[history]\nkeep = 90", f"{F}:2: 'history.keep' must be a text such as 90d, 12h or 30m, not a whole number."),
         ("[logs]\nmax_bytes = 0", f"{F}:2: 'logs.max_bytes' must be a whole number from 1 to 1099511627776."),
         ('[logs]\nstore = "gs://b/logs"', f"{F}:2: 'logs.store' must be a folder or s3://BUCKET/PREFIX, not 'gs://…'."),
+        (
+            '[logs]\nstore = "s3:/b/logs"',
+            f"{F}:2: 'logs.store' must be a folder or s3://BUCKET/PREFIX, not 's3:/…'. A folder of this name is .",
+        ),
+        ("[build]\nwait_held = -1", f"{F}:2: 'build.wait_held' must be a number of seconds or a text such as 30s, 10m"),
+        ('[build]\nwait_held = "soon"', f"{F}:2: 'build.wait_held' must be a number of seconds or a text such as 30s"),
+        ("[build]\nwait_held = nan", f"{F}:2: 'build.wait_held' must be a number of seconds or a text such as 30s"),
+        ("[build]\nwait_held = true", f"{F}:2: 'build.wait_held' must be a number of seconds or a text such as 30s"),
         ("[pools]\nredshift = 0", f"{F}:2: 'pools.redshift' must be a whole number from 1 to 1000000."),
         (
             '[pools]\n"a b" = 1',
@@ -94,6 +102,8 @@ def test_what_cannot_be_is_told_with_its_line(load_text: Loader, text: str, told
     ("variable", "text", "told"),
     [
         ("ETLCTL_HISTORY_KEEP", "90", "must be a text such as 90d, 12h or 30m, not '90'."),
+        ("ETLCTL_BUILD_WAIT_HELD", "10x", "must be a number of seconds or a text such as 30s, 10m or 2h, not '10x'."),
+        ("ETLCTL_LOGS_STORE", "gs:/b", "must be a folder or s3://BUCKET/PREFIX, not 'gs:/…'."),
         ("ETLCTL_BUILD_JOBS", "many", "must be a whole number from 1 to 1000, not 'many'."),
         ("ETLCTL_BUILD_EXECUTOR", "celery", "must be local or dask, not 'celery'."),
     ],
@@ -103,3 +113,27 @@ def test_a_variable_that_cannot_be_is_told_by_its_name(load_text: Loader, variab
         load_text(None, {variable: text})
 
     assert str(raised.value).startswith(f"environment variable {variable}: ") and told in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [("600", 600), ('"600"', 600), ("1.5", 1.5), ('"1.5"', 1.5), ('"10m"', 600), ('"2h"', 7200), ("0", 0), ('"0"', 0)],
+)
+def test_a_wait_is_told_in_seconds_or_with_a_unit(load_text: Loader, told: str, seconds: float) -> None:
+    """In the file as in the variable, and as `--wait-held` takes it."""
+    assert load_text(f"[build]\nwait_held = {told}\n").build.wait_held_s == seconds
+    assert load_text(None, {"ETLCTL_BUILD_WAIT_HELD": told.strip('"')}).build.wait_held_s == seconds
+
+
+def test_a_folder_may_be_called_like_an_address(load_text: Loader, tmp_path: Path) -> None:
+    assert load_text('[logs]\nstore = "./s3:/b"\n').logs.store == str(tmp_path / "s3:" / "b")
+
+
+def test_each_default_can_be_read() -> None:
+    """What entries.py looks at only where it is given."""
+    waits = [one for one in keys.all_keys() if one.kind is keys.Kind.WAIT]
+    kept = [one for one in keys.all_keys() if one.kind is keys.Kind.AGE]
+
+    assert len(waits) == 1 and len(kept) == 2
+    assert all(ages.wait_s(one.default) is not None for one in waits)
+    assert all(ages.age_s(str(one.default)) is not None for one in kept)
