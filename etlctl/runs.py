@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from etlctl.core.leases import Leases
     from etlctl.core.results import Observer
     from etlctl.core.task import Task
+    from etlctl.db.state.logs import LogStore
     from etlctl.db.state.store import Store
     from etlctl.engine.executors.base import Executor
     from etlctl.settings import Settings
@@ -96,12 +97,12 @@ class Run:
         with ExitStack() as stack:
             executor = self._executor(to_run)
             try:
-                history = self._history(stack)
+                logs = self._logs(is_written=bool(to_run))
+                history = self._history(stack, logs)
                 leases = self._leases()
                 stack.callback(leases.close)
             finally:
                 stack.callback(executor.close)
-            logs = _logs(self._settings) if history else None
             yield Parts(
                 executor,
                 leases,
@@ -152,15 +153,27 @@ class Run:
         )
         return leases if self._settings.is_state_chosen else DispensableLeases(leases, self._settings.pools)
 
-    def _history(self, stack: ExitStack) -> list[Observer]:
-        if self._store is None or not self._settings.is_history_kept:
+    def _logs(self, *, is_written: bool) -> LogStore | None:
+        """Where what tasks print is kept; None where no history is, which tells where to find it."""
+        settings = self._settings
+        if self._store is None or not settings.is_history_kept:
+            return None
+        from etlctl.db.state.logs import LogStore
+
+        logs = LogStore(settings.logs.store, settings.project)
+        if is_written and (said := logs.prepare()):
+            _logger.warning("%s", said)
+        return logs
+
+    def _history(self, stack: ExitStack, logs: LogStore | None) -> list[Observer]:
+        if self._store is None or logs is None:
             return []
         from etlctl.db.state.history import About, History
 
         settings = self._settings
         beat_s = settings.lease_ttl_s / 4
         about = About(self._run_id, self._options.command, settings.project, settings.profile, beat_s=beat_s)
-        history = History(self._store, about, logs=_logs(settings))
+        history = History(self._store, about, logs=logs)
         stack.callback(history.close)
         return [history]
 
@@ -202,9 +215,3 @@ def _store(settings: Settings) -> Store | None:
         _logger.warning("no history is kept, and other builds are not heeded: %s", error)
         return None
     return store
-
-
-def _logs(settings: Settings) -> Any:
-    from etlctl.db.state.logs import LogStore
-
-    return LogStore(settings.logs.store, settings.project)

@@ -344,8 +344,9 @@ def test_logs_without_a_run_show_what_failed_in_the_newest(loads: Project) -> No
     ("words", "said"),
     [
         (["Fligths"], "has no task Fligths. Did you mean 'Flights'? `etlctl history"),
-        (["Flights", "2099"], "has none of these; it has Flights(2013-01-12)."),
-        (["Flights", "--date", "2013-01-13"], "has none of these; it has Flights(2013-01-12)."),
+        (["Flights", "2099"], "has no Flights with 2099; it has Flights(2013-01-12)."),
+        (["Flights", "--date", "2013-01-13"], "has no Flights with date 2013-01-13; it has Flights(2013-01-12)."),
+        (["Flights", "x", "--date=soon"], "has no Flights with x, date soon; it has Flights(2013-01-12)."),
         (["Flights", "--dat", "2013-01-12"], "Flights has no public parameter dat. Did you mean 'date'?"),
         (["Flights", "--date"], "--date needs a value, as a parameter of a TASK has"),
         (["--date", "2013-01-12"], "parameters narrow down a TASK, and none is named"),
@@ -517,10 +518,42 @@ def test_history_that_is_switched_off_is_not_written(loads: Project) -> None:
     loads.write("config/etlctl.toml", f'[pipelines]\npath = "{loads.package}"\n[history]\nenabled = false\n')
 
     built = loads.run("build", "Flights", "--date", "2013-01-12")
-    told = loads.run("history")
+    told = [loads.run(*words) for words in (["history"], ["history", "Flights"], ["history", "last"], ["logs"])]
 
     assert built.code == 0
-    assert "nothing is written down: enabled = false in [history] of the settings" in told.out
+    said = "nothing is written down: history.enabled is false (config/etlctl.toml:4)"
+    assert all(said in (ran.out or ran.err) for ran in told), told
+    assert [ran.code for ran in told] == [0, 0, 2, 2]
+
+
+# -- logs that cannot be where they are to be
+
+
+def test_logs_go_to_the_project_where_their_folder_cannot_be_made(loads: Project) -> None:
+    """One warning says where they are; a path through a file can be made by nobody, not by root either."""
+    loads.write("taken")
+    loads.write("config/etlctl.toml", f'[pipelines]\npath = "{loads.package}"\n[logs]\nstore = "taken/logs"\n')
+
+    built = loads.run("build", "Flights", "--date", "2013-01-11..12")
+    told = loads.run("logs", "last", "Flights", "2013-01-12")
+    again = loads.run("build", "Flights", "--date", "2013-01-11..12")
+
+    folder = loads.folder / ".etlctl" / "logs"
+    assert (built.code, built.err.count("WARNING")) == (0, 1)
+    assert f"logs cannot be written to {loads.folder}/taken/logs, the store in [logs]: Not a directory." in built.err
+    assert f"Those of this run are in {folder}." in built.err
+    assert len(list(folder.glob("*/*.log"))) == 2
+    assert (again.code, again.err) == (0, ""), "where nothing is to run, nothing is to be kept"
+    assert told.out.endswith("\ncounting 2013-01-12\n")
+
+
+def test_logs_that_can_be_nowhere_are_told_as_not_kept(loads: Project) -> None:
+    loads.write(".etlctl/logs")
+
+    built = loads.run("build", "Flights", "--date", "2013-01-12")
+
+    assert (built.code, built.err.count("WARNING")) == (0, 1)
+    assert "the store in [logs]: File exists. What tasks of this run print is not kept." in built.err
 
 
 # -- gc

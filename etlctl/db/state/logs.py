@@ -46,6 +46,7 @@ class LogStore:
 
     def __init__(self, place: str, project: Path) -> None:
         self._prefix: S3Address | None = None
+        self._own = os.path.join(project, ".etlctl", "logs")
         self.folder = os.path.join(project, place)
         """Where files are written to; with S3 they are on their way."""
         self.shown = place
@@ -53,11 +54,25 @@ class LogStore:
             from etlctl.s3.address import parse
 
             self._prefix = parse(place, needs_key=False)
-            self.folder = os.path.join(project, ".etlctl", "logs")
+            self.folder = self._own
         self._queue: SimpleQueue[str | None] = SimpleQueue()
         self._thread: Thread | None = None
         self.failure = ""
         """Why a log could not be taken to S3: its file is still in `folder`; empty for none."""
+
+    def prepare(self) -> str:
+        """Makes the folder. Where that cannot be, files go to `.etlctl/logs` of the project from here on.
+
+        The answer is a sentence about it for the user, empty where all is well.
+        """
+        why = _why_not(self.folder)
+        if not why:
+            return ""
+        said = f"logs cannot be written to {printable(self.folder)}, the store in [logs]: {why}"
+        if self.folder == self._own or _why_not(self._own):
+            return f"{said}. What tasks of this run print is not kept."
+        self.folder = self._own
+        return f"{said}. Those of this run are in {printable(self.folder)}."
 
     def path_for(self, run_id: str, task_id: str, number: int) -> str:
         """The local file of an attempt's output; its folder need not be there yet."""
@@ -195,6 +210,15 @@ def tail_of(path: str) -> tuple[int, bytes] | None:
             return (size, file.read(TAIL_BYTES)) if size else None
     except OSError:
         return None
+
+
+def _why_not(folder: str) -> str:
+    """Why no file can be made in a folder, which is made where it is not there; empty where one can."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        return error.strerror or str(error)
+    return "" if os.access(folder, os.W_OK | os.X_OK) else "this user may not write there"
 
 
 def _folder(address: S3Address) -> S3Address:
