@@ -15,7 +15,7 @@ TOKEN = "ETLCTL_TEST_TOKEN"
 
 def template_of(executor: LocalExecutor) -> int:
     """The process that the workers are forked from."""
-    template = executor._pool._supervisor.template  # nobody else need know it
+    template = executor._pool._crew.template  # nobody else need know it
     assert template is not None
     return template.pid
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import socket
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from etlctl.core.context import Attempt
 from etlctl.core.task import Task
-from etlctl.engine.executors.wire import Ledger, Lines, Message, encoded
+from etlctl.engine.executors.wire import Message
 from etlctl.engine.failures import Failure
 from etlctl.engine.logs import AttemptLog, LineTeller
+
+if TYPE_CHECKING:
+    from etlctl.engine.executors.peer import Worker
 
 Shown = Callable[[Task, str], object]
 """Takes a printable line that a task wrote, from any thread."""
@@ -140,38 +141,3 @@ class Came:
     job: Job
     message: Message
     death: str = ""
-
-
-class Worker:
-    """One process, as the pool sees it."""
-
-    def __init__(self, number: int, connection: socket.socket, log: int, ledger: Ledger) -> None:
-        self.number = number
-        self.connection = connection
-        self.log = log
-        """The end of the pipe that its output is read from."""
-        self.ledger = ledger
-        self.lines = Lines()
-        self.batch: deque[Job] = deque()
-        """Attempts that it has been given and not begun."""
-        self.pid: int | None = None
-        """None until the template has told it."""
-        self.state = State.IDLE
-        self.job: Job | None = None
-        self.kill_at: float | None = None
-        """When it is killed, should it still be there."""
-
-    @property
-    def moment(self) -> float | None:
-        """When something is to be done about it, should nothing happen before."""
-        if self.kill_at is not None:
-            return self.kill_at
-        return self.job.deadline if self.job is not None and self.state is State.BUSY else None
-
-    def send(self, message: Message) -> bool:
-        """False when it is gone; that is told by the template too."""
-        try:
-            self.connection.sendall(encoded(message))
-        except OSError:
-            return False
-        return True

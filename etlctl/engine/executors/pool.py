@@ -1,7 +1,7 @@
 """The pool: N workers, kept between attempts, and what came of each attempt as an Outcome.
 
     thread that builds                         supervisor's thread (supervisor.py)
-    submit() resume() abandon() -> worker      reads all that workers send and write
+    submit() resume() abandon() -> crew.py      reads all that workers send and write
     wait() <- Outcome <- queue                 <- ends, needs, deaths
 
 What calls a user's code (making tasks of specs, on_failure, handlers) happens in wait(), in the thread that builds.
@@ -22,9 +22,10 @@ from etlctl.core.events import Event
 from etlctl.core.task import Task
 from etlctl.engine.attempt import told_failure
 from etlctl.engine.executors.base import Outcome
+from etlctl.engine.executors.crew import GRACE_S, LARGEST_BATCH
 from etlctl.engine.executors.jobs import Bound, Came, Job, Output, Shown, State, Stop
 from etlctl.engine.executors.spec import spec_of, spec_of_attempt, task_of
-from etlctl.engine.executors.supervisor import GRACE_S, LARGEST_BATCH, Supervisor
+from etlctl.engine.executors.supervisor import Supervisor
 from etlctl.engine.executors.template import Template
 from etlctl.engine.executors.wire import Message
 from etlctl.engine.failures import Failure
@@ -59,6 +60,7 @@ class Pool:
         self._max_log_bytes = max_log_bytes
         self._came: SimpleQueue[Came | None] = SimpleQueue()
         self._supervisor = Supervisor(self._came.put, capacity)
+        self._crew = self._supervisor.crew
         self._jobs: dict[Task, Job] = {}
         self._paces: dict[Any, float] = {}  # mypy takes a class of tasks for one of its instances
         """By class, ends in a row that took hardly any time and printed nothing."""
@@ -90,25 +92,25 @@ class Pool:
             "met": [one.task_id for one in met],
         }
         with self._supervisor.lock:
-            if self._supervisor.template is None:
+            if self._crew.template is None:
                 self._ready_template()
-            self._supervisor.submit(job)
+            self._crew.submit(job)
 
     def resume(self, task: Task) -> None:
         """Lets the worker go on that waits."""
         job = self._jobs[task]
         with self._supervisor.lock:
             if job.worker is None:
-                self._supervisor.come(job, death=job.death)
+                self._crew.come(job, death=job.death)
             else:
                 job.message = {"resume": True}
-                self._supervisor.submit(job)
+                self._crew.submit(job)
 
     def abandon(self, task: Task) -> None:
         """Lets the worker close the generator that waits; in the background."""
         job = self._jobs.pop(task)
         with self._supervisor.lock:
-            self._supervisor.abandon(job)
+            self._crew.abandon(job)
 
     def cancel(self, task: Task, why: Failure) -> None:
         """Ends the attempt; its Outcome follows."""
@@ -118,10 +120,10 @@ class Pool:
                 return  # over, or so in a moment: a signal would meet another attempt of the batch
             job.stop = Stop("cancel", why.reason, why)
             if job.worker is None or job.worker.state is State.PARKED:
-                self._supervisor.abandon(job)
-                self._supervisor.come(job, death="was not needed any more")
+                self._crew.abandon(job)
+                self._crew.come(job, death="was not needed any more")
             elif job.worker.state is State.BUSY:
-                self._supervisor.stop(job.worker, job.stop)
+                self._crew.stop(job.worker, job.stop)
 
     def wait(self, timeout_s: float | None) -> Outcome | Bound | None:
         """What has come of a step; blocks for `timeout_s` at most."""
@@ -134,7 +136,7 @@ class Pool:
         if came is None:
             with self._supervisor.lock:
                 self._ready_template()
-                self._supervisor.place()
+                self._crew.place()
             return None
         job, message = came.job, came.message
         if "needs" in message:
@@ -154,11 +156,11 @@ class Pool:
     # -- workers
 
     def _ready_template(self) -> Template:
-        template = self._supervisor.template
+        template = self._crew.template
         if template is None:
             self._disconnect()
             template = Template.forked(self._work, _warm_up)
-            self._supervisor.watch(template)
+            self._crew.listen(template)
         return template
 
     def _work(self, channel: int, log: int, ledger: int) -> None:

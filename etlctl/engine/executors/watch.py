@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from etlctl.engine.executors.jobs import Worker
+from etlctl.engine.executors.peer import Worker
 
 _AT_ONCE = 1 << 16
 

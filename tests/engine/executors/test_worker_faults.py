@@ -306,7 +306,7 @@ _SUPERVISED = """
         executor = LocalExecutor(Path(sys.argv[1]), jobs=2)
         executor.submit(house.Hangs(name="ignores"), Attempt())
         executor.submit(house.StartsAndHangs(), Attempt())
-        print(executor._pool._supervisor.template.pid, flush=True)
+        print(executor._pool._crew.template.pid, flush=True)
         executor.wait(60)
 """
 
@@ -358,7 +358,7 @@ def test_workers_killed_at_any_moment_fail_their_own_task_alone(workers: LocalEx
         for _ in range(40):
             if over.wait(chance.uniform(0.001, 0.03)):
                 return
-            pids = [worker.pid for worker in list(workers._pool._supervisor._workers.values()) if worker.pid]
+            pids = [worker.pid for worker in list(workers._pool._crew.workers.values()) if worker.pid]
             if pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(chance.choice(pids), signal.SIGKILL)
