@@ -138,8 +138,11 @@ def _ending(summary: RunSummary, again: str, options: str, not_started: int) -> 
     for text in failure_lines(summary, options):
         lines.append(_failure_line(text))
     lines.extend(_missing_lines(summary))
-    if not_started:
-        lines.append(line(span("stopped", Style.WARN), f"  {not_started:,} not started"))
+    cut_off = sum(one.status is Status.SKIP and one.reason.startswith("stopped") for one in summary.results)
+    if told := [
+        f"{number:,} {what}" for number, what in ((cut_off, "while at work"), (not_started, "not started")) if number
+    ]:
+        lines.append(line(span("stopped", Style.WARN), f"  {', '.join(told)}"))
     if summary.counts[Status.HELD]:
         lines.append(line("next  see who has it: etlctl status; when it is done, again  ", again))
     if summary.exit_code is ExitCode.BLOCKED:

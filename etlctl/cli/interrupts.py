@@ -15,7 +15,7 @@ _CODES = {
     signal.SIGTERM: ExitCode.TERMINATED,
     signal.SIGHUP: ExitCode.HANGUP,
 }
-_SAID = "\netlctl: stopping when the running task ends; once more stops it now.\n"
+STOPPING = "stopping when what runs has ended; once more stops it now"
 
 
 class Interrupts:
@@ -38,7 +38,9 @@ class Interrupts:
         self.code = _CODES[signal.Signals(number)]
         if self.speaks:
             with suppress(OSError):
-                os.write(2, _SAID.encode())  # a buffered write may be under way: print() could not be entered again
+                os.write(
+                    2, f"\netlctl: {STOPPING}.\n".encode()
+                )  # a buffered write may be under way: print() could not be entered again
 
 
 @contextmanager

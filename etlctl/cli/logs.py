@@ -206,7 +206,8 @@ def _nothing(call: Session, run_id: str, attempts: Sequence[AttemptRecord]) -> l
     begun = [one for one in attempts if one.started_at is not None]
     if begun:
         what = begun[0].label if len(attempts) == 1 else "its tasks"
-        said = f"{what} printed nothing, or it was removed since (keep in [logs] of the settings)"
+        why = runs.said_of(begun[0]) if len(attempts) == 1 and begun[0].error else ""
+        said = f"{what} printed nothing{f' ({why})' if why else ''}, or it was removed since (keep in [logs])"
     elif len(attempts) == 1:
         why = runs.said_of(attempts[0])
         said = f"{attempts[0].label} did not begin: {attempts[0].status}{f', {why}' if why else ''}"

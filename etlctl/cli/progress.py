@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from etlctl.cli.interrupts import STOPPING
 from etlctl.cli.layout import Line, Span, Style, cells, span
 from etlctl.core.context import Attempt
 from etlctl.core.results import RunSummary, Status, TaskResult, result_line, seconds
@@ -76,11 +77,12 @@ class Progress:
 
     def task_finished(self, result: TaskResult, number: int, total: int) -> None:
         self.running.pop(result.task, None)
-        self.done, self.total = number, total
+        self.total = total
         self.failed += result.status is Status.FAIL
         if result.status is Status.SKIP and result.reason.startswith("not started"):
             self.not_started += 1
             return
+        self.done = number - self.not_started
         self._width = max(self._width, min(cells(result.task.task_label), _MOST_LABEL))
         self._say(line_of(self._shortened(result), number, total, self._width))
 
@@ -133,7 +135,7 @@ def state_lines(progress: Progress, title: str, *, is_stopping: bool, now: float
     if progress.failed:
         parts.append(span(f"   {progress.failed} failed", Style.BAD))
     if is_stopping:
-        parts.append(span("   stopping when the running task ends; once more stops it now", Style.WARN))
+        parts.append(span(f"   {STOPPING}", Style.WARN))
     running = list(progress.running.values())
     lines = [tuple(parts), *(_running_line(one, now) for one in running[:_MOST_RUNNING])]
     if len(running) > _MOST_RUNNING:

@@ -112,7 +112,8 @@ def _attempt_cells(attempt: AttemptRecord, now: dt.datetime, *, with_rows: bool,
 
 def said_of(attempt: AttemptRecord) -> str:
     """Why it is as it is: the first line of its error, or its notes."""
-    return shortened(attempt.error.partition("\n")[0] or "; ".join(attempt.notes), _LONGEST)
+    notes = (note for note in attempt.notes if note != f"attempt {attempt.number}")  # which has a place of its own
+    return shortened(attempt.error.partition("\n")[0] or "; ".join(notes), _LONGEST)
 
 
 def rows_text(rows: int) -> str:

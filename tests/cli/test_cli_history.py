@@ -513,6 +513,35 @@ def test_history_is_repaired_after_a_kill_behind_the_commit(empty_project: Proje
     assert document["attempts"][0]["notes"] == [f"done (found by marker) in run {runs[0]['run_id']}"]
 
 
+def test_a_further_attempt_is_named_once(empty_project: Project) -> None:
+    """In the row of the attempt and at the head of its output; why each failed stands behind it."""
+    empty_project.pipeline(
+        """
+        from pathlib import Path
+        from etlctl import LocalTarget, Task
+
+        class Twice(Task):
+            retries, retry_delay, retry_on = 1, 0, (ValueError,)
+
+            def output(self):
+                return LocalTarget("out/twice.txt")
+
+            def run(self):
+                if not Path("once").exists():
+                    Path("once").touch()
+                    raise ValueError("not yet")
+                with self.output().open("w") as file:
+                    file.write("x")
+        """
+    )
+    assert empty_project.run("build", "Twice").code == 0
+
+    rows = empty_project.run("history", "Twice").out.splitlines()[1:3]
+
+    assert [row.count("attempt 2") for row in rows] == [1, 0], rows
+    assert rows[1].endswith("ValueError: not yet")
+
+
 def test_history_that_is_switched_off_is_not_written(loads: Project) -> None:
     """enabled = false: the build does what it does, and the command says why it knows nothing."""
     loads.write("config/etlctl.toml", f'[pipelines]\npath = "{loads.package}"\n[history]\nenabled = false\n')

@@ -114,12 +114,12 @@ SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 
 
 def interrupted(
-    project: Project, number: signal.Signals, times: int, ticks: int = 0, name: str = "Second", pipeline: str = WAITS
+    project: Project, number: signal.Signals, times: int, ticks: int = 0, words: str = "Second", pipeline: str = WAITS
 ) -> Ran:
     """A build of Second (or of First alone), signalled while First runs, or whatever else makes the file `started`."""
     project.pipeline(pipeline.format(ticks=ticks))
     process = subprocess.Popen(
-        [sys.executable, "-m", "etlctl", "build", name],
+        [sys.executable, "-m", "etlctl", "build", *words.split()],
         cwd=project.folder,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -157,9 +157,18 @@ def test_first_signal_lets_the_running_task_end(empty_project: Project, number: 
     assert ran.out.splitlines()[-1].endswith(f"exit {code}")
 
 
+def test_second_signal_tells_what_was_ended_in_the_middle(empty_project: Project) -> None:
+    """A task in a worker is ended; that it had begun is told apart from what had not."""
+    ran = interrupted(empty_project, signal.SIGINT, times=2, ticks=1200, words="Second -j 2")
+
+    assert ran.code == 130, ran
+    assert "stopped  1 while at work, 1 not started" in ran.out
+    assert "next  go on where it stopped  etlctl build Second -j 2" in ran.out
+
+
 def test_signal_during_the_last_task_leaves_nothing_to_go_on_with(empty_project: Project) -> None:
     """All is done when the running task has ended: the code is the signal's, and no further command is offered."""
-    ran = interrupted(empty_project, signal.SIGINT, times=1, ticks=20, name="First")
+    ran = interrupted(empty_project, signal.SIGINT, times=1, ticks=20, words="First")
 
     assert ran.code == 130, ran
     assert ran.out.splitlines()[-1].startswith("OK=1 FAIL=0 SKIP=0")

@@ -154,6 +154,21 @@ def test_a_running_task_is_shown_with_what_it_tells(attempt: Attempt, shown: str
     assert text_of(lines[1]) == shown
 
 
+def test_what_an_interrupt_left_behind_is_not_drawn_as_done() -> None:
+    """Three of four were never begun: the bar stays where it was."""
+    progress = Progress(lambda one: None)
+    tasks = [Named(name) for name in "abcd"]
+    progress.run_started("r1", tasks, tasks)
+    progress.task_finished(TaskResult(tasks[0], Status.OK), 1, 4)
+    for number, task in enumerate(tasks[1:], 2):
+        progress.task_finished(TaskResult(task, Status.SKIP, "not started: the run was interrupted"), number, 4)
+
+    lines = state_lines(progress, "x", is_stopping=True, now=progress.began)
+
+    assert text_of(lines[0]).startswith("BUILD  x   [####------------] 1/4 ")
+    assert text_of(lines[0]).endswith("   stopping when what runs has ended; once more stops it now")
+
+
 def test_of_many_running_tasks_the_rest_is_counted() -> None:
     """The display stays small enough to leave room for what is said."""
     progress = Progress(lambda one: None)
