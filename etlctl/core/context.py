@@ -7,13 +7,12 @@ notebook) gets one made from the settings of the current folder: `current()` ask
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from etlctl.errors import UsageError
 
@@ -87,12 +86,30 @@ class Attempt:
     """Requirements known to have ended well: an executor need not ask the runner for them."""
 
 
+class InPlace(Generic[T]):
+    """Puts a value in place for one `with` block. No @contextmanager: each task has such a block."""
+
+    def __init__(self, variable: ContextVar[T | None], everywhere: dict[InPlace[T], tuple[int, T]], value: T) -> None:
+        self._variable = variable
+        self._everywhere = everywhere
+        self._value = value
+
+    def __enter__(self) -> T:
+        self._token = self._variable.set(self._value)
+        self._everywhere[self] = (threading.get_ident(), self._value)
+        return self._value
+
+    def __exit__(self, *exception: object) -> None:
+        del self._everywhere[self]
+        self._variable.reset(self._token)
+
+
 _context: ContextVar[Context | None] = ContextVar("etlctl_context", default=None)
 _attempt: ContextVar[Attempt | None] = ContextVar("etlctl_attempt", default=None)
 # What is in place in any thread, with that thread: a thread that run() starts begins with empty context variables, and
 # must not fall back to other settings than those it was started under.
-_contexts: list[tuple[int, Context]] = []
-_attempts: list[tuple[int, Attempt]] = []
+_contexts: dict[InPlace[Context], tuple[int, Context]] = {}
+_attempts: dict[InPlace[Attempt], tuple[int, Attempt]] = {}
 _DEFAULT = "etlctl.app"
 """The module whose `default_context()` makes a Context where nobody has put one in place. Named, not imported: it is
 three floors up, and a program that opens an app never needs it here."""
@@ -125,30 +142,14 @@ def attempt() -> Attempt:
     return elsewhere[0] if len(elsewhere) == 1 else Attempt()
 
 
-@contextmanager
-def use(context: Context) -> Iterator[Context]:
-    """Puts `context` in place for the block, in this thread and those that are started in it."""
-    with _in_place(_context, _contexts, context):
-        yield context
+def use(context: Context) -> InPlace[Context]:
+    """For a `with` block: puts `context` in place, in this thread and those that are started in it."""
+    return InPlace(_context, _contexts, context)
 
 
-@contextmanager
-def attempting(attempt: Attempt) -> Iterator[Attempt]:
-    """Makes `attempt` the one that `attempt()` returns within the block."""
-    with _in_place(_attempt, _attempts, attempt):
-        yield attempt
-
-
-@contextmanager
-def _in_place(variable: ContextVar[T | None], everywhere: list[tuple[int, T]], value: T) -> Iterator[None]:
-    token = variable.set(value)
-    entry = (threading.get_ident(), value)
-    everywhere.append(entry)
-    try:
-        yield
-    finally:
-        del everywhere[next(place for place, one in enumerate(everywhere) if one is entry)]  # equal ones may be nested
-        variable.reset(token)
+def attempting(attempt: Attempt) -> InPlace[Attempt]:
+    """For a `with` block: makes `attempt` the one that `attempt()` returns."""
+    return InPlace(_attempt, _attempts, attempt)
 
 
 def _of_other_threads() -> Context | None:
@@ -164,10 +165,10 @@ def _of_other_threads() -> Context | None:
     return next(iter(elsewhere), None)
 
 
-def _innermost(everywhere: list[tuple[int, T]]) -> list[T]:
+def _innermost(everywhere: Mapping[InPlace[T], tuple[int, T]]) -> list[T]:
     """What each other thread has put in place last."""
     here = threading.get_ident()
-    return list({thread: value for thread, value in list(everywhere) if thread != here}.values())
+    return list({thread: value for thread, value in list(everywhere.values()) if thread != here}.values())
 
 
 def _no_database(name: str | None) -> Any:

@@ -79,6 +79,8 @@ Bzip2 = Format(compression=Compression.BZIP2)
 
 def by_suffix(path: str) -> Format:
     """UTF-8 text, packed as the suffix says: `.gz` and `.bz2`, in any case."""
+    if not path.lower().endswith((".gz", ".bz2")):  # nearly all, and each task makes its targets several times
+        return Text
     match os.path.splitext(path)[1].lower():
         case ".gz":
             return Text >> Gzip

@@ -71,7 +71,8 @@ class LocalTarget(Target):
     @property
     def path(self) -> str:
         """As it was written when the project is the current folder, else absolute: any open() finds the same file."""
-        return paths.in_project(os.path.join(self._root or "", self._path))
+        path = self._path if self._root is None else os.path.join(self._root, self._path)
+        return paths.in_project(path)
 
     @property
     def fn(self) -> str:
@@ -99,6 +100,8 @@ class LocalTarget(Target):
     @classmethod
     def exists_many(cls, targets: Sequence[Any]) -> Sequence[bool | Exception]:
         """As `exists()` of each; many in one folder are answered by listing it once, where that is less work."""
+        if len(targets) < _LISTING_PAYS_FROM:
+            return [_answer(target.exists) for target in targets]
         answers: dict[int, bool | Exception] = {}
         by_folder: dict[str, list[tuple[int, str, str]]] = defaultdict(list)
         for number, target in enumerate(targets):

@@ -27,7 +27,8 @@ def as_text(path: str | os.PathLike[str]) -> str:
     if "\x00" in text:
         raise TaskError(f"the path {shortened(text)} holds a NUL character, which no file name may")
     try:
-        os.fsencode(text)
+        if not text.isascii():
+            os.fsencode(text)
     except UnicodeEncodeError as error:
         raise TaskError(
             f"the path {shortened(text)} cannot be written in this system's encoding: {error.reason}"
@@ -59,7 +60,7 @@ def in_project(path: str) -> str:
 
     So a pipeline's own `open(target.path)` and ours mean the same file, and paths stay as short as they were written.
     """
-    if os.path.isabs(path):
+    if path.startswith("/"):
         return path
     project = os.fspath(context.current().project)
     try:

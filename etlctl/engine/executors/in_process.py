@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,21 +19,20 @@ from etlctl.engine.logs import MAX_BYTES
 from etlctl.errors import WorkerDiedError
 
 
-@contextmanager
-def _staying() -> Iterator[None]:
+class _Staying:
     """Within the block os._exit() fails the task that calls it: it would end the build, with 0 and without a word."""
-    leave, pid = os._exit, os.getpid()
 
-    def refuse(status: int) -> NoReturn:
-        if os.getpid() != pid:
-            leave(status)  # in a child of the task's
+    def __enter__(self) -> None:
+        self._leave, self._pid = os._exit, os.getpid()
+        os._exit = self._refuse
+
+    def __exit__(self, *exception: object) -> None:
+        os._exit = self._leave
+
+    def _refuse(self, status: int) -> NoReturn:
+        if os.getpid() != self._pid:
+            self._leave(status)  # in a child of the task's
         raise WorkerDiedError(f"it called os._exit({status}), which would have ended the whole build")
-
-    os._exit = refuse
-    try:
-        yield
-    finally:
-        os._exit = leave
 
 
 class InProcessExecutor:
@@ -89,7 +86,7 @@ class InProcessExecutor:
             return None
         task = self._due.popleft()
         conducted, output = self._under_way[task], self._outputs.get(task)
-        with _staying():
+        with _Staying():
             if output is None:
                 outcome = conducted.step()
             else:
