@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 from etlctl import settings as settings_module
 from etlctl.core import context
 from etlctl.core.context import Context
-from etlctl.core.garbage import collected_rarely
+from etlctl.core.garbage import collected_rarely, set_apart
 from etlctl.core.registry import Registry
 from etlctl.core.task import Task
 from etlctl.errors import EtlctlError, ExitCode, PipelineImportError, TaskError, UsageError
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from etlctl.core.graph import Graph, Node
     from etlctl.core.plan import Plan
     from etlctl.core.results import Observer, RunSummary
+    from etlctl.db.dialects.redshift.remains import SweptStaging
     from etlctl.db.inventory import Adoption, Listing, Wanted
     from etlctl.db.torn import Torn
     from etlctl.runs import RunOptions
@@ -116,7 +117,7 @@ class App:
             with collected_rarely():
                 graph, roots = self._resolved(tasks, deep=deep, force=force)
             to_run = [node.task for node in graph.nodes.values() if not node.complete]
-            with run.parts(to_run, observers) as parts:
+            with set_apart(), run.parts(to_run, observers) as parts:
                 runner = Runner(
                     graph,
                     parts.executor,
@@ -200,6 +201,28 @@ class App:
             raise UsageError(f"{error}.") from error
         with context.use(self.context):
             return leftovers.swept(found, older_than=older_than, is_dry=is_dry)
+
+    def sweep_staging(self, places: Sequence[str], *, older_than: datetime, is_dry: bool) -> list[SweptStaging]:
+        """Removes what killed loads have left in the connections' `s3_staging`, written before `older_than`.
+
+        With `places` only in those that lie in one of them, which `sweep_uploads` has taken for addresses.
+        """
+        from etlctl.s3 import address
+
+        known = [one.s3_staging for one in self.settings.connections.values() if one.s3_staging is not None]
+        found = [address.parse(staging) for staging in dict.fromkeys(known)]
+        within = [address.parse(place, needs_key=False) for place in places]
+        wanted = [
+            staging
+            for staging in found
+            if not within or any(staging.bucket == one.bucket and staging.key.startswith(one.key) for one in within)
+        ]
+        if not wanted:
+            return []
+        from etlctl.db.dialects.redshift import remains  # SQLAlchemy comes with it
+
+        with context.use(self.context):
+            return [remains.swept(staging, older_than=older_than, is_dry=is_dry) for staging in wanted]
 
     def _check_not_below_a_project(self) -> None:
         path = self.settings.pipelines_path

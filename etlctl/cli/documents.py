@@ -256,8 +256,15 @@ def head(schema: str, exit_code: int = 0) -> Document:
 
 def error_document(error: BaseException, exit_code: ExitCode, message: str) -> FailedDocument:
     """The document of a call that could not begin."""
-    told = ErrorDocument(type=type(error).__name__, message=message)
+    told = problem(error, message)
     return FailedDocument(schema="etlctl/error", version=VERSION, exit_code=int(exit_code), error=told)
+
+
+def problem(error: BaseException | None, message: str | None = None) -> ErrorDocument | None:
+    """An error, with its own words or `message`; None for none."""
+    if error is None:
+        return None
+    return ErrorDocument(type=_kind_of(error), message=str(error) if message is None else message)
 
 
 def task_document(task: Task) -> TaskDocument:
@@ -297,7 +304,7 @@ def _result_document(result: TaskResult) -> ResultDocument:
         where=printable(result.where),
         details=list(result.details),
         exit_code=int(result.exit_code),
-        error=None if error is None else ErrorDocument(type=_kind_of(error), message=result.reason),
+        error=problem(error, result.reason),
     )
 
 

@@ -21,6 +21,7 @@ from etlctl.errors import ExitCode, UsageError
 from etlctl.text import shortened
 
 if TYPE_CHECKING:
+    from etlctl.db.dialects.redshift.remains import SweptStaging
     from etlctl.db.state.cleaning import Pruned
     from etlctl.db.state.logs import Removed
     from etlctl.s3.leftovers import Swept
@@ -48,6 +49,11 @@ class _Wanted:
     before: dt.datetime
     is_dry: bool
 
+    @property
+    def s3_places(self) -> tuple[str, ...]:
+        """Those of S3; where no files were asked for, all: what is no address is refused there."""
+        return tuple(one for one in self.places if not self.files or one.startswith("s3://"))
+
 
 def _gc(
     ctx: click.Context,
@@ -67,20 +73,22 @@ def _gc(
     if len(places) > len(addresses) and not files and not by_default and not s3:
         raise UsageError("a folder goes with --files; history and logs are where the settings say.")
     wanted = _Wanted(files or by_default, history or by_default, s3, places, older_than, before, dry_run)
-    uploads = _uploads(call, wanted)
+    uploads, staging = _uploads(call, wanted), _staging(call, wanted)
     folders = _folders(call, wanted)
     pruned = _pruned(call, wanted)
-    codes = {one.error.exit_code for one in uploads if one.error is not None}
+    errors = [*(one.error for one in uploads if one.error), *(one.error for one in staging if one.error)]
+    codes = {error.exit_code for error in errors}
     code = ExitCode.worst(codes | ({ExitCode.FAILED} if any(one.errors for one in folders) else set()))
     if call.asked.json:
-        found = gc_documents.gc_document(uploads, folders, pruned, before, is_dry=dry_run, code=code)
+        found = gc_documents.gc_document(uploads, staging, folders, pruned, before, is_dry=dry_run, code=code)
         call.streams.result(documents.dump(found))
     else:
         lines = [shown for one in uploads for shown in _upload_lines(one, wanted, call.now)]
+        lines += [shown for one in staging for shown in _staging_lines(one, wanted, call.now)]
         lines += [shown for one in folders for shown in _file_lines(call, one, wanted)]
         lines += _history_lines(call, *pruned, is_dry=dry_run) if pruned is not None else []
         show(call.streams, lines)
-    for told in (*(one.error for one in uploads if one.error), *(error for one in folders for error in one.errors)):
+    for told in (*errors, *(error for one in folders for error in one.errors)):
         call.streams.story(f"etlctl: {told}")
     return code
 
@@ -91,8 +99,7 @@ def _gc(
 def _uploads(call: Session, wanted: _Wanted) -> list[Swept]:
     if not wanted.s3:
         return []
-    places = wanted.places if not wanted.files else tuple(one for one in wanted.places if one.startswith("s3://"))
-    return call.app.sweep_uploads(places, older_than=wanted.before, is_dry=wanted.is_dry)
+    return call.app.sweep_uploads(wanted.s3_places, older_than=wanted.before, is_dry=wanted.is_dry)
 
 
 def _upload_lines(swept: Swept, wanted: _Wanted, now: dt.datetime) -> list[Line]:
@@ -114,6 +121,35 @@ def _counted(swept: Swept, wanted: _Wanted) -> str:
     if wanted.is_dry:
         return f"{counted}; nothing was changed (--dry-run)"
     return f"{counted} ended, parts and all" if swept.error is None else f"{counted} ended, and then it failed"
+
+
+# -- rows on their way to Redshift
+
+
+def _staging(call: Session, wanted: _Wanted) -> list[SweptStaging]:
+    if not wanted.s3:
+        return []
+    return call.app.sweep_staging(wanted.s3_places, older_than=wanted.before, is_dry=wanted.is_dry)
+
+
+def _staging_lines(swept: SweptStaging, wanted: _Wanted, now: dt.datetime) -> list[Line]:
+    heading = line(span("GC", Style.STRONG), "  rows on their way      ", span(str(swept.place), Style.DIM))
+    word, style = ("left", Style.WARN) if wanted.is_dry else ("removed", Style.GOOD)
+    rows = [
+        [
+            span(word, style),
+            span(one.address.key.removeprefix(swept.place.key)),
+            span(_size(one.size_bytes).rjust(8)),
+            span(f"written {moment_text(one.written_at, now)}", Style.DIM),
+        ]
+        for one in swept.folders
+    ]
+    number = len(swept.folders)
+    if not number:
+        none = f"no load's folder is older than {wanted.older_than}"
+        return [heading, line(f" {'nothing could be asked' if swept.error is not None else none}")]
+    told = f"{number:,} folder{'' if number == 1 else 's'} of loads older than {wanted.older_than}"
+    return [heading, *table(rows), line(_done(told, is_dry=wanted.is_dry))]
 
 
 # -- temporary files
@@ -222,7 +258,7 @@ _PARAMS: Sequence[click.Parameter] = (
     click.Argument(["places"], nargs=-1, metavar="[PLACE]..."),
     _flag("--files", "Temporary files of targets that nobody will publish."),
     _flag("--history", "Runs, logs and ended leases that are older than the settings keep them."),
-    _flag("--s3", "Uploads to S3 that nobody has completed or aborted."),
+    _flag("--s3", "Uploads to S3 that nobody has completed or aborted, and rows on their way to Redshift."),
     click.Option(
         ["--older-than"],
         metavar="AGE",
@@ -241,6 +277,7 @@ command = Command(
     "temporary files in the project, and history and logs that are older than `keep` in [history] and [logs]. A PLACE "
     "is a folder for --files. With --s3: multipart uploads that will never be completed, whose parts nobody sees and "
     "somebody pays for; a PLACE is s3://BUCKET or s3://BUCKET/PREFIX, and without one it is `gc` of [s3] in the "
-    "settings and the `s3_staging` of the connections. Everybody's uploads there are ended, not etlctl's alone.",
+    "settings and the `s3_staging` of the connections. Everybody's uploads there are ended, not etlctl's alone; and "
+    "what killed loads have left in an `s3_staging` is removed.",
     examples=_EXAMPLES,
 )

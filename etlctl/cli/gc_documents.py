@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict
 
-from etlctl.cli.documents import Document, ErrorDocument, head, instant
+from etlctl.cli.documents import Document, ErrorDocument, head, instant, problem
 
 if TYPE_CHECKING:
+    from etlctl.db.dialects.redshift.remains import SweptStaging
     from etlctl.db.state.cleaning import Pruned
     from etlctl.db.state.logs import Removed
     from etlctl.s3.leftovers import Swept
@@ -28,6 +29,23 @@ class PlaceDocument(TypedDict):
 
     place: Annotated[str, "s3://bucket/prefix"]
     uploads: Annotated[list[UploadDocument], "those that were ended; with `dry_run` those that would be"]
+    error: Annotated[ErrorDocument | None, "why it went no further"]
+
+
+class LeftFolderDocument(TypedDict):
+    """What one killed load has left on its way to Redshift."""
+
+    address: Annotated[str, "its folder"]
+    objects: Annotated[int, "how many there were"]
+    size_bytes: Annotated[int, "their size"]
+    written_at: Annotated[str | None, "instant in ISO 8601, UTC, of the newest"]
+
+
+class StagingDocument(TypedDict):
+    """What was found in the `s3_staging` of a connection."""
+
+    place: Annotated[str, "s3://bucket/prefix/"]
+    folders: Annotated[list[LeftFolderDocument], "those that were removed; with `dry_run` those that would be"]
     error: Annotated[ErrorDocument | None, "why it went no further"]
 
 
@@ -64,6 +82,7 @@ class GcDocument(Document):
     dry_run: Annotated[bool, "whether nothing was changed"]
     begun_before: Annotated[str | None, "instant in ISO 8601, UTC: younger uploads and files were left alone"]
     places: Annotated[list[PlaceDocument], "as they were given, or as the settings name them; empty without --s3"]
+    staging: Annotated[list[StagingDocument], "`s3_staging` of connections; empty without --s3"]
     folders: Annotated[list[FolderDocument], "those that were given, or the project; empty where files were not asked"]
     history: Annotated[PrunedDocument | None, "null where history was not asked for"]
 
@@ -74,6 +93,7 @@ SCHEMAS: Final[dict[str, type[Any]]] = {"etlctl/gc": GcDocument}
 
 def gc_document(
     uploads: Sequence[Swept],
+    staging: Sequence[SweptStaging],
     folders: Sequence[SweptFolder],
     history: tuple[Pruned, Removed] | None,
     before: datetime,
@@ -87,20 +107,36 @@ def gc_document(
         dry_run=is_dry,
         begun_before=instant(before.astimezone(UTC)),
         places=[_place_document(one) for one in uploads],
+        staging=[_staging_document(one) for one in staging],
         folders=[_folder_document(one) for one in folders],
         history=None if history is None else _pruned_document(*history),
     )
 
 
 def _place_document(swept: Swept) -> PlaceDocument:
-    error = swept.error
     return PlaceDocument(
         place=str(swept.place),
         uploads=[
             UploadDocument(address=str(one.address), upload_id=one.upload_id, begun_at=instant(one.begun_at))
             for one in swept.uploads
         ],
-        error=None if error is None else ErrorDocument(type=type(error).__name__, message=str(error)),
+        error=problem(swept.error),
+    )
+
+
+def _staging_document(swept: SweptStaging) -> StagingDocument:
+    return StagingDocument(
+        place=str(swept.place),
+        folders=[
+            LeftFolderDocument(
+                address=str(one.address),
+                objects=one.objects,
+                size_bytes=one.size_bytes,
+                written_at=instant(one.written_at),
+            )
+            for one in swept.folders
+        ],
+        error=problem(swept.error),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict
 
-from etlctl.cli.documents import Document, ErrorDocument, TaskDocument, head, instant, task_document
+from etlctl.cli.documents import Document, ErrorDocument, TaskDocument, head, instant, problem, task_document
 from etlctl.errors import EtlctlError
 
 if TYPE_CHECKING:
@@ -86,9 +86,8 @@ def markers_document(listings: Sequence[tuple[str, Listing | EtlctlError]], code
 
 def _table_document(name: str, listing: Listing | EtlctlError) -> MarkerTableDocument:
     if isinstance(listing, EtlctlError):
-        error = ErrorDocument(type=type(listing).__name__, message=str(listing))
         return MarkerTableDocument(
-            connection=name, url=None, marker_table=None, is_there=False, total=0, markers=[], error=error
+            connection=name, url=None, marker_table=None, is_there=False, total=0, markers=[], error=problem(listing)
         )
     return MarkerTableDocument(
         connection=listing.connection,

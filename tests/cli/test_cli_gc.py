@@ -119,6 +119,89 @@ def test_gc_tells_what_it_ended_before_it_failed(
     assert len(_left_in(s3_server, left)) == 2
 
 
+STAGING = """
+[connections.dw]
+url = 'redshift://etl@wh/dw'
+s3_staging = 's3://{bucket}/etl/staging'
+"""
+OURS = ("manifest", "part-000000.csv.gz", "part-000001.csv.gz")
+
+
+@pytest.fixture
+def staged(empty_project: Project, s3_server: S3Service, bucket: str) -> list[str]:
+    """What a killed load has left below `s3_staging` of the settings, and the keys of what is not ours."""
+    empty_project.write("config/etlctl.toml", STAGING.format(bucket=bucket))
+    others = [
+        "etl/staging/notes.txt",
+        "etl/staging/2013-01-02/part-000000.csv.gz",
+        f"etl/staging/{'b' * 32}/part-000000.csv.gz",
+        f"etl/staging/{'b' * 32}/photo.jpg",
+        f"etl/{'c' * 32}/manifest",
+    ]
+    for key in [*(f"etl/staging/{'a' * 32}/{name}" for name in OURS), *others]:
+        s3_server.client.put_object(Bucket=bucket, Key=key, Body=b"rows")
+    return sorted(others)
+
+
+def _keys(service: S3Service, bucket: str) -> list[str]:
+    return sorted(entry["Key"] for entry in service.client.list_objects_v2(Bucket=bucket).get("Contents", []))
+
+
+def test_gc_removes_what_killed_loads_left_on_its_way_to_redshift(
+    empty_project: Project, s3_server: S3Service, bucket: str, staged: list[str]
+) -> None:
+    """Folders with the name and the content of ours alone; a folder with one thing more in it stays whole."""
+    dry = empty_project.run("gc", "--s3", "--older-than", "0s", "--dry-run")
+    before = _keys(s3_server, bucket)
+    ran = empty_project.run("gc", "--s3", "--older-than", "0s", "--json")
+
+    assert (dry.code, dry.err) == (0, "")
+    assert f"left  {'a' * 32}/      12 B  written " in dry.out
+    assert "1 folder of loads older than 0s; nothing was changed (--dry-run)" in dry.out
+    assert len(before) == len(staged) + len(OURS)
+    check(ran.json, SCHEMAS["etlctl/gc"])
+    (place,) = ran.json["staging"]
+    (folder,) = place["folders"]
+    assert (place["place"], place["error"]) == (f"s3://{bucket}/etl/staging/", None)
+    assert (folder["address"], folder["objects"]) == (f"s3://{bucket}/etl/staging/{'a' * 32}/", len(OURS))
+    assert _keys(s3_server, bucket) == staged
+
+
+def test_gc_leaves_young_rows_on_their_way_alone(
+    empty_project: Project, s3_server: S3Service, bucket: str, staged: list[str]
+) -> None:
+    """A load may be reading them: the age is that of the newest object, a day by default."""
+    ran = empty_project.run("gc", "--s3")
+
+    assert ran.code == 0
+    assert "no load's folder is older than 1d" in ran.out
+    assert len(_keys(s3_server, bucket)) == len(staged) + len(OURS)
+
+
+@pytest.mark.parametrize(("place", "is_swept"), [("", True), ("/etl/", True), ("/etl/stag", True), ("/logs", False)])
+def test_gc_looks_at_staging_in_the_places_named_alone(
+    empty_project: Project, s3_server: S3Service, bucket: str, staged: list[str], place: str, is_swept: bool
+) -> None:
+    ran = empty_project.run("gc", "--s3", f"s3://{bucket}{place}", "--older-than", "0s", "--json")
+
+    assert (ran.code, len(ran.json["staging"])) == (0, int(is_swept))
+    assert (_keys(s3_server, bucket) == staged) == is_swept
+
+
+def test_gc_names_a_right_that_it_lacks_for_staging(
+    empty_project: Project, s3_server: S3Service, bucket: str, staged: list[str], s3_proxy: S3Proxy
+) -> None:
+    """Exit 4; nothing is told as removed."""
+    s3_proxy.answer("DeleteObjects", 403, times=9)
+
+    ran = empty_project.run("gc", "--s3", "--older-than", "0s", "--json")
+
+    assert ran.code == 4
+    assert ran.json["staging"][0]["folders"] == []
+    assert ran.json["staging"][0]["error"]["type"] == "UnavailableError"
+    assert "removing all of" in ran.err and len(_keys(s3_server, bucket)) == len(staged) + len(OURS)
+
+
 def test_gc_passes_over_an_upload_that_somebody_else_has_ended(
     empty_project: Project, s3_server: S3Service, left: str, s3_proxy: S3Proxy
 ) -> None:

@@ -102,7 +102,7 @@ class Attempt(AttemptFolder):
         blocks = _told(encoder, records)
         block = next(blocks, None)
         while block is not None:
-            place, first = self.folder.joined(f"part-{len(self._parts):06}.csv.gz"), block.first
+            place, first = self.part(len(self._parts)), block.first
             block, has_longer = _write_part(place, block, blocks)
             self._parts.append(_Part(place, first, has_longer))
         if self._parts:

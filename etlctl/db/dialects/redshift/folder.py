@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,12 +18,21 @@ if TYPE_CHECKING:
     from etlctl.s3.address import S3Address
 
 
+_MANIFEST = "manifest"
+OURS = re.compile(r"[0-9a-f]{32}/(manifest|part-[0-9]{6,}\.csv\.gz)")
+"""What is put under `s3_staging`, by its key behind that: the names that this file gives."""
+
+
 class AttemptFolder:
     """A folder with a random name; nothing is in it yet."""
 
     def __init__(self, folder: S3Address) -> None:
         self.folder = folder
-        self.manifest = folder.joined("manifest")
+        self.manifest = folder.joined(_MANIFEST)
+
+    def part(self, number: int) -> S3Address:
+        """Where the rows are; each part is packed CSV."""
+        return self.folder.joined(f"part-{number:06}.csv.gz")
 
     def put_manifest(self, addresses: Sequence[str], sizes: Sequence[int] = ()) -> None:
         """What a COPY is to read: exactly these objects, all of which must be there.
