@@ -92,7 +92,7 @@ def ensure(database: Database, doing: str) -> None:
     """
     if not database.settings.audit:
         return
-    with database.reading(doing) as connection:
+    with database.reading(doing, is_ours=True) as connection:
         if _is_there(connection, database, doing):
             return
     dialect = database.dialect

@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from etlctl.db import ambient
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from etlctl.db.dialects.base import Options, TableName
 
 _NOWHERE = logging.NullHandler()
+_LATELY_S = 1.0
+"""For how long a look at the marker table holds for the next load: it spares many small loads most of their questions,
+and a table that is taken away or changed under a build is noticed."""
 
 
 class Database:
@@ -44,6 +49,7 @@ class Database:
         self._lock = Lock()
         self._engine: sa.Engine | None = None
         self._pid = 0
+        self._ready_at = -inf
 
     def __repr__(self) -> str:
         return f"Database({self.name!r}, {self.shown_url!r})"
@@ -100,6 +106,19 @@ class Database:
         return self is other or self.dialect.is_same(self.url, other.url)
 
     @property
+    def was_ready_lately(self) -> bool:
+        """Whether the tables that a load needs were seen a moment ago, and no transaction has failed since."""
+        return monotonic() - self._ready_at < _LATELY_S and not self.is_absent
+
+    def note_ready(self) -> None:
+        """They were seen just now."""
+        self._ready_at = monotonic()
+
+    def forget_ready(self) -> None:
+        """The next load looks for itself."""
+        self._ready_at = -inf
+
+    @property
     def is_absent(self) -> bool:
         """Whether there is no database yet (a SQLite file that nothing has been written to)."""
         return self.dialect.is_absent(self.url)
@@ -130,8 +149,8 @@ class Database:
         return found
 
     @contextmanager
-    def reading(self, doing: str = "reading") -> Iterator[sa.Connection]:
-        """A Connection for questions, in a read transaction that ends with the block.
+    def reading(self, doing: str = "reading", *, is_ours: bool = False) -> Iterator[sa.Connection]:
+        """A Connection for questions, in a read transaction that ends with the block; `is_ours` where none is a user's.
 
         Inside an open load or `transaction()` on this database it is that one's connection, which sees what it has
         written. Raises UnavailableError where there is no database: a SQLite file is not made by reading it. Other
@@ -149,6 +168,8 @@ class Database:
             )
         with self.translating(doing), self.engine.connect() as connection:
             yield connection
+            if is_ours:
+                leave_clean(connection)
 
     @contextmanager
     def writing(self, doing: str) -> Iterator[sa.Connection]:
@@ -210,6 +231,13 @@ class Database:
             if self._engine is not None:
                 self._engine.dispose(close=self._pid == os.getpid())
                 self._engine = None
+
+
+def leave_clean(connection: sa.Connection) -> None:
+    """To be said before a Connection is given back on which no SQL but ours was run, and all of it went well."""
+    from etlctl.db.dialects.base import LEFT_CLEAN
+
+    connection.info[LEFT_CLEAN] = monotonic()
 
 
 class Databases:

@@ -198,18 +198,27 @@ def _chunks(ids: Iterable[str], size: int) -> Iterator[list[str]]:
 
 def insert_loading(connection: sa.Connection, database: Database, key: MarkerKey, *, run_id: str, owner: str) -> bool:
     """Claims `key` for this transaction; False when its marker is there already."""
+    return _insert(connection, database, key, LOADING, run_id, owner)
+
+
+def insert_done(connection: sa.Connection, database: Database, key: MarkerKey, *, run_id: str, owner: str) -> bool:
+    """As `insert_loading`, for what has no rows to load: nothing is left to be done but the COMMIT."""
+    return _insert(connection, database, key, DONE, run_id, owner)
+
+
+def _insert(connection: sa.Connection, database: Database, key: MarkerKey, state: str, run_id: str, owner: str) -> bool:
     values = {
         "update_id": key.update_id,
         "target_table": key.target_table,
         "inserted": datetime.now(UTC).replace(tzinfo=None),
         "update_key": key.update_key,
-        "state": LOADING,
+        "state": state,
         "run_id": run_id or None,
         "owner": owner,
     }
     table = marker_table(database)
     if "loading" in table.c:
-        values["loading"] = _NO_ID + owner
+        values["loading"] = _NO_ID + owner if state == LOADING else None
     return database.dialect.insert_marker(connection, table, values)
 
 
@@ -217,16 +226,24 @@ def set_done(
     connection: sa.Connection, database: Database, key: MarkerKey, *, rows: int | None, inputs: list[Mapping[str, Any]]
 ) -> bool:
     """`loading` becomes `done`; False when the row is not there any more, or not `loading`."""
-    table = marker_table(database)
     values = {
-        "state": DONE,
         "row_count": rows,
         "inputs": json.dumps(inputs, ensure_ascii=False, default=str) if inputs else None,
+        "of_id": key.update_id,
+        "of_table": key.target_table,
     }
+    return connection.execute(_end_of_loading(marker_table(database)), values).rowcount == 1
+
+
+@lru_cache(maxsize=32)
+def _end_of_loading(table: sa.Table) -> sa.Update:
+    """Made once: many small loads would spend much of their time making statements."""
+    place = zip((table.c.update_id, table.c.target_table), ("of_id", "of_table"), strict=True)
+    there = (same_text(column, sa.bindparam(name, type_=sa.String())) for column, name in place)
+    changes: dict[str, Any] = {"state": DONE, "row_count": sa.bindparam("row_count"), "inputs": sa.bindparam("inputs")}
     if "loading" in table.c:
-        values["loading"] = None
-    statement = table.update().where(*_is(table, key), table.c.state == LOADING).values(values)
-    return connection.execute(statement).rowcount == 1
+        changes["loading"] = None
+    return table.update().where(*there, table.c.state == LOADING).values(changes)
 
 
 def delete(connection: sa.Connection, database: Database, key: MarkerKey) -> bool:
@@ -256,7 +273,7 @@ def _is(table: sa.Table, key: MarkerKey) -> tuple[sa.ColumnElement[bool], ...]:
 def ensure(database: Database, doing: str) -> None:
     """Makes the marker table, or adopts an older one, in a short transaction of its own under a lock."""
     if not database.is_absent:
-        with database.reading(doing) as connection:
+        with database.reading(doing, is_ours=True) as connection:
             if _is_current(connection, database):
                 return
     dialect = database.dialect

@@ -24,7 +24,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from etlctl import faultpoints
 from etlctl.core import context
 from etlctl.db import ambient, audit, fencing, markers
+from etlctl.db.connections import leave_clean
 from etlctl.db.dialects.base import WRITE, Guard, Records, Staged
 from etlctl.db.inherited import leave_open
 from etlctl.db.markers import Marker, MarkerKey
@@ -118,9 +119,10 @@ class Session:
 
         Inside an open transaction both were seen to before.
         """
-        if self.host is None:
+        if self.host is None and not self.database.was_ready_lately:
             markers.ensure(self.database, self.doing)
             audit.ensure(self.database, self.doing)
+            self.database.note_ready()
 
     # -- before the transaction
 
@@ -170,8 +172,11 @@ class Session:
     # -- the transaction
 
     @contextmanager
-    def transaction(self) -> Iterator[sa.Connection]:
-        """The write transaction: one's own, guarded and committed at the end, or a savepoint of the host's."""
+    def transaction(self, *, is_ours: bool = False) -> Iterator[sa.Connection]:
+        """The write transaction: one's own, guarded and committed at the end, or a savepoint of the host's.
+
+        Where `is_ours` says that no user code runs in it, nobody needs to be guarded against.
+        """
         if self.host is not None:
             with self.database.translating(self.doing), self.parts.part(self.connection):
                 yield self.connection
@@ -181,10 +186,11 @@ class Session:
             transaction = self.connection.begin()
             try:
                 self.database.lock_markers(self.connection)
-                with ambient.opened(self.database, self), self._guarded():
+                with ambient.opened(self.database, self), nullcontext() if is_ours else self._guarded():
                     yield self.connection
                 self.parts.check(self.doing)
             except BaseException as error:
+                self.database.forget_ready()
                 self._roll_back(transaction)
                 if isinstance(error, CommitInsideError):
                     if not self.database.dialect.enforces_keys:
@@ -193,6 +199,8 @@ class Session:
                 raise
             self._refuse_inherited()
             self._commit(transaction)
+            if is_ours:
+                leave_clean(self.connection)
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -292,7 +300,7 @@ class Session:
             faultpoints.point("load.begun")
             fencing.register(connection, self.database)
             old = self._unmark(connection, key, refusal) if forced else None
-            self._mark_loading(connection, key)
+            self._insert(markers.insert_loading, connection, key)
             faultpoints.point("load.marker")
             load = OpenLoad(self, key, old is not None, old.row_count if old is not None else None)
             self._keys.append(key)
@@ -313,17 +321,29 @@ class Session:
                 )
             self._audit(load)
 
+    def mark(self, key: MarkerKey) -> None:
+        """The marker of what has no rows to load, done at once; nothing when it is there.
+
+        Raises as `load` does, but for AlreadyLoaded.
+        """
+        with suppress(AlreadyLoaded), self.transaction(is_ours=True) as connection:
+            faultpoints.point("load.begun")
+            fencing.register(connection, self.database)
+            self._insert(markers.insert_done, connection, key)
+            self._keys.append(key)
+            faultpoints.point("load.marker")
+            fencing.check(connection, self.database, self.doing)
+            self._audit(OpenLoad(self, key, is_forced=False))
+
     def _audit(self, load: OpenLoad) -> None:
         detail = "forced" if load.is_forced else None
         entry = audit.Entry(audit.LOAD, load.key, self.owner, load.rows, load.inputs, detail)
         audit.write(self.connection, self.database, entry)
 
-    def _mark_loading(self, connection: sa.Connection, key: MarkerKey) -> None:
+    def _insert(self, insert: Callable[..., bool], connection: sa.Connection, key: MarkerKey) -> None:
         try:
             with self.database.translating(self.doing):
-                is_ours = markers.insert_loading(
-                    connection, self.database, key, run_id=context.attempt().run_id, owner=self.owner
-                )
+                is_ours = insert(connection, self.database, key, run_id=context.attempt().run_id, owner=self.owner)
         except LockTimeoutError as error:
             raise HeldError(
                 f"{self.doing}: another process is loading it, and did not end within the "
@@ -359,8 +379,11 @@ class Session:
 
 
 @contextmanager
-def open_session(database: Database, doing: str) -> Iterator[Session]:
-    """A Session on `database`: with a connection of its own, closed at the end, or joining what is open."""
+def open_session(database: Database, doing: str, *, stages: bool = True) -> Iterator[Session]:
+    """A Session on `database`: with a connection of its own, closed at the end, or joining what is open.
+
+    `stages` is False where nothing is going to be staged.
+    """
     host = ambient.session_of(database)
     if host is not None:
         yield Session(database, host.connection, doing, host)
@@ -371,7 +394,8 @@ def open_session(database: Database, doing: str) -> Iterator[Session]:
         connection = database.engine.connect()
         session = Session(database, connection, doing, None)
         try:
-            database.dialect.open_staging(connection)
+            if stages:
+                database.dialect.open_staging(connection)
             yield session
         finally:
             if session.is_inherited:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from etlctl.core import context
 from etlctl.core.target import Target
-from etlctl.errors import AlreadyLoaded, EtlctlError, LoadError
+from etlctl.errors import EtlctlError, LoadError
 from etlctl.settings.urls import is_in_memory
 from etlctl.text import shortened
 
@@ -113,11 +113,11 @@ class TableTarget(Target):
 
     def touch(self) -> None:
         """Writes the marker as done, in a transaction of its own or in the open one; nothing when it is there."""
-        try:
-            with self._load(forced=False, refusal=None):
-                pass
-        except AlreadyLoaded:
-            return
+        from etlctl.db.sessions import open_session
+
+        with open_session(self.database, self.key.doing(self.database), stages=False) as session:
+            session.ensure_markers()
+            session.mark(self.key)
 
     @contextmanager
     def transaction(self, *, replaces: bool = False) -> Iterator[sa.Connection]:
@@ -176,7 +176,8 @@ def _read(database: Database, targets: Sequence[TableTarget], doing: str) -> dic
 
     if ambient.session_of(database) is None and database.is_absent:
         return {}
-    with database.reading(f"{doing} in {database.marker_table} on {database.name}") as connection:
+    place = f"{doing} in {database.marker_table} on {database.name}"
+    with database.reading(place, is_ours=True) as connection:
         return markers.read(connection, database, {target.update_id for target in targets})
 
 

@@ -279,6 +279,7 @@ def test_adoption_can_be_run_again(house: AnyWarehouse) -> None:
     """A table that has our columns already but not the key of the pair gets that alone."""
     TableTarget("t", "a").touch()
     house.write("ALTER TABLE table_updates DROP PRIMARY KEY, ADD PRIMARY KEY (update_id), DROP COLUMN owner")
+    house.database.forget_ready()
 
     TableTarget("u", "a").touch()
 

@@ -125,7 +125,7 @@ def test_a_forgotten_transaction_is_rolled_back_on_return(house: AnyWarehouse) -
 
 def test_an_old_server_is_refused(house: AnyWarehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """In words, before a statement fails that it does not know."""
-    monkeypatch.setattr("etlctl.db.dialects.postgresql.dialect._OLDEST", 990000)
+    monkeypatch.setattr("etlctl.db.dialects.postgresql.sessions._OLDEST", 990000)
 
     with pytest.raises(UnavailableError, match=r"loads need 99 or newer"):
         told(house, "TimeZone")

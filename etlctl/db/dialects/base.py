@@ -23,6 +23,8 @@ WRITE = "etlctl_write"
 """Execution option of a Connection whose next transaction is going to write (SQLite: BEGIN IMMEDIATE)."""
 AUTOCOMMIT = "etlctl_autocommit"
 """Execution option of a Connection on which every statement commits by itself."""
+LEFT_CLEAN = "etlctl_left_clean"
+"""In Connection.info: when (time.monotonic) it was given back after no SQL but ours; nothing need be undone then."""
 
 
 @dataclass(frozen=True)

@@ -14,35 +14,35 @@ out within two minutes, by keepalives of its own.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
 from typing import Any
 
-import psycopg2
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.pool import QueuePool
 
 from etlctl.db.columns import Column, ColumnType
 from etlctl.db.dialects import guarding
-from etlctl.db.dialects.base import AUTOCOMMIT, WRITE, EnforcesKeys, Options, Records, Staged, TableColumn, TableName
+from etlctl.db.dialects.base import EnforcesKeys, Options, Records, Staged, TableColumn, TableName
 from etlctl.db.dialects.postgresql import catalog as postgresql_catalog
 from etlctl.db.dialects.postgresql import errors as postgresql_errors
 from etlctl.db.dialects.postgresql import guard as postgresql_guard
 from etlctl.db.dialects.postgresql import staging as postgresql_staging
 from etlctl.db.dialects.postgresql import values as postgresql_values
-from etlctl.db.dialects.postgresql.waiting import Waiter
+from etlctl.db.dialects.postgresql.sessions import (
+    NAME_BYTES,
+    client_options,
+    listen_for_options,
+    listen_for_sessions,
+    session_sql,
+)
 from etlctl.db.words import checked_name, quoted
-from etlctl.errors import EtlctlError, LoadError, SettingsError, UnavailableError
+from etlctl.errors import EtlctlError, LoadError, SettingsError
 
-_OLDEST = 120000  # the oldest that has all we ask for; older ones are out of support for years
-_NAME_BYTES = 63
 _KEPT_CONNECTIONS = 2
-_IDLE_IN_TRANSACTION_MS = 3_600_000
 _SCHEMES = ("postgresql", "postgresql+psycopg2")
 
 
@@ -77,8 +77,8 @@ class PostgreSQLDialect(EnforcesKeys):
             use_native_hstore=False,  # would cost a question for every session
             connect_args=given | {"connection_factory": postgresql_guard.Connection, "client_encoding": "utf8"},
         )
-        _listen_for_sessions(engine, _session_sql(options))
-        _listen_for_options(engine)
+        listen_for_sessions(engine, session_sql(options))
+        listen_for_options(engine)
         guarding.listen(engine)
         return engine
 
@@ -203,7 +203,7 @@ class PostgreSQLDialect(EnforcesKeys):
 
     def insert_marker(self, connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> bool:
         """See `Dialect.insert_marker`."""
-        return connection.execute(insert(table).values(values).on_conflict_do_nothing()).rowcount == 1
+        return connection.execute(_claim_of(table), values).rowcount == 1
 
     def guard(self, connection: sa.Connection) -> AbstractContextManager[postgresql_guard.PostgreSQLGuard]:
         """See `Dialect.guard`."""
@@ -269,102 +269,10 @@ class PostgreSQLDialect(EnforcesKeys):
         return postgresql_errors.translated(error, doing=doing, shown_url=shown_url)
 
 
-# -- sessions
-
-
-def client_options(options: Options) -> dict[str, Any]:
-    """What libpq is told of a session; the URL may say otherwise."""
-    return {
-        "application_name": _application_name(),
-        "connect_timeout": max(2, round(options.connect_timeout_s)),  # libpq takes 1 for 2
-        "keepalives": 1,
-        "keepalives_idle": 30,
-        "keepalives_interval": 10,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 60_000,
-    }
-
-
-def _application_name() -> str:
-    """`etlctl:host:pid`, cut in the middle where the server would cut the end."""
-    pid = f":{os.getpid()}"
-    host = socket.gethostname().encode("ascii", "replace").decode()
-    return f"etlctl:{host[: _NAME_BYTES - len('etlctl:') - len(pid)]}{pid}"
-
-
-def _session_sql(options: Options) -> str:
-    """The statements that set a session up; run as one question."""
-    settings = {
-        "TimeZone": "'UTC'",
-        "DateStyle": "ISO, YMD",
-        "IntervalStyle": "postgres",
-        "standard_conforming_strings": "on",
-        "bytea_output": "hex",
-        "extra_float_digits": "1",
-        "lock_timeout": f"{round(options.lock_timeout_s * 1000)}",
-        "tcp_keepalives_idle": "60",
-        "tcp_keepalives_interval": "10",
-        "tcp_keepalives_count": "6",
-    }
-    if options.statement_timeout_s is not None:
-        settings["statement_timeout"] = f"{round(options.statement_timeout_s * 1000)}"
-    statements = [f"SET {name} TO {value}" for name, value in settings.items()]
-    statements.append(
-        f"SELECT set_config('idle_in_transaction_session_timeout', '{_IDLE_IN_TRANSACTION_MS}', false) "
-        "WHERE current_setting('idle_in_transaction_session_timeout') = '0'"
-    )
-    statements.append(
-        "SELECT set_config('search_path', concat_ws(', ', nullif(current_setting('search_path'), ''), 'pg_temp'), "
-        "false) WHERE current_setting('search_path') !~ 'pg_temp'"
-    )
-    return "; ".join(statements)
-
-
-_CLEAN = (
-    "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); "
-    "DISCARD TEMP"
-)
-"""As DISCARD ALL, which cannot be run together with others."""
-
-
-def _listen_for_sessions(engine: sa.Engine, session_sql: str) -> None:
-    """Sets sessions up, at their beginning and each time one is handed out again."""
-
-    @event.listens_for(engine, "do_connect")
-    def _connect(_: Any, __: Any, arguments: Any, options: Any) -> Any:
-        try:
-            return Waiter().call(None, psycopg2.connect, *arguments, **options)
-        except psycopg2.Error as error:
-            raise postgresql_errors.ConnectError(*error.args) from error
-
-    @event.listens_for(engine, "connect")
-    def _connected(raw: postgresql_guard.Connection, record: Any) -> None:
-        if raw.server_version < _OLDEST:
-            raise UnavailableError(
-                f"The server is PostgreSQL {raw.server_version // 10000}; loads need {_OLDEST // 10000} or newer."
-            )
-        raw.run_alone(session_sql)
-        record.info["etlctl_is_fresh"] = True
-
-    @event.listens_for(engine, "checkout")
-    def _checked_out(raw: postgresql_guard.Connection, record: Any, _: Any) -> None:
-        if record.info.pop("etlctl_is_fresh", False):
-            return
-        try:
-            raw.run_alone(f"{_CLEAN}; {session_sql}")
-        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-            raise sa.exc.DisconnectionError("the connection was lost while it was not used") from error
-
-
-def _listen_for_options(engine: sa.Engine) -> None:
-    """Obeys our execution options by the driver's own means."""
-
-    @event.listens_for(engine, "set_connection_execution_options")
-    def _options_set(_: sa.Connection, options: dict[str, Any]) -> None:
-        if options.get(AUTOCOMMIT):
-            options["isolation_level"] = "AUTOCOMMIT"
-        elif options.get(WRITE):
-            options["isolation_level"] = "READ COMMITTED"
+@lru_cache(maxsize=32)
+def _claim_of(markers: sa.Table) -> sa.Insert:
+    """INSERT of a marker, made once: many small loads would spend much of their time making statements."""
+    return insert(markers).on_conflict_do_nothing()
 
 
 def place_of(url: str | sa.URL) -> tuple[object, ...]:
@@ -380,9 +288,9 @@ def place_of(url: str | sa.URL) -> tuple[object, ...]:
 
 def _refuse_long(name: str, what: str) -> None:
     size = len(name.encode())
-    if size > _NAME_BYTES:
+    if size > NAME_BYTES:
         raise LoadError(
-            f"{name!r} cannot be the name of {what}: it has {size} bytes, and PostgreSQL keeps {_NAME_BYTES}. "
+            f"{name!r} cannot be the name of {what}: it has {size} bytes, and PostgreSQL keeps {NAME_BYTES}. "
             "Shorten it."
         )
 

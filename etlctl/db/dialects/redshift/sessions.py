@@ -11,9 +11,9 @@ from sqlalchemy.pool import QueuePool
 
 from etlctl.db.dialects import guarding
 from etlctl.db.dialects.base import AUTOCOMMIT, Options
-from etlctl.db.dialects.postgresql.dialect import client_options
 from etlctl.db.dialects.postgresql.errors import ConnectError
 from etlctl.db.dialects.postgresql.guard import Connection
+from etlctl.db.dialects.postgresql.sessions import client_options
 from etlctl.db.dialects.postgresql.waiting import Waiter
 from etlctl.db.dialects.redshift.connection import OPTIONS, RedshiftConnection
 from etlctl.db.dialects.redshift.redaction import redacted

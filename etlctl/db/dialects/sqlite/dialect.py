@@ -18,6 +18,7 @@ import secrets
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +219,7 @@ class SQLiteDialect(EnforcesKeys):
 
     def insert_marker(self, connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> bool:
         """See `Dialect.insert_marker`."""
-        return connection.execute(insert(table).values(values).on_conflict_do_nothing()).rowcount == 1
+        return connection.execute(_claim_of(table), values).rowcount == 1
 
     def guard(self, connection: sa.Connection) -> AbstractContextManager[sqlite_guard.SQLiteGuard]:
         """See `Dialect.guard`."""
@@ -276,6 +277,12 @@ class SQLiteDialect(EnforcesKeys):
     def _create_table_sql(self, name: str, columns: Sequence[Column], schema: str) -> str:
         table = table_of(table_name(name, schema), columns, self)
         return str(CreateTable(table).compile(dialect=sqlite_dialect()))
+
+
+@lru_cache(maxsize=32)
+def _claim_of(markers: sa.Table) -> sa.Insert:
+    """INSERT of a marker, made once: many small loads would spend much of their time making statements."""
+    return insert(markers).on_conflict_do_nothing()
 
 
 def _real(path: Path) -> tuple[int, int] | Path:
