@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from operator import is_
 from typing import Any, NamedTuple
 
 from etlctl.core import context
@@ -60,18 +61,25 @@ class Told(NamedTuple):
 
 def told(task: Conduct) -> Told:
     """What `task` says about how it is run. Raises TaskError for what cannot be meant, and what a property raises."""
+    said = (task.priority, task.resources, task.retries, task.retry_delay, task.retry_on)
+    if all(map(is_, said, _SAID_BY_DEFAULT)):
+        return _TOLD_BY_DEFAULT  # by most tasks; to check it takes longer than all else that makes a task ready
+    priority, resources, retries, retry_delay, retry_on = said
     return Told(
-        _number(task, "priority", least=None),
-        _resources(task),
-        int(_number(task, "retries")),
-        _number(task, "retry_delay"),
-        kinds_of(task),
+        _number("priority", priority, least=None),
+        _resources(resources),
+        int(_number("retries", retries)),
+        _number("retry_delay", retry_delay),
+        _kinds(retry_on),
     )
 
 
 def kinds_of(task: Conduct) -> tuple[type[BaseException], ...]:
     """Its `retry_on`, which may be one class alone. Raises TaskError."""
-    value = task.retry_on
+    return _kinds(task.retry_on)
+
+
+def _kinds(value: Any) -> tuple[type[BaseException], ...]:
     kinds = (value,) if isinstance(value, type) else value
     if isinstance(kinds, (list, tuple)) and all(
         isinstance(one, type) and issubclass(one, BaseException) for one in kinds
@@ -82,8 +90,7 @@ def kinds_of(task: Conduct) -> tuple[type[BaseException], ...]:
     )
 
 
-def _number(task: Conduct, name: str, least: float | None = 0) -> float:
-    value = getattr(task, name)
+def _number(name: str, value: Any, least: float | None = 0) -> float:
     try:
         found = float(value)
     except (TypeError, ValueError):
@@ -94,8 +101,7 @@ def _number(task: Conduct, name: str, least: float | None = 0) -> float:
     return found
 
 
-def _resources(task: Conduct) -> dict[str, int]:
-    value = task.resources
+def _resources(value: Any) -> dict[str, int]:
     if not value:
         return {}
     if isinstance(value, Mapping) and all(isinstance(one, int) and one >= 0 for one in value.values()):
@@ -103,3 +109,7 @@ def _resources(task: Conduct) -> dict[str, int]:
     raise TaskError(
         f"its resources are {shortened(repr(value))}: they must be whole numbers by pool, as in {{'redshift': 1}}."
     )
+
+
+_SAID_BY_DEFAULT = (Conduct.priority, Conduct.resources, Conduct.retries, Conduct.retry_delay, Conduct.retry_on)
+_TOLD_BY_DEFAULT = Told(0.0, {}, 0, 10.0, Conduct.retry_on)

@@ -57,7 +57,7 @@ def exists_in_bulk(targets: Iterable[Any]) -> dict[int, bool | Exception]:
     answers: dict[int, bool | Exception] = {}
     for kind, group in by_class.items():
         found = _asked_in_bulk(kind, group) if _has_own_bulk(kind) else [_exists_or_error(target) for target in group]
-        answers.update((id(target), answer) for target, answer in zip(group, found, strict=True))
+        answers.update(zip(map(id, group), found, strict=True))
     return answers
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from etlctl.core.garbage import collected_rarely
+from etlctl.core.garbage import collected_rarely, set_apart
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +40,27 @@ def test_collected_rarely_never_collects_more_often(own: int) -> None:
         within = gc.get_threshold()
 
     assert within == (own, 10, 10)
+
+
+def test_set_apart_ends_with_its_block() -> None:
+    """What is there is looked through no more within the block, and again after it, also when the block raises."""
+    with pytest.raises(ValueError, match="ran"), set_apart():
+        within = gc.get_freeze_count()
+        raise ValueError("ran")
+
+    assert within > 0
+    assert gc.get_freeze_count() == 0
+
+
+def test_set_apart_leaves_the_end_to_whoever_has_begun() -> None:
+    """A block within another, as of a build within a build, neither begins nor ends anything."""
+    with set_apart():
+        before = gc.get_freeze_count()
+        with set_apart():
+            within = gc.get_freeze_count()
+        after = gc.get_freeze_count()
+
+    assert before == within == after
 
 
 @pytest.mark.parametrize(("call", "said"), [("", "often\ntaken apart\n"), ("garbage.left_to_the_system()", "rarely\n")])
