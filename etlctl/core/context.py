@@ -80,6 +80,8 @@ class Attempt:
     """Its lease, where there is one."""
     transactions: int = 0
     """Load transactions open at the moment; a run() that yields tasks must not hold one."""
+    committed: set[Any] = field(default_factory=set, repr=False, compare=False)
+    """Markers whose COMMIT the database has acknowledged meanwhile: they are there, and need not be asked for."""
     module: str = ""
     """The module that the task's class is written in; empty outside a build."""
     met: Sequence[Task] = field(default=(), repr=False, compare=False)

@@ -262,6 +262,7 @@ class Session:
                 raise
             reason = type(error).__name__
             context.attempt().notes.append(f"the answer to COMMIT was lost ({reason}), but the marker is there")
+        context.attempt().committed.update((self.database, key) for key in self._keys)
         faultpoints.point("load.committed")
 
     def _was_committed(self, error: Exception) -> bool:

@@ -150,11 +150,14 @@ class TableTarget(Target):
 
 
 def _ask(database: Database, targets: Sequence[TableTarget]) -> dict[int, bool | Exception]:
+    committed = context.attempt().committed
+    unknown = [target for target in targets if (database, target.key) not in committed] if committed else targets
+    known = {id(target) for target in targets} - {id(target) for target in unknown}
     try:
-        found = _read(database, targets, "reading markers")
+        found = _read(database, unknown, "reading markers") if unknown else {}
     except Exception as error:  # noqa: BLE001  a database that is down is the answer for its own targets
-        return {id(target): error for target in targets}
-    return {id(target): _answer(database, target, found) for target in targets}
+        return {id(target): error for target in unknown} | dict.fromkeys(known, True)
+    return {id(target): _answer(database, target, found) for target in unknown} | dict.fromkeys(known, True)
 
 
 def _answer(database: Database, target: TableTarget, found: dict[tuple[str, str], Marker]) -> bool | Exception:

@@ -21,6 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from any_warehouse import AnyWarehouse, in_place
+from etlctl.core import context
+from etlctl.core.context import Attempt
 from etlctl.db import markers, rows, tables
 from etlctl.db.columns import Column, ColumnType, Kind, parse_type
 from etlctl.db.dialects.base import BadRecordError, Records, Staged
@@ -536,6 +538,20 @@ def test_a_marker_table_that_is_taken_away_between_two_loads_fails_one_at_the_mo
     TableTarget("t", "b").touch()
 
     assert [row[0] for row in house.markers()] == ["b"]
+
+
+def test_what_an_attempt_has_committed_it_need_not_ask_for(house: AnyWarehouse) -> None:
+    """Its own look at the outputs is spared; what it has not committed, and what others ask, is asked for."""
+    make(house, "t", TWO)
+    with context.attempting(Attempt()):
+        TableTarget("t", "a").touch()
+        with pytest.raises(ZeroDivisionError), TableTarget("t", "b").transaction():
+            raise ZeroDivisionError
+        house.write("DELETE FROM table_updates")
+        told = [target.exists() for target in (TableTarget("t", "a"), TableTarget("t", "b"))]
+
+    assert told == [True, False]
+    assert not TableTarget("t", "a").exists()
 
 
 def test_sixteen_processes_that_start_with_nothing_meet_no_error(house: AnyWarehouse) -> None:
