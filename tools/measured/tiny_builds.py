@@ -79,6 +79,12 @@ def write_markers() -> None:
     _tell_rows("table_updates")
 
 
+def commit_by_tasks() -> None:
+    """A row and its COMMIT for each task, over a connection that the tasks keep."""
+    build("Rows", url=URL)
+    _tell_rows("bare")
+
+
 def _connected() -> Any:
     if URL.startswith("sqlite"):
         return sqlite3.connect(URL.removeprefix("sqlite:///"))
@@ -109,6 +115,7 @@ WAYS: dict[str, Callable[[], None]] = {
     "stateless": lambda: build("Tinies", has_state=False),
     "opened": lambda: build("Opened"),
     "marked": write_markers,
+    "rows": commit_by_tasks,
     "synced": sync_files,
     "committed": commit_rows,
 }
