@@ -1,6 +1,7 @@
 """What a worker of a Dask cluster calls: opens the project on its own machine and carries out one attempt in it.
 
     carry_out(text)        an order as JSON -> its answer as JSON
+    ├── Teller             tells the build that it is here, for certain; at the end that it has left
     ├── _Projects.opened   settings and pipelines of the order's project; anew for each build
     └── remote.carried_out
 
@@ -16,6 +17,7 @@ import json
 import os
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from etlctl import settings as settings_module
 from etlctl.app import App
 from etlctl.core import context
 from etlctl.engine.executors import remote
-from etlctl.engine.executors.dask_cluster import told_here
+from etlctl.engine.executors.dask_cluster import Teller
 from etlctl.engine.executors.dask_orders import connections_of
 from etlctl.engine.executors.routed import Router
 from etlctl.engine.executors.wire import encoded
@@ -43,20 +45,26 @@ def carry_out(text: str) -> str:
     Raises nothing that comes out of the task.
     """
     order = json.loads(text)
-    tell, where = told_here(order["order"])
+    teller = Teller(order["order"])
+    teller.tell_surely(remote.taken())
     with _router.keeping() as kept:
-        try:
-            _check_version(order)
-            app = _projects.opened(order)
-        except EtlctlError as error:
-            answer = remote.unfit(f"worker {where}: {error}")
-        else:
-            with context.use(app.context):
-                answer = remote.carried_out(order, app.settings.project, tell, where)
+        answer = _answer(order, teller)
     if answer.get("is_stopped"):
         _projects.close(order["build"])  # broken off anywhere: what its connections are at, nobody knows
+    with suppress(OSError, TimeoutError):  # of a scheduler that is gone: then the answer gets nowhere either
+        teller.tell_surely({"ends": True})
     tail = base64.b64encode(kept.tail).decode("ascii")
     return encoded({**answer, "output": tail, "written": kept.written}).decode("ascii")
+
+
+def _answer(order: dict[str, Any], teller: Teller) -> dict[str, Any]:
+    try:
+        _check_version(order)
+        app = _projects.opened(order)
+    except EtlctlError as error:
+        return remote.unfit(f"worker {teller.where}: {error}")
+    with context.use(app.context):
+        return remote.carried_out(order, app.settings.project, teller.tell, teller.where)
 
 
 def leave(build: str) -> None:

@@ -64,7 +64,6 @@ class DaskServers:
             "PYTHONPATH": str(_TESTS),
             "DASK_CONFIG": str(folder / "no-config"),
             "DASK_TEMPORARY_DIRECTORY": str(folder),
-            "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
         }
         with (self.folder / f"{name}.out").open("wb") as output:
             process = subprocess.Popen(

@@ -284,6 +284,9 @@ class Runner:
             entry.node.complete = True
             self._admission.took(entry.active_s)
             self._end(entry, Status.OK)
+        elif outcome.is_unbegun:
+            self._given_up = self._given_up or outcome.failure
+            entry.attempt = None  # so that _end_early says so
         elif not self._tries_again(entry, outcome.failure):
             self._end_badly(entry, outcome.failure)
         self._settle()

@@ -24,6 +24,8 @@ class Outcome:
     """The user asked for the end while the task ran (a KeyboardInterrupt came out of it)."""
     restarts: bool = False
     """With `needs`: nothing of the attempt is kept meanwhile; resume() calls run() again from the top (Dask)."""
+    is_unbegun: bool = False
+    """With `failure`: nothing of it has run anywhere, and nothing more can be begun."""
 
 
 class Executor(Protocol):
@@ -31,7 +33,10 @@ class Executor(Protocol):
 
     @property
     def capacity(self) -> int:
-        """How many attempts can be under way at once; those that wait for their needs do not count."""
+        """How many attempts can be under way at once; those that wait for their needs do not count.
+
+        Raises UnavailableError where nothing can be begun any more.
+        """
 
     @property
     def parking_places(self) -> int | None:

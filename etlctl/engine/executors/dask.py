@@ -2,7 +2,8 @@
 
     submit() -> order -> Cluster -> a worker: etlctl.worker.carry_out      (remote.py)
     wait()   <- Told   begun on a worker, numbers of the live attempt
-             <- Ended  an answer; or the worker was lost with it, or the scheduler
+             <- Left   a worker is gone: whose doing was it? (dask_losses.py)
+             <- Ended  an answer; or it was lost with a worker, or with the scheduler
              <- time   timeouts, workers that do not end what they were told to end
 
 A run() that waits for tasks is given up and ordered again from the top when these are there. What only the building
@@ -25,9 +26,11 @@ from etlctl.core.context import Attempt
 from etlctl.core.events import Event
 from etlctl.core.task import Task
 from etlctl.engine.attempt import told_failure
-from etlctl.engine.executors import dask_cluster, remote
+from etlctl.engine.executors import dask_cluster, dask_events, remote
 from etlctl.engine.executors.base import Outcome
-from etlctl.engine.executors.dask_cluster import Cluster, Down, Ended, Told
+from etlctl.engine.executors.dask_cluster import Cluster
+from etlctl.engine.executors.dask_events import Down, Ended, Left, Told
+from etlctl.engine.executors.dask_losses import MOST_DEATHS, MOST_DEATHS_HERE, Fate, LastTries, Losses
 from etlctl.engine.executors.dask_orders import Ordered, Registrar, order_text, settings_told
 from etlctl.engine.executors.in_process import InProcessExecutor
 from etlctl.engine.executors.jobs import Output, Shown, Stop
@@ -40,8 +43,6 @@ from etlctl.settings import Settings
 
 GRACE_S = 5.0
 """How long an attempt that was told to end may take to do so."""
-_MOST_TAKEN_DOWN = 5
-"""How often an attempt that had not begun is ordered again when the worker it was meant for dies."""
 
 
 class DaskExecutor:
@@ -71,23 +72,30 @@ class DaskExecutor:
         self._max_log_bytes = max_log_bytes
         self._build = token_hex(4)
         self._numbers = 0
-        self._came: SimpleQueue[dask_cluster.Event] = SimpleQueue()
+        self._came: SimpleQueue[dask_events.Event] = SimpleQueue()
         self._ready: deque[Outcome] = deque()
         self._by_task: dict[Task, Ordered] = {}
         self._by_order: dict[str, Ordered] = {}
         self._workers: set[str] = set()
         """Those that have something open for this build."""
+        self._last_tries = LastTries(self._order)
         self._bindings = Bindings()
         self._is_closed = False
         self._here = InProcessExecutor(self._project, max_log_bytes=max_log_bytes)
         self._cluster = Cluster(
             address, self._come, workers=jobs, connect_timeout_s=connect_timeout_s, no_worker_s=no_worker_s
         )
+        self._losses = Losses(self._by_order, MOST_DEATHS_HERE if self._cluster.is_own else MOST_DEATHS)
         self._registrar = Registrar(self._by_order, self._cluster)
 
     @property
     def capacity(self) -> int:
-        """Threads of the cluster at the moment; one where it has none, which then waits for a worker to come."""
+        """Threads of the cluster at the moment; one where it has none, which then waits for a worker to come.
+
+        Raises UnavailableError where the scheduler is gone, or has had no worker for too long.
+        """
+        if self._cluster.why_down:
+            raise UnavailableError(f"{self._cluster.why_down}.")
         return max(1, min(self._cluster.threads, self._jobs or self._cluster.threads))
 
     def submit(self, task: Task, attempt: Attempt) -> None:
@@ -148,7 +156,7 @@ class DaskExecutor:
                 if until is not None and time.monotonic() >= until:
                     return None
                 continue
-            if not isinstance(event, dask_cluster.Changed):
+            if not isinstance(event, dask_events.Changed):
                 self._handle(event)
             elif timeout_s is None:
                 return None  # whoever waits without end looks at `capacity` again
@@ -180,23 +188,27 @@ class DaskExecutor:
 
     def _order(self, job: Ordered) -> None:
         self._numbers += 1
-        job.order = f"{self._build}-{self._numbers}"
-        job.on, job.kill_at = "", None
+        job.is_sent(f"{self._build}-{self._numbers}")
         self._by_order[job.order] = job
         self._cluster.submit(job.order, job.task.task_family, order_text(job, self._build, self._settings))
 
-    def _forget(self, job: Ordered) -> None:
-        """Nothing that still comes of it is looked at."""
+    def _withdraw(self, job: Ordered) -> None:
+        """Nothing that still comes of its order is looked at."""
         self._cluster.drop(job.order)
         self._by_order.pop(job.order, None)
+
+    def _forget(self, job: Ordered) -> None:
+        self._withdraw(job)
         self._by_task.pop(job.task, None)
         job.output.close()
+        self._last_tries.discard(job)
 
     def _stop(self, job: Ordered, stop: Stop) -> None:
         job.stop = stop
         if job.on:
             job.kill_at = time.monotonic() + GRACE_S
-            self._cluster.call(job.on, remote.ended, job.order, stop.kind, stop.sentence)
+            if job.is_running:  # else when it is
+                self._cluster.call(job.on, remote.ended, job.order, stop.kind, stop.sentence)
         else:
             self._end(job, self._stopped(job, ""))
 
@@ -219,6 +231,7 @@ class DaskExecutor:
                 continue
             goes_on = f"; it had not ended {GRACE_S:g} s later, so its worker was started anew"
             if self._cluster.is_own:
+                self._losses.explain(job.on)
                 self._cluster.restart(job.on)
             else:
                 goes_on = (
@@ -236,17 +249,19 @@ class DaskExecutor:
 
     # -- what came
 
-    def _come(self, event: dask_cluster.Event) -> None:
+    def _come(self, event: dask_events.Event) -> None:
         """In the thread of the connection."""
         if isinstance(event, Told) and "register" in event.message:
             self._registrar.put(event)
         else:
             self._came.put(event)
 
-    def _handle(self, event: dask_cluster.Event) -> None:
+    def _handle(self, event: dask_events.Event) -> None:
         if isinstance(event, Down):
-            for job in list(self._by_order.values()):
-                self._fail(job, UnavailableError(f"{event.reason}; the task may go on where it runs"))
+            for job in {*self._by_order.values(), *self._last_tries.jobs}:
+                self._gone(job, event.reason)
+        elif isinstance(event, Left):
+            self._left(event.worker)
         elif isinstance(event, (Told, Ended)):
             found = self._by_order.get(event.order)
             if found is None:
@@ -257,48 +272,71 @@ class DaskExecutor:
                 self._ended(found, event)
 
     def _told(self, job: Ordered, event: Told) -> None:
-        if "tell" in event.message:
-            job.takes(event.message["tell"])
-            return
-        if job.on:
-            job.note(f"worker {job.on} was lost; begun again on {event.worker}")
-        job.on, job.began = event.worker, time.monotonic()
-        job.attempt.worker = event.message["begin"]
-        self._workers.add(event.worker)
-        if job.stop is not None and job.kill_at is None:
-            self._stop(job, job.stop)
+        message = event.message
+        if "takes" in message:
+            self._workers.add(event.worker)
+            job.arrives(event.worker, message["takes"])
+        elif event.worker != job.on:
+            return  # one that is about to leave, while another is at it
+        elif "tell" in message:
+            job.takes(message["tell"])
+        elif "ends" in message:
+            job.is_at_end = True
+        else:
+            job.begins()
+            if job.stop is not None:
+                self._stop(job, job.stop)
 
     def _ended(self, job: Ordered, event: Ended) -> None:
         if event.answer is not None:
             self._answered(job, json.loads(event.answer))
-        elif event.lost_on is not None:
-            self._lost(job, event.lost_on)
         elif event.is_gone:
-            address = self._cluster.address
-            self._fail(
-                job, UnavailableError(f"the Dask scheduler {address} was lost; the task may go on where it runs")
-            )
+            self._gone(job, f"the Dask scheduler {self._cluster.address} was lost")
+        elif event.lost_on is not None:
+            self._lost(job, event.lost_on or job.on)
         else:
             error = event.error
             self._fail(job, TaskError(f"a worker of the cluster could not take it: {type(error).__name__}: {error}"))
 
+    # -- what is lost
+
+    def _left(self, worker: str) -> None:
+        for job, fate in self._losses.left(worker):
+            if job.stop is not None:
+                self._end(job, self._stopped(job, ""))
+            else:
+                self._meets(job, fate, worker)
+
     def _lost(self, job: Ordered, worker: str) -> None:
-        """Dask has given up after several workers; the death of one that was at something else is not this task's."""
-        if job.stop is None and job.on != worker and job.taken_down < _MOST_TAKEN_DOWN:
-            job.taken_down += 1
-            self._by_order.pop(job.order)
+        """Dask sends it no more."""
+        order = job.order
+        self._left(worker)  # it may be told of this later
+        if self._by_order.get(order) is job:
+            self._meets(job, self._losses.given_up(job, worker), worker)
+
+    def _meets(self, job: Ordered, fate: Fate, worker: str) -> None:
+        if fate is Fate.DIES:
+            sentence = self._losses.sentence(job, worker)
+            job.unnote()
+            job.notes_in_log(f"{sentence}; what the task wrote is in their own output")
+            self._fail(job, WorkerDiedError(sentence))
+        elif fate is Fate.AGAIN:
+            self._withdraw(job)
             self._order(job)
-            return
-        if job.stop is not None:
-            self._end(job, self._stopped(job, ""))
-            return
-        sentence = f"its worker {worker} was killed or lost, and so was each that Dask has tried before"
-        job.output.note(_notice(f"{sentence}; what the task wrote is in their own output"))
-        self._fail(job, WorkerDiedError(sentence))
+        elif fate is Fate.ALONE:
+            self._withdraw(job)
+            self._last_tries.add(job)
+
+    def _gone(self, job: Ordered, why: str) -> None:
+        """Nothing more will come of it; what nobody has begun has not failed."""
+        if job.has_run:
+            self._fail(job, UnavailableError(f"{why}; the task may go on where it runs"))
+        else:
+            self._end(job, told_failure(job.task, UnavailableError(f"{why}."), self._project), is_unbegun=True)
 
     def _answered(self, job: Ordered, answer: dict[str, Any]) -> None:
         job.takes(answer["told"])
-        self._keep_output(job, answer)
+        job.keeps(base64.b64decode(answer["output"]), answer["written"])
         if "needs" in answer:
             self._needs(job, answer)
         elif "bound" in answer:
@@ -325,18 +363,11 @@ class DaskExecutor:
             return replace(failure, reason=stop.sentence, details=(failure.reason, *failure.details))
         return failure
 
-    def _keep_output(self, job: Ordered, answer: dict[str, Any]) -> None:
-        tail = base64.b64decode(answer["output"])
-        missing = answer["written"] - len(tail)
-        if missing > 0:
-            job.output.note(_notice(f"{missing:,} bytes are left out here; a worker of a cluster sends the end alone"))
-        if tail:  # the file begins with the first byte
-            job.output.write(tail)
-
     def _needs(self, job: Ordered, answer: dict[str, Any]) -> None:
         self._by_order.pop(job.order, None)
         job.rests()
-        job.on = ""
+        job.leaves()
+        self._last_tries.discard(job)
         try:
             needs = tuple(task_of(spec) for spec in answer["needs"])
         except Exception as error:  # noqa: BLE001  a user's class; the worker could make it
@@ -348,15 +379,13 @@ class DaskExecutor:
     def _fail(self, job: Ordered, error: Exception) -> None:
         self._end(job, told_failure(job.task, error, self._project))
 
-    def _end(self, job: Ordered, failure: Failure | None, active_s: float | None = None) -> None:
+    def _end(
+        self, job: Ordered, failure: Failure | None, active_s: float | None = None, *, is_unbegun: bool = False
+    ) -> None:
         if active_s is None:
-            active_s = time.monotonic() - job.began if job.on else 0.0
+            active_s = time.monotonic() - job.began if job.on or job.is_lost else 0.0
         self._forget(job)
-        self._ready.append(Outcome(job.task, None, failure, active_s))
+        self._ready.append(Outcome(job.task, None, failure, active_s, is_unbegun=is_unbegun))
 
 
 _LEAVE = "__import__('etlctl.worker', fromlist=['leave']).leave(build)"
-
-
-def _notice(text: str) -> str:
-    return f"\n[etlctl: {text}]\n"

@@ -2,7 +2,8 @@
 
     Cluster(address)      Client, in a thread of its own ("IO loop") that everything here is told by
       .submit(order)      `etlctl.worker.carry_out(text)` on some worker     -> Ended
-                          what that worker tells meanwhile (`told_here`)     -> Told
+                          what that worker tells meanwhile (`Teller`)        -> Told
+      (at once)           a worker that is gone                              -> Left
       (each second)       threads of the cluster, life of the scheduler      -> Changed, Down
 
 Only texts travel, and the function goes by its name: a function that a worker cannot unpickle is no error there, it
@@ -20,12 +21,12 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
+from etlctl.engine.executors.dask_events import Changed, Down, Ended, Event, Left, Told
 from etlctl.errors import UnavailableError, UsageError
 from etlctl.text import shortened
 
@@ -40,54 +41,20 @@ _LEAVE_S = 2.0
 _MOST_AWAITED = 100
 _TOPIC = "etlctl"
 """Of events, one for all builds: a scheduler keeps some of each topic as long as it lives."""
+_MEMBERS = "all"
+"""The scheduler's own topic, of workers that come and go."""
+_SURE_S = 30.0
+"""How long a worker waits until the scheduler has taken what the build must know."""
 _CALL = "__import__('etlctl.worker', fromlist=['carry_out']).carry_out(order)"
 _SETTING = "[executors.dask] address"
 _OWN = {
-    "distributed.scheduler.allowed-failures": 1,
-    "distributed.deploy.lost-worker-timeout": "1 hour",  # after it none is started again, 15 s by default
+    "distributed.scheduler.allowed-failures": 0,  # what is lost with a worker is sent again by us, who know what ran
+    "distributed.deploy.lost-worker-timeout": "365 days",  # 15 s after a death none is started again that is not back
 }
 """Of a cluster of our own, as long as it lives."""
 _NOISY = ("distributed", "distributed.client", "tornado", "tornado.application")
 _logger = logging.getLogger("etlctl.dask")
 _MISSING = 'Dask is needed for --executor dask, and is not installed: pip install "etlctl[dask]".'
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What the far side of an order tells while it goes on."""
-
-    order: str
-    worker: str
-    """Its address."""
-    message: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What came of an order: its answer, or why there is none."""
-
-    order: str
-    answer: str | None = None
-    lost_on: str | None = None
-    """The address of the worker it was lost with; Dask has tried others before."""
-    is_gone: bool = False
-    """The scheduler is gone, or has forgotten it."""
-    error: BaseException | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Down:
-    """Nothing that is under way will end any more."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """The cluster has another number of threads."""
-
-
-Event = Told | Ended | Down | Changed
 
 
 class Cluster:
@@ -113,11 +80,11 @@ class Cluster:
         """What workers were told last."""
         self._own: Any = None
         self._is_closing = False
-        self._is_down = False
-        """Nothing is sent to a scheduler that does not answer, until it does again."""
+        self._down = ""
+        """Why nothing is sent to a scheduler that does not answer, or has no worker, until it does and has."""
         with ExitStack() as opened:
             try:
-                opened.enter_context(_quiet())
+                self._quiet = opened.enter_context(_Quiet())
             except ImportError:
                 raise UsageError(_MISSING) from None
             if address is None:
@@ -126,7 +93,7 @@ class Cluster:
             self._client = _connected(address, connect_timeout_s)
             opened.callback(self._leave)
             self._await_worker(connect_timeout_s)
-            self._client.subscribe_topic(_TOPIC, self._told)
+            self._subscribe()
             self._do(self._watch)
             self._opened = opened.pop_all()
 
@@ -136,6 +103,13 @@ class Cluster:
         return sum(self._threads.values())
 
     @property
+    def why_down(self) -> str:
+        """Why nothing can be begun; empty for a cluster that takes orders."""
+        if self._down or self._client.status == "running":
+            return self._down
+        return f"the Dask scheduler {self.address} was lost"
+
+    @property
     def is_own(self) -> bool:
         """Whether it was started here, so that nobody else's work is on it."""
         return self._own is not None
@@ -143,7 +117,7 @@ class Cluster:
     def submit(self, order: str, name: str, text: str) -> None:
         """Has `text` carried out by some worker; `name` is what Dask's own pages show. Its Ended follows."""
         key = f"{name}-{order}"
-        if self._is_down or self._client.status != "running":
+        if self.why_down:
             self._come(Ended(order, is_gone=True))
             return
         try:
@@ -207,8 +181,11 @@ class Cluster:
         return str(self._own.scheduler_address)
 
     def _end_own(self) -> None:
-        with suppress(Exception):  # it was told to; what is left of it goes with this process
+        try:
             self._own.close(timeout=5)
+        except Exception:  # it was told to: what is left of it, a worker that is just being started, goes with us
+            _logger.debug("the Dask cluster has not ended within 5 s", exc_info=True)
+            self._quiet.lasts = True
 
     def _await_worker(self, timeout_s: float) -> None:
         until = time.monotonic() + timeout_s
@@ -248,6 +225,17 @@ class Cluster:
             return None
         return asyncio.run_coroutine_threadsafe(quietly(), self._client.loop.asyncio_loop)
 
+    def _subscribe(self) -> None:
+        self._client.subscribe_topic(_TOPIC, self._told)
+        self._client.subscribe_topic(_MEMBERS, self._changed)
+
+    def _changed(self, event: tuple[float, Any]) -> None:
+        message = event[1]
+        if isinstance(message, dict) and message.get("action") == "remove-worker":
+            self._threads = {one: count for one, count in self._threads.items() if one != message["worker"]}
+            self._come(Left(message["worker"]))
+            self._come(Changed())
+
     def _told(self, event: tuple[float, Any]) -> None:
         message = event[1]
         if isinstance(message, dict) and message.get("order") in self._futures:
@@ -260,11 +248,10 @@ class Cluster:
             found = Ended(order, answer=str(await self._client.gather(future, asynchronous=True)))
         except KilledWorker as error:
             found = Ended(order, lost_on=str(getattr(error.last_worker, "address", error.last_worker)))
-        except asyncio.CancelledError as error:
-            found = Ended(order, is_gone=True, error=error)
-        except Exception as error:  # noqa: BLE001  whatever came out of the other machine
-            is_gone = getattr(future, "status", "") in ("cancelled", "lost")
-            found = Ended(order, is_gone=is_gone, error=error)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  whatever came out of the other machine
+            is_lost = isinstance(error, asyncio.CancelledError) or future.status in ("cancelled", "lost")
+            is_gone = is_lost and self._client.status != "running"
+            found = Ended(order, lost_on="" if is_lost else None, is_gone=is_gone, error=error)
         if self._futures.pop(order, None) is not None:
             future.release()
             self._come(found)
@@ -283,20 +270,22 @@ class Cluster:
                     self._goes_down("does not answer any more")
                     answered = now
                 continue
-            answered, self._is_down = now, False
+            answered = now
             if not is_known and self._client.status == "running":  # another scheduler, at the same address
-                self._client.subscribe_topic(_TOPIC, self._told)
+                self._subscribe()
                 is_known = True
             peopled = now if found else peopled
             if now - peopled > self._no_worker_s:
                 self._goes_down(f"has had no worker for {self._no_worker_s:g} s")
+            else:
+                self._down = ""
             if found != self._threads:
                 self._threads = found
                 self._come(Changed())
 
     def _goes_down(self, why: str) -> None:
-        self._is_down = True
-        self._come(Down(f"the Dask scheduler {self.address} {why}"))
+        self._down = f"the Dask scheduler {self.address} {why}"
+        self._come(Down(self._down))
 
 
 _NO_GUARD = (
@@ -354,32 +343,52 @@ class _ToOurs(logging.Handler):
         _logger.debug("%s: %s", record.name, record.getMessage())
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Nothing of Dask's own logs reaches the screen or a user's handlers: what goes wrong is told by us, once."""
-    import distributed  # noqa: F401  it gives its loggers handlers that write to stderr
+class _Quiet:
+    """Nothing of Dask's own logs reaches the screen or a user's handlers: what goes wrong is told by us, once.
 
-    loggers = [logging.getLogger(name) for name in _NOISY]
-    before = [(logger.handlers, logger.propagate) for logger in loggers]
-    for logger in loggers:
-        logger.handlers, logger.propagate = [_ToOurs()], False
-    try:
-        yield
-    finally:
-        for logger, (handlers, propagates) in zip(loggers, before, strict=True):
+    Raises ImportError without the extra.
+    """
+
+    def __init__(self) -> None:
+        self.lasts = False
+        """Also behind the block: something of Dask may have a word to say yet."""
+
+    def __enter__(self) -> Self:
+        import distributed  # noqa: F401  it gives its loggers handlers that write to stderr
+
+        loggers = [logging.getLogger(name) for name in _NOISY]
+        self._before = [(logger, logger.handlers, logger.propagate) for logger in loggers]
+        for logger in loggers:
+            logger.handlers, logger.propagate = [_ToOurs()], False
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for logger, handlers, propagates in () if self.lasts else self._before:
             logger.handlers, logger.propagate = handlers, propagates
 
 
-def told_here(order: str) -> tuple[Callable[[dict[str, Any]], None], str]:
-    """In a worker: what tells the build about an order (nothing comes back), and the worker's own address.
+class Teller:
+    """In a worker: tells the build about an order; nothing comes back. Made in the thread that carries it out."""
 
-    The order must be one that this thread carries out.
-    """
-    from distributed import get_worker
+    def __init__(self, order: str) -> None:
+        from distributed import get_worker
 
-    worker = get_worker()
+        self._order = order
+        self._worker: Any = get_worker()
+        self.where = str(self._worker.address)
+        """The worker's own address."""
 
-    def tell(message: dict[str, Any]) -> None:
-        worker.log_event(_TOPIC, {"order": order, "worker": worker.address, "told": message})
+    def tell(self, message: dict[str, Any]) -> None:
+        """Some time soon; it is lost if this process dies before."""
+        self._worker.log_event(_TOPIC, self._event(message))
 
-    return tell, str(worker.address)
+    def tell_surely(self, message: dict[str, Any]) -> None:
+        """The scheduler has it when this returns, and tells it before it tells of this worker's death.
+
+        Raises OSError or TimeoutError where it does not take it.
+        """
+        logged = self._worker.scheduler.log_event(topic=_TOPIC, msg=self._event(message))
+        asyncio.run_coroutine_threadsafe(logged, self._worker.loop.asyncio_loop).result(_SURE_S)
+
+    def _event(self, message: dict[str, Any]) -> dict[str, Any]:
+        return {"order": self._order, "worker": self.where, "told": message}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from queue import SimpleQueue
 from typing import Any
@@ -11,7 +12,8 @@ import etlctl
 from etlctl.core.context import Attempt
 from etlctl.core.task import Task
 from etlctl.engine.executors import remote
-from etlctl.engine.executors.dask_cluster import Cluster, Told
+from etlctl.engine.executors.dask_cluster import Cluster
+from etlctl.engine.executors.dask_events import Told
 from etlctl.engine.executors.jobs import Job, Output
 from etlctl.engine.executors.spec import spec_of, spec_of_attempt
 from etlctl.engine.executors.wire import encoded
@@ -27,19 +29,78 @@ class Ordered(Job):
         """Of the step that is under way: a new name each time."""
         self.met: set[str] = set()
         self.on = ""
-        """The worker it has begun on last; empty before."""
+        """The worker that has it in hand; empty before, and when that is lost."""
+        self.is_running = False
+        """There the project is open, and the clock of its timeout runs."""
+        self.is_at_end = False
+        """There it has ended; its answer is on the way."""
         self.kill_at: float | None = None
+        self.lost_on: list[str] = []
+        """Workers that died while they were at it."""
+        self.is_lost = False
+        """The last of them, and nobody has it yet."""
         self.taken_down = 0
+        """How often it was lost with a worker that was at nothing of this build."""
+        self._given = len(self._notes)
+
+    def is_sent(self, order: str) -> None:
+        """It is in Dask's hands, under this name; nobody has it yet."""
+        self.order = order
+        self.leaves()
+
+    def leaves(self) -> None:
+        """No worker has it any more."""
+        self.on, self.kill_at = "", None
+        self.is_running = self.is_at_end = False
+
+    def is_lost_with(self, worker: str) -> None:
+        """It was at it when it died."""
+        self.lost_on.append(worker)
+        self.is_lost = True
+
+    def arrives(self, worker: str, process: str) -> None:
+        """A worker has it in hand."""
+        if self.is_lost:
+            self.is_lost = False
+            self.note(f"worker {self.lost_on[-1]} was lost; begun again on {worker}")
+        self.leaves()
+        self.on, self.began = worker, time.monotonic()
+        self.attempt.worker = process
+
+    def begins(self) -> None:
+        """There the project is open."""
+        self.is_running, self.began = True, time.monotonic()
+
+    @property
+    def has_run(self) -> bool:
+        """Whether anything of it may have been done."""
+        return bool(self.on or self.lost_on or self.used_s)
+
+    def keeps(self, tail: bytes, written: int) -> None:
+        """Takes the end of its output, of `written` bytes."""
+        missing = written - len(tail)
+        if missing > 0:
+            self.notes_in_log(f"{missing:,} bytes are left out here; a worker of a cluster sends the end alone")
+        if tail:  # the file begins with the first byte
+            self.output.write(tail)
+
+    def notes_in_log(self, text: str) -> None:
+        """A sentence of ours between the task's own lines."""
+        self.output.note(f"\n[etlctl: {text}]\n")
 
     def note(self, text: str) -> None:
         """A sentence of ours for the summary line, before those of the task."""
         self._notes = (*self._notes, text)
         self.attempt.notes.insert(len(self._notes) - 1, text)
 
+    def unnote(self) -> None:
+        """Takes all such sentences back: how it failed says as much."""
+        self.attempt.notes[: len(self._notes)] = self._notes = self._notes[: self._given]
+
     @property
     def moment(self) -> float | None:
         """When something is to be done about it, should nothing come before."""
-        return self.kill_at if self.stop is not None else self.deadline if self.on else None
+        return self.kill_at if self.stop is not None else self.deadline if self.is_running else None
 
 
 def order_text(job: Ordered, build: str, settings: Mapping[str, Any]) -> str:

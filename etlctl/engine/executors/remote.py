@@ -6,8 +6,10 @@
                  {"bound": why}                                only the building process can run it
                  {"unfit": why}                                this worker cannot run it
                  and with each of them "active_s", "told"
-    told         {"begin": "host:pid"}   {"tell": {"rows": …, "status": …, …}}
-                 {"register": [number, connection, backend]}
+    told         {"takes": "host:pid"}    for certain, before anything that could end this process
+                 {"begin": true}          the project is open: now the task runs
+                 {"tell": {"rows": …, "status": …, …}}   {"register": [number, connection, backend]}
+                 {"ends": true}           for certain: what ends this process from here on is something else
 
 `ended` and `registered` are called from outside while it goes on. Knows no cluster software.
 """
@@ -41,9 +43,14 @@ _REGISTER_S = 60.0
 """How long a load waits until the building process has noted its session."""
 
 
+def taken() -> Message:
+    """What is told before all else."""
+    return {"takes": f"{socket.gethostname()}:{os.getpid()}"}
+
+
 def carried_out(order: Message, project: Path, tell: Tell, where: str) -> Message:
     """Carries out the order in the context that is in place; `where` is this worker's name for people."""
-    tell({"begin": f"{socket.gethostname()}:{os.getpid()}"})
+    tell({"begin": True})
     spec = order["task"]
     try:
         task = task_of(spec)

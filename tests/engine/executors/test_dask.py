@@ -81,6 +81,22 @@ def test_worker_that_is_killed_loses_nothing_its_task_runs_elsewhere(dask: DaskE
     assert attempt.worker == f"{socket.gethostname()}:{_seen(project / 'spins')[-1]}"
 
 
+def test_task_that_kills_its_worker_fails_alone(
+    dask_servers: DaskServers, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it leaves before a word of it can have gone out; what waits behind it on its worker is not blamed."""
+    monkeypatch.setattr(dask_module, "MOST_DEATHS", 1)
+    wrong, good = Dies(name="exit 0"), [FileTask(name=str(number)) for number in range(8)]
+    executor = _on(dask_servers.address, project, connect_timeout_s=30)
+    try:
+        summary = built(executor, good[0], wrong, *good[1:])
+    finally:
+        executor.close()
+
+    assert [result.task for result in summary.results if result.status != "OK"] == [wrong]
+    assert all(one.complete() for one in good)
+
+
 @pytest.mark.long
 def test_task_that_kills_each_worker_fails_alone(dask: DaskExecutor, tmp_path: Path) -> None:
     """With the cause in words, a retry allowed; what else was under way ends well."""
@@ -90,8 +106,9 @@ def test_task_that_kills_each_worker_fails_alone(dask: DaskExecutor, tmp_path: P
 
     (failed,) = [result for result in summary.results if result.status == "FAIL"]
     assert failed.task == wrong
-    assert failed.reason.startswith("its worker tcp://127.0.0.1:")
-    assert failed.reason.endswith("was killed or lost, and so was each that Dask has tried before")
+    assert failed.reason.startswith("3 workers died at it, the last was tcp://127.0.0.1:")
+    assert failed.reason.endswith(": killed, out of memory, crashed in a library, or left by os._exit()")
+    assert not failed.notes
     assert summary.exit_code is ExitCode.FAILED
     assert all(one.complete() for one in good)
 
@@ -105,7 +122,8 @@ def test_finished_task_that_is_ordered_again_is_found_complete(project: Path) ->
     answer = remote.carried_out(_order(task, Attempt()), project, told.append, "tcp://w:1")
     assert answer["end"] is None and answer["told"]["notes"] == ["found complete"]
     assert Path(task.output().path).read_text() == "before"
-    assert told == [{"begin": f"{socket.gethostname()}:{os.getpid()}"}]
+    assert told == [{"begin": True}]
+    assert remote.taken() == {"takes": f"{socket.gethostname()}:{os.getpid()}"}
 
     answer = remote.carried_out(_order(task, Attempt(forced=True)), project, told.append, "tcp://w:1")
     assert answer["end"] is None and answer["told"]["notes"] == []
@@ -308,6 +326,50 @@ def test_scheduler_that_dies_fails_what_runs(
         with within(10):
             executor.close()
     assert capfd.readouterr() == ("", "")
+
+
+def test_scheduler_that_dies_leaves_the_rest_unbegun(few_servers: DaskServers, project: Path) -> None:
+    """What runs fails; what has not begun has not failed, and is not begun: exit code 4."""
+    few_servers.start_worker(nanny=False)
+    executor = _on(few_servers.address, project, connect_timeout_s=30)
+    running, waiting = Spins(seconds=60), [FileTask(name=str(number)) for number in range(3)]
+
+    def end() -> None:
+        _seen(project / "spins")
+        few_servers.scheduler.kill()
+
+    ender = threading.Thread(target=end)
+    ender.start()
+    try:
+        with within(30):
+            summary = built(executor, running, *waiting)
+    finally:
+        ender.join()
+        executor.close()
+
+    statuses = {result.task: (result.status.value, result.reason) for result in summary.results}
+    assert statuses.pop(running)[0] == "FAIL"
+    assert {(status, reason.partition(":")[0]) for status, reason in statuses.values()} == {("SKIP", "not started")}
+    assert summary.exit_code is ExitCode.UNAVAILABLE
+
+
+def test_order_that_no_worker_took_has_not_failed(few_servers: DaskServers, project: Path) -> None:
+    """Its outcome says that nothing of it has run."""
+    worker = few_servers.start_worker(nanny=False)
+    executor = _on(few_servers.address, project, connect_timeout_s=30, no_worker_s=1.0)
+    try:
+        worker.kill()
+        worker.wait()
+        executor.submit(FileTask(), Attempt())
+        with within(10):
+            outcome = executor.wait(30)
+            while outcome is None:
+                outcome = executor.wait(30)
+        assert outcome.is_unbegun and "has had no worker for 1 s" in reason(outcome)
+        with pytest.raises(UnavailableError, match="has had no worker"):
+            executor.capacity  # noqa: B018
+    finally:
+        executor.close()
 
 
 def test_scheduler_that_hangs_fails_what_runs(

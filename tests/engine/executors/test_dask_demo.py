@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -55,7 +56,7 @@ def _variables(address: str | None = None) -> dict[str, str]:
 
 def _built(folder: Path, address: str | None, *words: str) -> subprocess.CompletedProcess[str]:
     command = _command("build", *words, "--executor", "dask")
-    return subprocess.run(command, cwd=folder, env=_variables(address), capture_output=True, text=True, timeout=100)
+    return subprocess.run(command, cwd=folder, env=_variables(address), capture_output=True, text=True, timeout=300)
 
 
 def _held(folder: Path) -> dict[str, list[Any]]:
@@ -173,6 +174,64 @@ def test_cluster_of_the_builds_own_leaves_nothing_behind(tmp_path: Path) -> None
     while any(_is_there(pid) for pid in pids) and time.monotonic() < until:
         time.sleep(0.05)
     assert not any(_is_there(pid) for pid in pids)
+
+
+_DEATHS = """
+import ctypes
+import os
+import signal
+from etlctl import IntParameter, LocalTarget, StrParameter, Task, WrapperTask
+
+class Good(Task):
+    number = IntParameter()
+
+    def output(self):
+        return LocalTarget(f"good/{self.number}")
+
+    def run(self):
+        with self.output().open("w") as file:
+            file.write("done")
+
+class Bad(Task):
+    how = StrParameter()
+
+    def run(self):
+        with open(f"{FOLDER!r}/tries-{self.how}", "a") as file:
+            file.write("x")
+        if self.how == "exits":
+            os._exit(0)
+        if self.how == "crashes":
+            ctypes.string_at(0)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class All(WrapperTask):
+    def requires(self):
+        good = [Good(number) for number in range(12)]
+        return [*good[:2], Bad("exits"), *good[2:4], Bad("is killed"), Bad("crashes"), *good[4:]]
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("kind", "deaths"), [("own", 2), ("scheduler and two workers", 3)])
+def test_tasks_that_kill_their_workers_fail_alone_on_dask(
+    tmp_path: Path, request: pytest.FixtureRequest, kind: str, deaths: int
+) -> None:
+    """Three of fifteen, each in its own way, after a bounded number of tries; the others are done, exit code 1."""
+    address = None if kind == "own" else request.getfixturevalue("dask_servers").address
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "deaths.py").write_text(_DEATHS.replace("{FOLDER!r}", str(tmp_path)))
+
+    done = _built(tmp_path, address, "All", "-j", "2", "--json")
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    results = {one["label"]: one for one in json.loads(done.stdout)["tasks"]}
+    bad = {label: one for label, one in results.items() if label.startswith("Bad")}
+    assert {one["status"] for one in bad.values()} == {"FAIL"}
+    assert all(one["reason"].startswith(f"{deaths} workers died at it") for one in bad.values()), bad
+    assert {one["status"] for label, one in results.items() if label.startswith("Good")} == {"OK"}
+    assert len(results) == 16
+    tries = [len((tmp_path / f"tries-{how}").read_text()) for how in ("exits", "is killed", "crashes")]
+    assert all(deaths <= count <= deaths + (kind != "own") for count in tries), tries  # Dask may have been quicker
 
 
 def _is_there(pid: int) -> bool:
