@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from etlctl.db.connections import Database
     from etlctl.db.state.store import Session
 
+_FIRST = Granted(1)
+"""Of a key that nobody has had before."""
+
 
 class Judge:
     """Whether an owner is dead for certain; asked of the system once for each."""
@@ -43,30 +46,28 @@ class Claiming:
         self._is_dead = Judge()
         self._late: list[Row] = []
         """Rows whose owners have let them expire, which somebody has locked: their sessions are to be ended."""
-        self.keys = {one.key: stored for stored, one in self._wanted.items()}
         self.answers: dict[str, Answer] = {}
-        self.granted: list[tuple[Wanted, Row | None, int]] = []
-        """With the row as it was before."""
+        self.granted: list[tuple[str, Wanted, Row | None, int]] = []
+        """(stored key, what was wanted, its row as it was before, fence)."""
 
     def run(self, session: Session, limits: Mapping[str, int]) -> None:
         """Inside a transaction."""
         if not self._wanted:
             return
         rows = claims.looked_at(session, list(self._wanted))
-        free = [stored for stored in self._wanted if self._is_free(stored, rows.get(stored))]
+        free = [stored for stored in self._wanted if stored not in rows or self._is_free(stored, rows[stored])]
         free = self._fitting(session, free, limits)
-        missing = [stored for stored in free if stored not in rows]
-        ours = self._inserted(session, missing)
+        ours = self._inserted(session, [stored for stored in free if stored not in rows])
         ours += self._taken(session, [stored for stored in free if stored in rows], rows)
         pools.take(session, self._owner, [(stored, self._wanted[stored].resources) for stored in ours])
 
-    def _is_free(self, stored: str, row: Row | None) -> bool:
+    def _is_free(self, stored: str, row: Row) -> bool:
         """Whether it could be had; answers for it where not."""
         answer: Answer | None = None
-        if row is not None and row.state == RUNNING:
+        if row.state == RUNNING:
             if not self._is_over(row):
                 answer = self._held(row)
-        elif row is not None and row.state == EndState.FAILED and self._is_news(row):
+        elif row.state == EndState.FAILED and self._is_news(row):
             answer = FailedElsewhere(owners.holder(row.owner), row.reason or "")
         if answer is not None:
             self.answers[self._wanted[stored].key] = answer
@@ -102,11 +103,12 @@ class Claiming:
     def _inserted(self, session: Session, missing: list[str]) -> list[str]:
         tasks = [(stored, self._wanted[stored].task_id) for stored in missing]
         ours = claims.inserted(session, tasks, self._owner, self._ttl_s) if tasks else ()
-        for stored in missing:
-            if stored in ours:
-                self._grant(stored, None)
+        for stored in ours:
+            one = self._wanted[stored]
+            self.answers[one.key] = _FIRST
+            self.granted.append((stored, one, None, _FIRST.fence))
         self._answer_rest(session, [stored for stored in missing if stored not in ours])
-        return [stored for stored in missing if stored in ours]
+        return list(ours)
 
     def _taken(self, session: Session, there: list[str], seen: Mapping[str, Row]) -> list[str]:
         if not there:
@@ -131,18 +133,17 @@ class Claiming:
             if row is not None and row.state == RUNNING and self._is_over(row):
                 self._late.append(row)
 
-    def _grant(self, stored: str, row: Row | None) -> None:
+    def _grant(self, stored: str, row: Row) -> None:
         one = self._wanted[stored]
-        fence = row.fence + 1 if row is not None else 1
-        is_done = row is not None and row.state == EndState.DONE and self._is_news(row)
-        before = owners.holder(row.owner) if row is not None else ""
-        is_left = row is not None and row.state == RUNNING and row.owner != self._owner
-        self.answers[one.key] = Granted(fence, before if is_done else "", before if is_left else "")
-        self.granted.append((one, row, fence))
+        before = owners.holder(row.owner)
+        is_done = row.state == EndState.DONE and self._is_news(row)
+        is_left = row.state == RUNNING and row.owner != self._owner
+        self.answers[one.key] = Granted(row.fence + 1, before if is_done else "", before if is_left else "")
+        self.granted.append((stored, one, row, row.fence + 1))
 
     def evict(self, database: Callable[[str | None], Database] | None) -> None:
         """After the transaction: ends the sessions that loads of those before us may have open."""
-        before = [row for _, row, _ in self.granted if row is not None and row.state == RUNNING] + self._late
+        before = [row for _, _, row, _ in self.granted if row is not None and row.state == RUNNING] + self._late
         for row in before:
             if database is not None and row.sessions:
                 from etlctl.db.state.eviction import evict  # knows SQLAlchemy

@@ -26,7 +26,12 @@ _LOOK = (
     "SELECT lease_key, owner, fence, state, granted_at, expires_at, ended_at, reason, sessions, {now} "
     "FROM etlctl_leases WHERE lease_key IN :keys"
 )
-_INSERT = "INTO etlctl_leases (lease_key, task_id, owner, fence, state, granted_at, expires_at) VALUES "
+_INSERT = "INTO etlctl_leases (lease_key, task_id, owner, fence, state, granted_at, expires_at)"
+_SELECTED = (
+    f"INSERT {_INSERT} SELECT key, value, :owner, 1, 'running', {WORDS['sqlite'].now}, {WORDS['sqlite'].now} + :ttl "
+    "FROM json_each(:tasks) WHERE true ON CONFLICT DO NOTHING"
+)
+"""On SQLite, where a text that grows with the number of rows would have to be prepared for each number."""
 _GRANT = (
     "UPDATE etlctl_leases SET owner = :owner, fence = fence + 1, state = 'running', granted_at = {now}, "
     "expires_at = {now} + :ttl, ended_at = NULL, reason = NULL WHERE lease_key IN :keys"
@@ -94,21 +99,28 @@ def inserted(session: Session, tasks: Sequence[tuple[str, str]], owner: str, ttl
 
     `expires_at` is written with the row, so that one whose owner dies at once is free in time.
     """
-    now = WORDS[session.kind].now
-    row = f"(?, ?, ?, 1, 'running', {now}, {now} + ?)"
     ours: set[str] = set()
     for some in _parts(sorted(tasks)):  # in one order everywhere: two that insert the same do not wait in a circle
-        values = [value for key, task_id in some for value in (key, task_id[:_MOST_TASK_ID], owner, ttl_s)]
-        rows = ", ".join([row] * len(some))
-        if session.kind == "mysql":
-            session.run_values(f"INSERT IGNORE {_INSERT}{rows}", values)
+        named = {key: task_id[:_MOST_TASK_ID] for key, task_id in some}
+        keys = list(named)
+        if session.kind == "sqlite":
+            session.run(_SELECTED, {"owner": owner, "ttl": ttl_s, "tasks": named})
         else:
-            session.run_values(f"INSERT {_INSERT}{rows} ON CONFLICT DO NOTHING", values)
-        keys = [key for key, _ in some]
+            _insert(session, named, owner, ttl_s)
         if session.rowcount != len(some):
             keys = [str(row[0]) for row in session.run(_OURS, {"keys": keys, "owner": owner})]
         ours.update(keys)
     return ours
+
+
+def _insert(session: Session, tasks: Mapping[str, str], owner: str, ttl_s: float) -> None:
+    now = WORDS[session.kind].now
+    rows = ", ".join([f"(?, ?, ?, 1, 'running', {now}, {now} + ?)"] * len(tasks))
+    values = [value for key, task_id in tasks.items() for value in (key, task_id, owner, ttl_s)]
+    if session.kind == "mysql":
+        session.run_values(f"INSERT IGNORE {_INSERT} VALUES {rows}", values)
+    else:
+        session.run_values(f"INSERT {_INSERT} VALUES {rows} ON CONFLICT DO NOTHING", values)
 
 
 def grant(session: Session, keys: Sequence[str], owner: str, ttl_s: float) -> None:

@@ -133,9 +133,10 @@ class StoreLeases:
             claiming.run(session, self._limits)
         with self._guard:
             del self._pending[: len(pending)]
-            for one, row, fence in claiming.granted:
-                mine = _Mine(claiming.keys[one.key], one, fence, sent, sent + _SAFE * self._ttl_s)
-                mine.sessions = row.known_sessions if row is not None else []
+            for stored, one, row, fence in claiming.granted:
+                mine = _Mine(stored, one, fence, sent, sent + _SAFE * self._ttl_s)
+                if row is not None:
+                    mine.sessions = row.known_sessions
                 self._mine[one.key] = mine
             self._start()
         return claiming

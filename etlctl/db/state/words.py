@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 Kind = Literal["sqlite", "postgresql", "mysql"]
 Parameters = Mapping[str, Any]
+_JSON = (list, dict)
 
 
 class Words(NamedTuple):
@@ -98,8 +99,8 @@ def for_server(sql: str) -> str:
 
 
 def sqlite_values(parameters: Parameters) -> Parameters:
-    """Lists as JSON."""
-    return {name: json.dumps(value) if type(value) is list else value for name, value in parameters.items()}
+    """Lists and dicts as JSON."""
+    return {name: json.dumps(value) if type(value) in _JSON else value for name, value in parameters.items()}
 
 
 def server_values(parameters: Parameters) -> Parameters:
