@@ -149,7 +149,7 @@ class CheckFailedError(TaskError):
     def __init__(self, message: str = "", findings: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.findings = tuple(findings)
-        """One `loads.checks.Finding` for each check that failed: what it says, and its sample as data."""
+        """One `loads.findings.Finding` for each check that failed: what it says, and its sample as data."""
 
 
 class QueryError(TaskError):

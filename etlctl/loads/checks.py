@@ -13,11 +13,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 from etlctl.core import context
 from etlctl.errors import CheckFailedError, LoadError
+from etlctl.loads.findings import SHOWN, Finding, of_rows, of_values, plural
 from etlctl.suggest import did_you_mean
 from etlctl.text import printable, shortened
 
@@ -28,29 +28,6 @@ if TYPE_CHECKING:
 
 Severity = Literal["error", "warn"]
 Scope = Literal["load", "table"]
-
-_SHOWN = 5
-"""Examples in a message, and in a sample."""
-
-Plain = str | int | float | bool | None
-"""What a sample holds of a value: itself where JSON has it, else its text, shortened."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check found wrong, in words and as data for whoever keeps it."""
-
-    text: str
-    """`2 duplicate keys: UA ×2, AA ×2`."""
-    columns: tuple[str, ...] = ()
-    """Of the sample: columns of the rows, and `count` behind them where each of the sample stands for several rows."""
-    sample: tuple[tuple[Plain, ...], ...] = ()
-    """At most five rows, keys or values that do not hold."""
-    check: str = ""
-    """`unique(carrier)`; filled in by `run_checks`."""
-
-    def __str__(self) -> str:
-        return self.text
 
 
 @dataclass(frozen=True)
@@ -119,13 +96,11 @@ class NotNull(Check):
         if not any(missing):
             return None
         told = [
-            f"{_plural(count, 'row')} without {name}"
-            for name, count in zip(self.columns, missing, strict=True)
-            if count
+            f"{plural(count, 'row')} without {name}" for name, count in zip(self.columns, missing, strict=True) if count
         ]
-        sample = sa.select(checked.rows).where(sa.or_(*(column.is_(None) for column in columns))).limit(_SHOWN)
+        sample = sa.select(checked.rows).where(sa.or_(*(column.is_(None) for column in columns))).limit(SHOWN)
         rows = checked.connection.execute(sample).all()
-        return _finding_of_rows(", ".join(told), rows)
+        return of_rows(", ".join(told), rows)
 
 
 @dataclass(frozen=True)
@@ -144,13 +119,11 @@ class Unique(Check):
         count = sa.func.count()
         keys = sa.select(*columns, count).where(*(column.is_not(None) for column in columns)).group_by(*columns)
         doubled = keys.having(count > 1)
-        found = checked.connection.execute(doubled.order_by(count.desc(), *columns).limit(_SHOWN)).all()
+        found = checked.connection.execute(doubled.order_by(count.desc(), *columns).limit(SHOWN)).all()
         if not found:
             return None
         total = checked.connection.execute(sa.select(sa.func.count()).select_from(doubled.subquery())).scalar_one()
-        return Finding(
-            f"{_plural(total, 'duplicate key')}: {_counted(found, total)}", (*self.columns, "count"), _plain(found)
-        )
+        return of_values(plural(total, "duplicate key"), self.columns, found, total)
 
 
 @dataclass(frozen=True)
@@ -170,7 +143,7 @@ class RowCount(Check):
         count = checked.connection.execute(sa.select(sa.func.count()).select_from(checked.rows)).scalar_one()
         if (self.min is None or count >= self.min) and (self.max is None or count <= self.max):
             return None
-        return Finding(_plural(count, "row"), ("count",), ((count,),))
+        return Finding(plural(count, "row"), ("count",), ((count,),))
 
 
 @dataclass(frozen=True)
@@ -240,12 +213,12 @@ class NoRows(Check):
         result = checked.connection.exec_driver_sql(bound.statement, dict(bound.values))
         if not result.returns_rows:
             raise LoadError("the query returns no rows at all; write a SELECT")
-        rows = result.fetchmany(_SHOWN + 1)
+        rows = result.fetchmany(SHOWN + 1)
         result.close()
         if not rows:
             return None
-        count = f"more than {_SHOWN} rows" if len(rows) > _SHOWN else _plural(len(rows), "row")
-        return _finding_of_rows(count, rows[:_SHOWN])
+        count = f"more than {SHOWN} rows" if len(rows) > SHOWN else plural(len(rows), "row")
+        return of_rows(count, rows[:SHOWN])
 
 
 # --- what a task writes -----------------------------------------------------------------------------------------
@@ -330,14 +303,14 @@ def run_checks(
             continue
         finding = replace(failure if isinstance(failure, Finding) else Finding(failure), check=printable(str(check)))
         if check.severity == "warn":
-            context.attempt().notes.append(f"warning: {_told(finding)}")
+            context.attempt().notes.append(f"warning: {finding.told}")
         else:
             failed.append(finding)
     if failed:
-        raise CheckFailedError("\n".join(map(_told, failed)), failed)
+        raise CheckFailedError("\n".join(finding.told for finding in failed), failed)
 
 
-# --- saying it ----------------------------------------------------------------------------------------------------
+# --- asked by several checks --------------------------------------------------------------------------------------
 
 
 def _any_value(checked: CheckedRows, column: sa.ColumnElement[Any]) -> Any:
@@ -354,55 +327,14 @@ def _values_that(
 
     count = sa.func.count().label("etlctl_count")
     bad = sa.select(column, count).select_from(checked.rows).where(column.is_not(None), condition).group_by(column)
-    found = checked.connection.execute(bad.order_by(count.desc(), column).limit(_SHOWN)).all()
+    found = checked.connection.execute(bad.order_by(count.desc(), column).limit(SHOWN)).all()
     if not found:
         return None
     values = bad.subquery()
     total, rows = checked.connection.execute(
         sa.select(sa.func.count(), sa.func.sum(values.c.etlctl_count)).select_from(values)
     ).one()
-    text = f"{_plural(total, what)} in {_plural(rows, 'row')}: {_counted(found, total)}"
-    return Finding(text, (str(column.name), "count"), _plain(found))
-
-
-def _finding_of_rows(text: str, rows: Sequence[sa.Row[Any]]) -> Finding:
-    shown = "; ".join(_row(row._mapping) for row in rows[:2])
-    return Finding(f"{text}: {shown}", tuple(map(str, rows[0]._fields)), _plain(rows))
-
-
-def _plain(rows: Iterable[Sequence[Any]]) -> tuple[tuple[Plain, ...], ...]:
-    return tuple(tuple(_plain_value(value) for value in row) for row in rows)
-
-
-def _plain_value(value: Any) -> Plain:
-    if value is None or isinstance(value, (bool, int)):
-        return value
-    if isinstance(value, float) and isfinite(value):
-        return value
-    return shortened(str(value), 200)
-
-
-def _told(finding: Finding) -> str:
-    return f"check {finding.check}: {finding.text}"
-
-
-def _counted(found: Sequence[Any], total: int) -> str:
-    shown = [f"{_key(row[:-1])} ×{row[-1]}" for row in found]
-    return ", ".join([*shown, f"and {total - len(shown)} more"] if total > len(shown) else shown)
-
-
-def _key(parts: Sequence[Any]) -> str:
-    texts = [shortened(str(part), 40) for part in parts]
-    return texts[0] if len(texts) == 1 else f"({', '.join(texts)})"
-
-
-def _row(row: Mapping[Any, Any]) -> str:
-    shown = [f"{name}={'NULL' if value is None else shortened(str(value), 30)}" for name, value in row.items()]
-    return ", ".join([*shown[:6], "…"] if len(shown) > 6 else shown)
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    return of_values(f"{plural(total, what)} in {plural(rows, 'row')}", (str(column.name),), found, total)
 
 
 def _called(name: str, columns: Sequence[str]) -> str:
