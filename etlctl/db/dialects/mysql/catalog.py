@@ -13,9 +13,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from etlctl.db.columns import Column, ColumnType, Kind
+from etlctl.db.dialects.bare import BARE_PRECISION, BARE_SCALE
 from etlctl.db.dialects.base import TableColumn, TableName
 from etlctl.db.dialects.mysql.connection import FIELD_TYPE, Field, described
-from etlctl.db.dialects.mysql.values import BARE_PRECISION, BARE_SCALE
 from etlctl.db.words import quoted
 from etlctl.errors import LoadError
 

@@ -11,14 +11,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 
 from etlctl.db.columns import Column, Kind
+from etlctl.db.dialects.bare import BARE_PRECISION, BARE_SCALE, EXACT
 from etlctl.db.dialects.base import Staged, TableName
-from etlctl.db.dialects.mysql.values import BARE_PRECISION, BARE_SCALE
 from etlctl.errors import BadDataError
 from etlctl.text import shortened
 
@@ -97,9 +97,6 @@ class Length:
         return sa.func.char_length(column) > self.characters
 
 
-_EXACT = Context(prec=2000)
-
-
 @dataclass(frozen=True)
 class Places:
     """A numeric without sizes keeps so many digits behind the point; MySQL rounds without a word."""
@@ -108,7 +105,7 @@ class Places:
 
     def refusal(self, value: Any) -> str | None:
         """See Limit."""
-        if isinstance(value, Decimal) and value != value.quantize(Decimal(1).scaleb(-self.digits), context=_EXACT):
+        if isinstance(value, Decimal) and value != value.quantize(Decimal(1).scaleb(-self.digits), context=EXACT):
             return f"would be rounded: the column keeps {self.digits} digits behind the point"
         return None
 

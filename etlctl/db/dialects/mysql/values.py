@@ -9,19 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any
 
 from etlctl.db.columns import BadValueError, Column, ColumnType, Kind
+from etlctl.db.dialects.bare import BARE_PRECISION, BARE_SCALE, check_bare
 from etlctl.db.values import to_value
 from etlctl.errors import LoadError
 
-BARE_PRECISION, BARE_SCALE = 38, 9
-"""Of a numeric without sizes."""
 LONGEST_ID = 255
 """Characters of an update_id, and of a table's name: an index holds 3,072 bytes, two of these in UTF-8 take 2,040."""
-_EXACT = Context(prec=2000)
-"""Python's own would round to 28 digits."""
 _KEY_LENGTH = 255
 _DDL = {
     Kind.NUMERIC: f"DECIMAL({BARE_PRECISION}, {BARE_SCALE})",
@@ -65,7 +62,7 @@ def stored(type_: ColumnType, value: Any) -> Any:
         return _in_utc(kept)
     if isinstance(kept, Decimal):
         if type_.precision is None:
-            _check_bare(kept, value)
+            check_bare(kept, value, "MySQL")
         return kept
     return kept + 0.0 if isinstance(kept, float) else kept  # 0.0 for -0.0, as the other databases have it
 
@@ -77,22 +74,6 @@ def bound(value: Any) -> Any:
 
 def _in_utc(moment: datetime) -> datetime:
     return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def _check_bare(number: Decimal, value: Any) -> None:
-    exponent = number.normalize(_EXACT).as_tuple().exponent if number else 0
-    if isinstance(exponent, int) and exponent < -BARE_SCALE:
-        raise BadValueError(
-            value,
-            f"would be rounded: a numeric without sizes has {BARE_SCALE} digits behind the point on MySQL; declare "
-            "numeric(p,s), or text",
-        )
-    if number and number.adjusted() >= BARE_PRECISION - BARE_SCALE:
-        raise BadValueError(
-            value,
-            f"does not fit: a numeric without sizes has {BARE_PRECISION - BARE_SCALE} digits before the point on "
-            "MySQL; declare numeric(p,s), or text",
-        )
 
 
 # -- text of a file as literals

@@ -7,12 +7,13 @@ JSON is SUPER, which keeps the document and not its text.
 
 from __future__ import annotations
 
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy.ext.compiler import compiles
 
 from etlctl.db.columns import MAX_LENGTH, BadValueError, ColumnType, Kind
+from etlctl.db.dialects.bare import BARE_PRECISION, BARE_SCALE, check_bare
 from etlctl.db.dialects.postgresql import values as postgresql_values
 from etlctl.db.values import Value
 from etlctl.db.words import exact_text, same_text
@@ -22,7 +23,7 @@ BYTES_PER_CHARACTER = 4
 """Of UTF-8 at most."""
 _LONGEST = MAX_LENGTH
 _DDL = {
-    Kind.NUMERIC: "DECIMAL(38,9)",
+    Kind.NUMERIC: f"DECIMAL({BARE_PRECISION},{BARE_SCALE})",
     Kind.FLOAT: "DOUBLE PRECISION",
     Kind.TEXT: f"VARCHAR({_LONGEST})",
     Kind.BOOLEAN: "BOOLEAN",
@@ -32,10 +33,6 @@ _DDL = {
     Kind.TIME: "TIME",
     Kind.JSON: "SUPER",
 }
-_PRECISION, _SCALE = 38, 9
-"""Of a numeric without sizes."""
-_EXACT = Context(prec=2000)
-"""Python's own would round to 28 digits."""
 
 
 def ddl(type_: ColumnType) -> str:
@@ -56,10 +53,11 @@ def ddl(type_: ColumnType) -> str:
 
 def stored(type_: ColumnType, value: Any) -> Value | None:
     """What stands for a column of the type: text or Python value; BadValueError when the type refuses it."""
-    is_bare = type_.kind is Kind.NUMERIC and (type_.precision, type_.scale) in ((None, None), (_PRECISION, _SCALE))
+    sizes = (type_.precision, type_.scale)
+    is_bare = type_.kind is Kind.NUMERIC and sizes in ((None, None), (BARE_PRECISION, BARE_SCALE))
     kept = postgresql_values.stored(ColumnType(Kind.NUMERIC) if is_bare else type_, value)
     if is_bare and isinstance(kept, Decimal):
-        _check_bare(kept, value)
+        check_bare(kept, value, "Redshift")
     if isinstance(kept, str):
         size = len(kept.encode())
         if size > _LONGEST:
@@ -67,22 +65,6 @@ def stored(type_: ColumnType, value: Any) -> Value | None:
         if "\0" in kept:
             raise BadValueError(value, "holds a NUL character, which Redshift cannot keep")
     return kept
-
-
-def _check_bare(number: Decimal, value: Any) -> None:
-    exponent = number.normalize(_EXACT).as_tuple().exponent if number else 0
-    if isinstance(exponent, int) and exponent < -_SCALE:
-        raise BadValueError(
-            value,
-            f"would be rounded: a numeric without sizes has {_SCALE} digits behind the point on Redshift; declare "
-            "numeric(p,s), or text",
-        )
-    if number and number.adjusted() >= _PRECISION - _SCALE:
-        raise BadValueError(
-            value,
-            f"does not fit: a numeric without sizes has {_PRECISION - _SCALE} digits before the point on Redshift; "
-            "declare numeric(p,s), or text",
-        )
 
 
 bound = postgresql_values.bound
