@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
-from datetime import datetime
 from typing import Annotated, Any, Final, TypedDict
 
 from etlctl.cli.classes import first_line, tags_of
@@ -16,6 +15,7 @@ from etlctl.cli.declared import Declared
 from etlctl.cli.lately_documents import LastDocument, RunningDocument
 from etlctl.cli.parameters import default_text, option_text
 from etlctl.cli.pitfalls import pitfall
+from etlctl.cli.plain import instant, rounded
 from etlctl.core import dates
 from etlctl.core.parameters import Parameter
 from etlctl.core.plan import PlannedTask
@@ -300,7 +300,7 @@ def _result_document(result: TaskResult) -> ResultDocument:
         rows=result.rows,
         notes=list(result.notes),
         started_at=instant(result.started_at),
-        duration_s=None if result.duration_s is None else round(result.duration_s, 3),
+        duration_s=rounded(result.duration_s),
         where=printable(result.where),
         details=list(result.details),
         exit_code=int(result.exit_code),
@@ -383,8 +383,3 @@ def _parameter_document(
         significant=parameter.significant,
         visibility=parameter.visibility.name.lower(),
     )
-
-
-def instant(moment: datetime | None) -> str | None:
-    """An instant as ISO 8601."""
-    return None if moment is None else moment.isoformat()

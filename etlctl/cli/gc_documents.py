@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict
 
-from etlctl.cli.documents import Document, ErrorDocument, head, instant, problem
+from etlctl.cli.documents import Document, ErrorDocument, head, problem
+from etlctl.cli.plain import instant
 
 if TYPE_CHECKING:
     from etlctl.db.dialects.redshift.remains import SweptStaging

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict
 
-from etlctl.cli.documents import Document, head, instant
+from etlctl.cli.documents import Document, head
+from etlctl.cli.plain import instant, rounded
 
 if TYPE_CHECKING:
     from etlctl.db.state.records import AttemptRecord, RunRecord
@@ -107,7 +108,7 @@ def _run_document(run: RunRecord) -> RunDocument:
         started_at=instant(run.started_at),
         ended_at=instant(run.ended_at),
         heartbeat_at=instant(run.heartbeat_at),
-        duration_s=_rounded(run.duration_s),
+        duration_s=rounded(run.duration_s),
         host=run.host,
         user=run.user,
         pid=run.pid,
@@ -130,7 +131,7 @@ def attempt_document(attempt: AttemptRecord) -> AttemptDocument:
         status=attempt.status,
         started_at=instant(attempt.started_at),
         ended_at=instant(attempt.ended_at),
-        duration_s=_rounded(attempt.duration_s),
+        duration_s=rounded(attempt.duration_s),
         rows=attempt.rows,
         host=attempt.host,
         pid=attempt.pid,
@@ -139,7 +140,3 @@ def attempt_document(attempt: AttemptRecord) -> AttemptDocument:
         notes=list(attempt.notes),
         log=attempt.log,
     )
-
-
-def _rounded(duration_s: float | None) -> float | None:
-    return None if duration_s is None else round(duration_s, 3)

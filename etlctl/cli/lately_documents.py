@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
+from etlctl.cli.plain import instant, rounded
+
 if TYPE_CHECKING:
     from etlctl.db.state.queries import Running
     from etlctl.db.state.records import AttemptRecord
@@ -42,8 +44,8 @@ def last_document(last: AttemptRecord | None) -> LastDocument | None:
     return LastDocument(
         status=last.status,
         run_id=last.run_id,
-        ended_at=None if last.ended_at is None else last.ended_at.isoformat(),
-        duration_s=None if last.duration_s is None else round(last.duration_s, 3),
+        ended_at=instant(last.ended_at),
+        duration_s=rounded(last.duration_s),
         rows=last.rows,
         error=last.error,
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict
 
-from etlctl.cli.documents import Document, ErrorDocument, TaskDocument, head, instant, problem, task_document
+from etlctl.cli.documents import Document, ErrorDocument, TaskDocument, head, problem, task_document
+from etlctl.cli.plain import instant
 from etlctl.errors import EtlctlError
 
 if TYPE_CHECKING:

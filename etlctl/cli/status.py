@@ -15,6 +15,7 @@ from etlctl.cli.lately_documents import last_document, running_document
 from etlctl.cli.layout import Line, Span, Style, cells, cut, line, padded, span, table
 from etlctl.cli.listing import no_tasks
 from etlctl.cli.parameters import default_is_there
+from etlctl.cli.plain import instant
 from etlctl.cli.plan import exit_code_of
 from etlctl.cli.screen import show, width_of
 from etlctl.cli.session import Session, session
@@ -232,7 +233,7 @@ def _document(
                 **documents.task_document(one.task),
                 state=state_of(one.decision),
                 reason=one.reason,
-                done_at=documents.instant(done_at([one])),
+                done_at=instant(done_at([one])),
                 running=running_document(known.running_of(one.task)),
                 last=last_document(known.last_of(one.task)),
             )
