@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 TAIL_BYTES = 64 * 1024
 """Of each attempt's output that the state database keeps."""
+_ODD = re.compile(r"[^A-Za-z0-9._-]")
+"""What a name of a file is better without."""
 _LONGEST_NAME = 160
 _BLOCK = 1024 * 1024
 _RUN = re.compile(r"\d{8}T\d{6}-[0-9a-f]+")
@@ -195,7 +197,7 @@ class LogStore:
 
 def file_name(task_id: str, number: int) -> str:
     """The name of an attempt's log; its end is the end of the id, which no other task of the run has."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", task_id)
+    name = _ODD.sub("_", task_id)
     if len(name) > _LONGEST_NAME:
         name = f"{name[: _LONGEST_NAME - 12]}_{name[-11:]}"
     return f"{name}.{number}.log"

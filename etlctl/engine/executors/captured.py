@@ -25,6 +25,8 @@ class Capture:
         self._lock = threading.Lock()
         self._output: Output | None = None
         self._handler: logging.Handler | None = None
+        self._streams: dict[str, Twofold] = {}
+        """Those that the last attempt had, by their names in sys: the next one has them too, unless others are there."""
 
     @contextmanager
     def into(self, output: Output) -> Iterator[None]:
@@ -33,7 +35,7 @@ class Capture:
             self._handler = StreamOfNow(lambda: self)
             logging.getLogger().addHandler(self._handler)
         before = sys.stdout, sys.stderr
-        ours = tuple(None if stream is None else cast("TextIO", Twofold(stream, self)) for stream in before)
+        ours = self._twofold("stdout", before[0]), self._twofold("stderr", before[1])
         sys.stdout, sys.stderr = ours
         self._output = output
         try:
@@ -44,6 +46,14 @@ class Capture:
                 sys.stdout = before[0]
             if sys.stderr is ours[1]:
                 sys.stderr = before[1]
+
+    def _twofold(self, name: str, beneath: TextIO | None) -> TextIO | None:
+        if beneath is None:
+            return None
+        known = self._streams.get(name)
+        if known is None or known.beneath is not beneath:
+            known = self._streams[name] = Twofold(beneath, self)
+        return cast("TextIO", known)
 
     def write(self, text: str) -> None:
         """Takes what the attempt under way writes, from any thread."""
