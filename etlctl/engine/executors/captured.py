@@ -26,7 +26,7 @@ class Capture:
         self._output: Output | None = None
         self._handler: logging.Handler | None = None
         self._streams: dict[str, Twofold] = {}
-        """Those that the last attempt had, by their names in sys: the next one has them too, unless others are there."""
+        """Of the last attempt, by their names in sys: the next one has them too, unless others are there by then."""
 
     @contextmanager
     def into(self, output: Output) -> Iterator[None]:
