@@ -11,7 +11,8 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-
 
 def printable(text: str) -> str:
     r"""`text` on one line, its control characters written out (`\n`, `\x1b`): no escape reaches the terminal."""
-    return _CONTROL.sub(_written_out, text)
+    # what isprintable() lets through holds none of them, and telling so takes a tenth of the time
+    return text if text.isprintable() else _CONTROL.sub(_written_out, text)
 
 
 def shortened(text: str, length: int = 60) -> str:

@@ -15,7 +15,7 @@ from etlctl.cli import documents
 from etlctl.cli.ages import wait_s
 from etlctl.cli.grouping import asked_for, groups_of
 from etlctl.cli.interrupts import Interrupts, watched
-from etlctl.cli.layout import Line, Style, line, span, table
+from etlctl.cli.layout import Line, Style, line, span, table, text_of
 from etlctl.cli.options import WholeNumber
 from etlctl.cli.progress import Progress, state_lines
 from etlctl.cli.screen import show
@@ -122,11 +122,13 @@ def _shown(call: Session, tasks: list[Task], interrupts: Interrupts) -> Iterator
 
 
 def _plain(call: Session) -> Callable[[Line], None]:
-    def say(one: Line) -> None:
-        if not call.asked.json:
-            show(call.streams, [one])
-
-    return say
+    """Takes the lines of tasks where no display does; what stdout is, is asked once and not for each of them."""
+    streams = call.streams
+    if call.asked.json:
+        return lambda one: None  # noqa: ARG005
+    if streams.is_terminal:
+        return lambda one: show(streams, [one])
+    return lambda one: streams.result(text_of(one))
 
 
 def _ending(summary: RunSummary, again: str, options: str, not_started: int) -> list[Line]:

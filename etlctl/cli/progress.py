@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from etlctl.cli.interrupts import STOPPING
 from etlctl.cli.layout import Line, Span, Style, cells, span
@@ -32,8 +33,7 @@ _MOST_RUNNING = 12
 """Lines of the display for tasks that run now: it must fit below what is said meanwhile."""
 
 
-@dataclass(frozen=True)
-class Running:
+class Running(NamedTuple):
     """A task that runs now."""
 
     label: str
@@ -123,7 +123,7 @@ def line_of(result: TaskResult, number: int, total: int, width: int = 0) -> Line
     label = result.task.task_label
     text = result_line(result, number, total, width - (cells(label) - len(label)))
     before, status, after = text.partition(str(result.status))
-    return (span(before), span(status, STYLES[result.status]), span(after))
+    return (Span(before), Span(status, STYLES[result.status]), span(after))
 
 
 def state_lines(progress: Progress, title: str, *, is_stopping: bool, now: float) -> list[Line]:

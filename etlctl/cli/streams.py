@@ -139,10 +139,12 @@ def takes_blocks(stream: TextIO | None) -> bool:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    if not takes_blocks(stream):
-        text = text.translate(_ASCII)
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    if not text.isascii():
+        if not takes_blocks(stream):
+            text = text.translate(_ASCII)
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
+    stream.write(f"{text}\n")
     stream.flush()
 
 
