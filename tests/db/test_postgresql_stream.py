@@ -59,16 +59,36 @@ def test_record_without_an_end_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("data", "sent"),
     [
-        (b"1,a\n2,b\n", b'1,a,"k"\n2,b,"k"\n'),
-        (b"1,a\r\n2,b", b'1,a,"k"\r\n2,b,"k"\r\n'),
-        (b'1,"a\n"\n2,"""\n"""\n', b'1,"a\n","k"\n2,"""\n""","k"\n'),
-        (b'1,"a\r\n"\r\n2,""\r\n', b'1,"a\r\n","k"\r\n2,"","k"\r\n'),
-        (b"1,", b'1,,"k"\n'),
+        (b"1,a\n2,b\n", b"1,a,k\n2,b,k\n"),
+        (b"1,a\r\n2,b", b"1,a,k\r\n2,b,k\r\n"),
+        (b'1,"a\n"\n2,"""\n"""\n', b'1,"a\n",k\n2,"""\n""",k\n'),
+        (b'1,"a\r\n"\r\n2,""\r\n', b'1,"a\r\n",k\r\n2,"",k\r\n'),
+        (b"1,", b"1,,k\n"),
     ],
 )
 def test_constants_stand_at_the_end_of_each_record(data: bytes, sent: bytes) -> None:
     """Before its line end, never before one inside quotes."""
     assert streamed(data, "integer", "text", constants=["k"]) == sent
+
+
+@pytest.mark.parametrize(
+    ("constant", "sent"),
+    [
+        ("2013-01-01", b"2013-01-01"),
+        ("2013-01-01 06:00:00+00:00", b"2013-01-01 06:00:00+00:00"),
+        ("Zürich", "Zürich".encode()),
+        (None, b"NA"),
+        ("NA", b'"NA"'),
+        ("NULL", b'"NULL"'),
+        ("", b'""'),
+        ("a,b", b'"a,b"'),
+        ('a"b', b'"a""b"'),
+        ("\\.", b'"\\."'),
+    ],
+)
+def test_a_constant_is_in_quotes_where_it_would_mean_something_else(constant: str | None, sent: bytes) -> None:
+    """Only there, since the server reads it once for each row."""
+    assert streamed(b"1\n", "integer", nulls=("NA", "NULL"), constants=[constant]) == b"1," + sent + b"\n"
 
 
 def test_null_words_become_one() -> None:

@@ -25,6 +25,7 @@ _LONGEST = 1 << 24
 """Bytes in which a record must end; beyond it is more likely a quote that was left open."""
 _MARK = b"\xef\xbb\xbf"
 _FIRST_RECORD = re.compile(rb'([^"\r\n]*+(?:"[^"]*+"[^"\r\n]*+)*+)(\r\n|\n|\r)')
+_PLAIN = re.compile(r"[\w.:+ -]+")
 _BACKSLASH_LINE = re.compile(rb"[\r\n]\\\.")
 
 
@@ -94,7 +95,7 @@ class DelimitedStream:
         self._source, self._start = source, start
         self._types, self.nulls, self.delimiter = types, nulls, delimiter
         self._obeys_backslash_dot = obeys_backslash_dot
-        self._suffix = "".join(delimiter + _quoted(text, nulls) for text in constants).encode()
+        self._suffix = "".join(delimiter + _field_of(text, nulls, delimiter) for text in constants).encode()
         if b"\n" in self._suffix or b"\r" in self._suffix:
             raise InDoubtError("a line end in a constant")
         self._patterns: dict[tuple[bool, bytes], re.Pattern[bytes]] = {}
@@ -196,8 +197,10 @@ def _end_of_records(block: bytes) -> int:
     return end + 1
 
 
-def _quoted(text: str | None, nulls: Sequence[str]) -> str:
-    """As a field that COPY compares with no null word, or as that word."""
+def _field_of(text: str | None, nulls: Sequence[str], delimiter: str) -> str:
+    """A field that COPY takes for no null word, or that word; in quotes only where it must be: each row has it."""
     if text is None:
         return nulls[0] if nulls else ""
+    if text not in nulls and delimiter not in text and _PLAIN.fullmatch(text):
+        return text
     return '"' + text.replace('"', '""') + '"'
