@@ -30,7 +30,7 @@ COMMANDS = {
     "history": ("etlctl.cli.history", "Tell what ran, when, for how long, and how it ended."),
     "logs": ("etlctl.cli.logs", "What the tasks of a run printed."),
     "markers": ("etlctl.cli.markers", "List the marker tables, adopt Luigi's, resolve a torn load."),
-    "gc": ("etlctl.cli.gc", "Remove what killed processes have left in S3."),
+    "gc": ("etlctl.cli.gc", "Remove what killed processes have left, and what is too old."),
     "completion": ("etlctl.cli.completion", "Set up completion in bash, zsh or fish."),
 }
 """Command -> its module, and the line that `etlctl --help` shows without importing it."""
@@ -144,7 +144,7 @@ def _fail(error: Exception, asked: options.Common, out: Streams) -> int:
     code, sentence, hint = _told(error)
     if asked.debug:
         out.story(_traceback(error))
-    out.story(f"etlctl: {sentence}")
+    out.story(_folded(f"etlctl: {sentence}", out))
     if hint:
         out.story(hint)
     if asked.json:
@@ -152,6 +152,17 @@ def _fail(error: Exception, asked: options.Common, out: Streams) -> int:
 
         out.result(documents.dump(documents.error_document(error, code, sentence)))
     return code
+
+
+def _folded(text: str, out: Streams) -> str:
+    """Broken between words where a person reads it; each line for itself."""
+    if not out.story_is_terminal:
+        return text
+    from etlctl.cli import layout
+
+    width = streams.columns_of(out.err)
+    lines = [piece for one in text.split("\n") for piece in layout.fold(layout.line(one), width)]
+    return "\n".join(layout.text_of(one) for one in lines)
 
 
 def _told(error: Exception) -> tuple[ExitCode, str, str]:

@@ -109,6 +109,18 @@ def test_narrow_terminal_folds(project: Project) -> None:
     assert "data/{date}.csv is" in " ".join(lines)
 
 
+def test_an_error_is_folded_between_words_on_a_terminal(project: Project) -> None:
+    """It goes to stderr, which has a width of its own; a pipe gets it whole."""
+    words = ("build", "Flights", "--date", "2013-13-01")
+
+    code, text = on_terminal(project, *words, columns=60)
+
+    lines = text.replace("\r", "").splitlines()
+    assert code == 2 and len(lines) > 2
+    assert all(len(line) <= 60 for line in lines), lines
+    assert " ".join(line.strip() for line in lines) == " ".join(project.run(*words).err.split())
+
+
 def test_list_on_a_terminal_is_plain(project: Project) -> None:
     """The list is the quickest command: no colour, folded to the width."""
     code, text = on_terminal(project, "list", columns=60)
