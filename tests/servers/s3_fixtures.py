@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 from botocore.retries.standard import ExponentialBackoff
 
-from servers.s3 import RcloneServer, S3Service, bucket_in, folder_in, moto, named, rclone
+from servers.s3 import RcloneServer, S3Service, bucket_in, folder_in, missing_rclone, moto, named, rclone
 from servers.s3_proxy import S3Proxy
 
 S3_URL = "ETLCTL_TEST_S3_URL"
@@ -34,6 +34,8 @@ def s3_server() -> Iterator[S3Service]:
 @pytest.fixture(scope="session")
 def rclone_server() -> Iterator[RcloneServer]:
     """A second service, which looks at signatures and knows no conditions."""
+    if why := missing_rclone():
+        pytest.skip(why)
     with rclone() as server:
         yield server
 

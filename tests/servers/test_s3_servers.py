@@ -24,7 +24,7 @@ from botocore.exceptions import (
 )
 
 from servers.process import ServerError
-from servers.s3 import RcloneServer, S3Server, S3Service, moto, rclone, split_url
+from servers.s3 import RcloneServer, S3Server, S3Service, missing_rclone, moto, rclone, split_url
 from servers.s3_proxy import S3Proxy, operation_of
 from servers.test_servers import is_alive, wait_until
 
@@ -45,6 +45,8 @@ Make = Callable[[], S3Server]
 @pytest.fixture(params=[moto, rclone], ids=["moto", "rclone"])
 def make(request: pytest.FixtureRequest) -> Make:
     made: Make = request.param
+    if made is rclone and (why := missing_rclone()):
+        pytest.skip(why)
     return made
 
 
