@@ -11,7 +11,10 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from etlctl import settings
+from etlctl.engine.executors.dask import DaskExecutor
 from servers.process import LOOPBACK, dies_with_parent
 
 START_S = 60.0
@@ -87,3 +90,18 @@ class DaskServers:
                     return text
             time.sleep(0.02)
         raise AssertionError(f"no scheduler after {START_S:g} s:\n{self.output}")
+
+
+def dask_on(address: str, project: Path, **more: Any) -> DaskExecutor:
+    """An executor for a project without settings."""
+    return DaskExecutor(settings.load(None, environ={}, cwd=project), address=address, **more)
+
+
+def pids_in(file: Path) -> list[int]:
+    """The pids that a task has written down, once there are any."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        if file.exists() and (found := file.read_text().split()):
+            return [int(pid) for pid in found]
+        time.sleep(0.02)
+    raise AssertionError(f"no {file}")

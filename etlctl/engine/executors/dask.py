@@ -26,9 +26,10 @@ from etlctl.core.context import Attempt
 from etlctl.core.events import Event
 from etlctl.core.task import Task
 from etlctl.engine.attempt import told_failure
-from etlctl.engine.executors import dask_cluster, dask_events, remote
+from etlctl.engine.executors import dask_events, remote
 from etlctl.engine.executors.base import Outcome
-from etlctl.engine.executors.dask_cluster import Cluster
+from etlctl.engine.executors.dask_cluster import NO_WORKER_S, Cluster
+from etlctl.engine.executors.dask_connection import CONNECT_TIMEOUT_S
 from etlctl.engine.executors.dask_events import Down, Ended, Left, Told
 from etlctl.engine.executors.dask_losses import MOST_DEATHS, MOST_DEATHS_HERE, Fate, LastTries, Losses
 from etlctl.engine.executors.dask_orders import Ordered, Registrar, order_text, settings_told
@@ -62,8 +63,8 @@ class DaskExecutor:
         jobs: int | None = None,
         shown: Shown | None = None,
         max_log_bytes: int = MAX_BYTES,
-        connect_timeout_s: float = dask_cluster.CONNECT_TIMEOUT_S,
-        no_worker_s: float = dask_cluster.NO_WORKER_S,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        no_worker_s: float = NO_WORKER_S,
     ) -> None:
         self._settings = settings_told(settings)
         self._project: Path = settings.project

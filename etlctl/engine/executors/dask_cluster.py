@@ -1,4 +1,4 @@
-"""The one file that knows Dask: a connection to a scheduler, with a cluster of its own where it is given none.
+"""A Dask cluster: orders to its workers and what comes of them, on one of its own where it is given no address.
 
     Cluster(address)      Client, in a thread of its own ("IO loop") that everything here is told by
       .submit(order)      `etlctl.worker.carry_out(text)` on some worker     -> Ended
@@ -24,13 +24,13 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
+from etlctl.engine.executors.dask_connection import CONNECT_TIMEOUT_S, SETTING, Quiet, connected, unreachable
 from etlctl.engine.executors.dask_events import Changed, Down, Ended, Event, Left, Told
 from etlctl.errors import UnavailableError, UsageError
 from etlctl.text import shortened
 
-CONNECT_TIMEOUT_S = 10.0
 NO_WORKER_S = 60.0
 """How long a run waits for a worker where there is none."""
 _SILENT_S = 20.0
@@ -46,13 +46,11 @@ _MEMBERS = "all"
 _SURE_S = 30.0
 """How long a worker waits until the scheduler has taken what the build must know."""
 _CALL = "__import__('etlctl.worker', fromlist=['carry_out']).carry_out(order)"
-_SETTING = "[executors.dask] address"
 _OWN = {
     "distributed.scheduler.allowed-failures": 0,  # what is lost with a worker is sent again by us, who know what ran
     "distributed.deploy.lost-worker-timeout": "365 days",  # 15 s after a death none is started again that is not back
 }
 """Of a cluster of our own, as long as it lives."""
-_NOISY = ("distributed", "distributed.client", "tornado", "tornado.application")
 _logger = logging.getLogger("etlctl.dask")
 _MISSING = 'Dask is needed for --executor dask, and is not installed: pip install "etlctl[dask]".'
 
@@ -84,13 +82,13 @@ class Cluster:
         """Why nothing is sent to a scheduler that does not answer, or has no worker, until it does and has."""
         with ExitStack() as opened:
             try:
-                self._quiet = opened.enter_context(_Quiet())
+                self._quiet = opened.enter_context(Quiet())
             except ImportError:
                 raise UsageError(_MISSING) from None
             if address is None:
                 address = self._started(workers or os.cpu_count() or 1, opened)
             self.address = address
-            self._client = _connected(address, connect_timeout_s)
+            self._client = connected(address, connect_timeout_s)
             opened.callback(self._leave)
             self._await_worker(connect_timeout_s)
             self._subscribe()
@@ -193,12 +191,12 @@ class Cluster:
             try:
                 self._threads = dict(self._client.sync(self._client.scheduler.ncores, callback_timeout=timeout_s))
             except OSError as error:
-                raise _unreachable(self.address, timeout_s, error) from error
+                raise unreachable(self.address, timeout_s, error) from error
             if self._threads:
                 break
             if time.monotonic() > until:
                 raise UnavailableError(
-                    f"{_SETTING}: the Dask scheduler {self.address} has no worker, and got none within {timeout_s:g} s."
+                    f"{SETTING}: the Dask scheduler {self.address} has no worker, and got none within {timeout_s:g} s."
                 )
             time.sleep(0.1)
 
@@ -292,79 +290,6 @@ _NO_GUARD = (
     "A Dask cluster of this machine starts Python anew, which runs this script again: put the call of build() under "
     'if __name__ == "__main__":'
 )
-
-
-def _connected(address: str, timeout_s: float) -> Any:
-    from distributed import Client
-
-    try:
-        _knock(address, timeout_s)
-        return Client(address, timeout=timeout_s, set_as_default=False, name="etlctl")
-    except (ValueError, TypeError, ImportError) as error:
-        raise UsageError(
-            f"{_SETTING}: {shortened(address)!r} is no address of a Dask scheduler ({shortened(str(error))}); "
-            "it is written as tcp://HOST:8786."
-        ) from error
-    except OSError as error:
-        raise _unreachable(address, timeout_s, error) from error
-    except Exception as error:  # what comes of reading another protocol's bytes, MemoryError too
-        raise UnavailableError(
-            f"{_SETTING}: what answers at {address} is no Dask scheduler ({type(error).__name__}); the port of its "
-            "dashboard is another one."
-        ) from error
-
-
-def _knock(address: str, timeout_s: float) -> None:
-    """Shakes hands once: a Client waits for ever for a server that takes connections and says nothing.
-
-    In a thread of its own, since a notebook's has a loop already.
-    """
-    from distributed.comm import connect  # type: ignore[attr-defined]  # it is, in their documentation
-    from distributed.security import Security
-
-    async def knock() -> None:
-        arguments = Security().get_connection_args("client")
-        connecting = connect(address, timeout=timeout_s, **arguments)
-        (await asyncio.wait_for(connecting, timeout_s)).abort()
-
-    with concurrent.futures.ThreadPoolExecutor(1, "etlctl-dask-knock") as thread:
-        thread.submit(asyncio.run, knock()).result()
-
-
-def _unreachable(address: str, timeout_s: float, error: BaseException) -> UnavailableError:
-    cause = shortened(str(error.__cause__ or error) or type(error).__name__, 200)
-    return UnavailableError(f"{_SETTING}: no Dask scheduler answers at {address} within {timeout_s:g} s: {cause}.")
-
-
-class _ToOurs(logging.Handler):
-    """Hands records to a logger of ours, where --debug shows them."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        _logger.debug("%s: %s", record.name, record.getMessage())
-
-
-class _Quiet:
-    """Nothing of Dask's own logs reaches the screen or a user's handlers: what goes wrong is told by us, once.
-
-    Raises ImportError without the extra.
-    """
-
-    def __init__(self) -> None:
-        self.lasts = False
-        """Also behind the block: something of Dask may have a word to say yet."""
-
-    def __enter__(self) -> Self:
-        import distributed  # noqa: F401  it gives its loggers handlers that write to stderr
-
-        loggers = [logging.getLogger(name) for name in _NOISY]
-        self._before = [(logger, logger.handlers, logger.propagate) for logger in loggers]
-        for logger in loggers:
-            logger.handlers, logger.propagate = [_ToOurs()], False
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for logger, handlers, propagates in () if self.lasts else self._before:
-            logger.handlers, logger.propagate = handlers, propagates
 
 
 class Teller:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dask_servers import DaskServers
-from etlctl import settings
+from dask_servers import DaskServers, dask_on
 from etlctl.engine.executors.base import Executor
 from etlctl.engine.executors.dask import DaskExecutor
 from etlctl.engine.executors.in_process import InProcessExecutor
@@ -35,21 +34,16 @@ def dask_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskServe
 @pytest.fixture
 def dask(dask_servers: DaskServers, project: Path) -> Iterator[DaskExecutor]:
     """An executor on them, closed afterwards."""
-    made = on_dask(dask_servers, project)
+    made = dask_on(dask_servers.address, project, connect_timeout_s=30)
     yield made
     made.close()
-
-
-def on_dask(servers: DaskServers, project: Path) -> DaskExecutor:
-    """An executor for a project without settings."""
-    return DaskExecutor(settings.load(None, environ={}, cwd=project), address=servers.address, connect_timeout_s=30)
 
 
 @pytest.fixture(params=[*EXECUTORS, DASK])
 def executor(request: pytest.FixtureRequest, project: Path) -> Iterator[Executor]:
     """One of each kind, closed afterwards."""
     if request.param == DASK:
-        made: Executor = on_dask(request.getfixturevalue("dask_servers"), project)
+        made: Executor = dask_on(request.getfixturevalue("dask_servers").address, project, connect_timeout_s=30)
     else:
         made = EXECUTORS[request.param](project)
     yield made
