@@ -249,7 +249,10 @@ def test_output_is_shown_in_printable_lines(dask_servers: DaskServers, project: 
     """When the attempt has ended."""
     shown: list[str] = []
     executor = dask_on(
-        dask_servers.address, project, shown=lambda task, line: shown.append(f"{task.task_label}: {line}")
+        dask_servers.address,
+        project,
+        shown=lambda task, line: shown.append(f"{task.task_label}: {line}"),
+        connect_timeout_s=30,
     )
     try:
         carried_out(executor, Prints(name="colours"))
