@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from etlctl.cli.interrupts import STOPPING
@@ -106,7 +105,7 @@ class Progress:
         if result.status is not Status.FAIL or len(result.reason) <= _LONG_REASON:
             return result
         first = self._said.setdefault(result.reason, result.task.task_label)
-        return result if first == result.task.task_label else replace(result, reason=f"the same as {first}")
+        return result if first == result.task.task_label else result._replace(reason=f"the same as {first}")
 
 
 def _some_of_each(tasks: Iterable[Task]) -> Iterator[Task]:

@@ -363,11 +363,13 @@ def outputs_of(task: Task) -> list[Any]:
 
 def materialized(structure: Any) -> Any:
     """`structure` with every generator in it turned into a list, so that it can be walked more than once."""
+    if isinstance(structure, (Task, list)):  # most are; to ask whether it is a Mapping takes far longer
+        return structure if isinstance(structure, Task) else [materialized(part) for part in structure]
     if isinstance(structure, Mapping):
         return {key: materialized(part) for key, part in structure.items()}
     if isinstance(structure, tuple):
         return tuple(materialized(part) for part in structure)
-    return [materialized(part) for part in structure] if isinstance(structure, (list, Iterator)) else structure
+    return [materialized(part) for part in structure] if isinstance(structure, Iterator) else structure
 
 
 def outputs_like(structure: Any) -> Any:

@@ -157,7 +157,8 @@ class Admission:
     def _batch(self, places: int, most: int) -> list[_Place]:
         """The first of the ready: as many as there are places, and ahead of them what takes of no pool."""
         found: list[_Place] = []
-        while self._ready and len(found) < max(places, most):
+        most = max(places, most)
+        while self._ready and len(found) < most:
             place = self._ready[0]
             if place.is_good:
                 if len(found) >= places and place.entry.wanted.resources:

@@ -165,7 +165,7 @@ def _steps(task: Task, attempt: Attempt, is_met: Callable[[list[Task]], bool]) -
         running = patiently(task.run, attempt)
         if inspect.isgenerator(running):
             yield from _driven(task, running, attempt)
-        elif inspect.iscoroutine(running) or inspect.isasyncgen(running):
+        elif running is not None:
             _refuse_async(task, running)
         _check_outputs(task)
     finally:
@@ -175,6 +175,8 @@ def _steps(task: Task, attempt: Attempt, is_met: Callable[[list[Task]], bool]) -
 def _refuse_async(task: Task, running: Any) -> None:
     if inspect.iscoroutine(running):
         running.close()  # or Python warns that nobody awaited it
+    elif not inspect.isasyncgen(running):
+        return
     raise TaskError(
         f"{task.task_label}.run() is `async def`, so nothing of it ran. Write `def run(self)` and call "
         "asyncio.run() in it."

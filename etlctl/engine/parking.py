@@ -54,13 +54,10 @@ class Parking:
 
     def keeps_back(self, entry: Entry) -> bool:
         """Whether `entry` may not begin yet: a generator that nobody waits for, while enough others wait."""
+        if not self._parked or entry.rank is not Rank.PLANNED:
+            return False
         limit = self._executor.parking_places
-        return (
-            limit is not None
-            and self._parked >= limit
-            and entry.rank is Rank.PLANNED
-            and inspect.isgeneratorfunction(type(entry.node.task).run)
-        )
+        return limit is not None and self._parked >= limit and inspect.isgeneratorfunction(type(entry.node.task).run)
 
     def keep_back(self, entry: Entry) -> None:
         """Until a parked one leaves."""

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ class Runner:
                 self._entries[node] = Entry(node, rank)
                 fresh.append(node)
                 stack.extend(one for one in node.requires if one not in self._entries)
-        fresh.sort(key=lambda node: node.order)
+        fresh.sort(key=attrgetter("order"))
         to_run = [node.task for node in fresh if not node.complete or node.error is not None]
         self._ledger.total += len(to_run)
         for node in fresh:

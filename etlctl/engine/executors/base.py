@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from etlctl.core.context import Attempt
 from etlctl.core.task import Task
 from etlctl.engine.failures import Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What one step of an attempt came to: an end, well or with `failure`, or `needs` to be met before it goes on."""
 
     task: Task

@@ -6,7 +6,7 @@ import os
 import time
 from collections import deque
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from etlctl.core.context import Attempt
 from etlctl.core.task import Task
@@ -35,6 +35,14 @@ class _Staying:
         raise WorkerDiedError(f"it called os._exit({status}), which would have ended the whole build")
 
 
+class _UnderWay(NamedTuple):
+    """An attempt that has not ended."""
+
+    conducted: Conducted
+    output: Output | None
+    """Where what it writes goes; None for nowhere."""
+
+
 class InProcessExecutor:
     """Runs the step that was submitted or resumed first inside `wait()`."""
 
@@ -44,9 +52,8 @@ class InProcessExecutor:
     def __init__(self, project: Path, *, max_log_bytes: int = MAX_BYTES) -> None:
         self._project = project
         self._max_log_bytes = max_log_bytes
-        self._under_way: dict[Task, Conducted] = {}
-        self._outputs: dict[Task, Output] = {}
-        self._due: deque[Task] = deque()
+        self._due: deque[_UnderWay] = deque()
+        self._waiting: dict[Task, _UnderWay] = {}
         self._capture = Capture()
 
     @property
@@ -56,25 +63,18 @@ class InProcessExecutor:
 
     def submit(self, task: Task, attempt: Attempt) -> None:
         """Begins an attempt; nothing of it runs before `wait()`."""
-        self._under_way[task] = Conducted(task, attempt, self._project)
-        if attempt.log:
-            self._outputs[task] = Output(task, attempt.log, self._max_log_bytes, None)
-        self._due.append(task)
+        output = Output(task, attempt.log, self._max_log_bytes, None) if attempt.log else None
+        self._due.append(_UnderWay(Conducted(task, attempt, self._project), output))
 
     def resume(self, task: Task) -> None:
         """Marks a waiting attempt as due."""
-        self._due.append(task)
+        self._due.append(self._waiting.pop(task))
 
     def abandon(self, task: Task) -> None:
         """Closes a waiting attempt; none where an interrupt came between its end and what the runner makes of it."""
-        if task in self._under_way:
-            conducted, output = self._under_way.pop(task), self._outputs.pop(task, None)
-            if output is None:
-                conducted.close()
-                return
-            with self._capture.into(output):
-                conducted.close()
-            output.close()
+        under_way = self._waiting.pop(task, None)
+        if under_way is not None:
+            self._close(under_way)
 
     def cancel(self, task: Task, why: Failure) -> None:
         """Nothing: what is under way runs in the thread that asks."""
@@ -84,23 +84,35 @@ class InProcessExecutor:
         if not self._due:
             time.sleep(timeout_s or 0)
             return None
-        task = self._due.popleft()
-        conducted, output = self._under_way[task], self._outputs.get(task)
+        under_way = self._due[0]  # until the step is over: an interrupt may come in the middle, and then close()
+        conducted, output = under_way
         with _Staying():
             if output is None:
                 outcome = conducted.step()
             else:
                 with self._capture.into(output):
                     outcome = conducted.step()
-        if outcome.needs is None:
-            del self._under_way[task]
-            if output is not None:
-                output.note(outcome.failure.traceback if outcome.failure is not None else "")
-                self._outputs.pop(task).close()
+        self._due.popleft()
+        if outcome.needs is not None:
+            self._waiting[outcome.task] = under_way
+        elif output is not None:
+            output.note(outcome.failure.traceback if outcome.failure is not None else "")
+            output.close()
         return outcome
 
     def close(self) -> None:
         """Closes what waits."""
-        for task in list(self._under_way):
-            self.abandon(task)
+        for under_way in (*self._waiting.values(), *self._due):
+            self._close(under_way)
+        self._waiting.clear()
+        self._due.clear()
         self._capture.close()
+
+    def _close(self, under_way: _UnderWay) -> None:
+        conducted, output = under_way
+        if output is None:
+            conducted.close()
+            return
+        with self._capture.into(output):
+            conducted.close()
+        output.close()
