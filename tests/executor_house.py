@@ -325,11 +325,21 @@ class Quick(Task):
             time.sleep(0.3)
         elif self.odd == "thread":
             threading.Thread(target=time.sleep, args=(60,)).start()
-        elif self.odd:
+        elif self.odd.startswith("waits for "):
+            self._wait_for(int(self.odd.removeprefix("waits for ")))
+        elif self.odd == "hangs":
+            time.sleep(60)
+        elif self.odd and not self.odd.startswith("long "):
             Dies(name=self.odd).run()
         path = Path(self.output().path)
         with path.open("a") as file:
             file.write(str(os.getpid()))
+
+    def _wait_for(self, others: int) -> None:
+        until = time.monotonic() + 20
+        while len(os.listdir(Path(self.output().path).parent)) < others:
+            assert time.monotonic() < until
+            time.sleep(0.01)
 
 
 class QuickFile(Quick):
@@ -338,6 +348,34 @@ class QuickFile(Quick):
     def run(self) -> Any:
         for _ in super().run():
             raise AssertionError("it yields nothing")
+
+
+class ShortFile(QuickFile):
+    """Not over in a moment, but soon."""
+
+    @property
+    def timeout(self) -> Any:
+        return 0.3 if self.odd == "hangs" else None
+
+    def run(self) -> Any:
+        time.sleep(0.006)
+        super().run()
+
+
+class CountedFile(QuickFile):
+    """Tells its own number as its rows."""
+
+    def run(self) -> Any:
+        context.attempt().rows = self.number
+        super().run()
+
+
+class CountedShortFile(ShortFile):
+    """The same of one that is not over in a moment."""
+
+    def run(self) -> Any:
+        context.attempt().rows = self.number
+        super().run()
 
 
 class Floods(FileTask):

@@ -11,28 +11,24 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from signal import SIGKILL, SIGTERM
 
 from etlctl.engine.executors.jobs import Came, Job, State, Stop
-from etlctl.engine.executors.peer import PIPE_BYTES, Worker
+from etlctl.engine.executors.peer import Worker
+from etlctl.engine.executors.placing import Placing, place_of
 from etlctl.engine.executors.processes import end_group, end_in_words
 from etlctl.engine.executors.template import Event, Template
 from etlctl.engine.executors.watch import Moments, Watch
 from etlctl.engine.executors.wire import Message
 
 _logger = logging.getLogger("etlctl")
-_HOST = socket.gethostname()
 GRACE_S = 5.0
 """Between SIGTERM and SIGKILL for one attempt."""
-LARGEST_BATCH = 8
-"""Of attempts that are given to a worker at once, where those of their class were over in a moment."""
 LEAVE_S = 5.0
 """For a worker that ends itself, or closes a generator."""
 
@@ -49,52 +45,55 @@ class Crew:
         """Nothing more is begun."""
         self._put = put
         """Takes what came; None where there is no template and one is needed, which only the other thread can fork."""
-        self._capacity = capacity
         self._changed = changed
         """Called when there is a worker more, or one less."""
-        self._idle: list[Worker] = []
-        self._pending: deque[Job] = deque()
-        """Attempts that no worker is free for yet."""
-        self._busy = 0
         self._numbers = 0
+        self._placing = Placing(
+            capacity,
+            self.workers,
+            spawned=self._spawned,
+            begun=self._time,
+            failed=lambda job, why: self.come(job, death=why),
+            equip=self._equip,
+        )
 
     # -- attempts
 
     def submit(self, job: Job) -> None:
         """Gives the attempt to a worker as soon as one is free, or lets its own go on."""
-        self._pending.append(job)
-        self.place()
+        self._placing.add(job)
 
     def place(self) -> None:
-        """Gives what is pending to workers that are free, new ones where there are fewer than there may be."""
-        while self._pending and self._busy < self._capacity:
-            if self.template is None:
-                self._put(None)
-                return
-            job = self._pending.popleft()
-            if job.worker is not None:
-                self._begin(job.worker, job)
-                continue
-            try:
-                worker = self._idle.pop() if self._idle else self._spawned(self.template)
-            except OSError as error:
-                self.come(job, death=f"could not be started: {os.strerror(error.errno or 0)}")
-                continue
-            if job.is_quick:
-                worker.batch.extend(self._others_as_quick())
-            self._begin(worker, job)
+        """Gives away what waits: there is a template again, or nothing more is submitted for now."""
+        self._placing.place()
 
-    def stop(self, worker: Worker, stop: Stop) -> None:
-        """Tells a busy worker to end its attempt; killed if it has not in a while."""
-        worker.send({"stop": stop.sentence, "kind": stop.kind})
-        self.signal(worker, SIGTERM)
-        self._limit(worker, GRACE_S)
+    def _equip(self, worker: Worker) -> None:
+        with suppress(OSError):  # without descriptors it works from hand to mouth
+            self.watch.look_at(worker.equip(), partial(self._hear_output, worker, 1))
+            self.watch.wake()
+
+    def stop(self, job: Job, stop: Stop) -> None:
+        """Ends an attempt: one that a worker carries out is told to, and killed if it has not ended in a while."""
+        worker = job.worker
+        if worker is not None and worker.state is State.BUSY and job is not worker.job:
+            self._placing.take_back(worker)
+            worker = job.worker
+        if worker is None or worker.state is State.PARKED:
+            job.stop = stop
+            self.abandon(job)
+            self.come(job, death="was not needed any more")
+        elif job is not worker.job:
+            job.stop = stop  # its worker has begun it, and will have told so in a moment
+        elif worker.state is State.BUSY and self._placing.take_back(worker):
+            job.stop = stop
+            worker.send({"stop": stop.sentence, "kind": stop.kind})
+            self.signal(worker, SIGTERM)
+            self._limit(worker, GRACE_S)
 
     def abandon(self, job: Job) -> None:
         """Lets a parked worker close its generator; an attempt that no worker has yet is taken back."""
         worker = job.worker
-        with suppress(ValueError):
-            self._pending.remove(job)
+        self._placing.forget(job)
         if worker is None or worker.state is not State.PARKED:
             job.output.close()
             return
@@ -109,34 +108,6 @@ class Crew:
             job.output.note(f"\n[etlctl: its process {death}]\n")
             job.output.close()
         self._put(Came(job, message or {}, death))
-
-    def _others_as_quick(self) -> Iterator[Job]:
-        """A fair part of what is pending."""
-        most = min(LARGEST_BATCH - 1, len(self._pending) // self._capacity)
-        while most > 0 and self._pending and self._pending[0].is_quick:
-            most -= 1
-            yield self._pending.popleft()
-
-    def _begin(self, worker: Worker, job: Job) -> None:
-        worker.state, worker.job, job.worker = State.BUSY, job, worker
-        self._busy += 1
-        job.began = time.monotonic()
-        job.attempt.worker = "" if worker.pid is None else f"{_HOST}:{worker.pid}"
-        message = job.message
-        if worker.batch:
-            worker.ledger.begin()
-            for one in (job, *worker.batch):
-                one.is_batched, one.worker, one.attempt.worker = True, worker, job.attempt.worker
-            message = {"batch": [job.message, *(one.message for one in worker.batch)]}
-        worker.send(message)  # should it be gone, its death is told in a moment
-        self._time(worker)
-
-    def _take_back(self, worker: Worker) -> None:
-        """What is left of its batch is for others."""
-        for job in reversed(worker.batch):
-            job.is_batched, job.is_quick, job.worker = False, False, None
-            self._pending.appendleft(job)
-        worker.batch.clear()
 
     # -- processes
 
@@ -166,7 +137,7 @@ class Crew:
     def end_gently(self) -> None:
         """Nothing more is begun, what runs is told to end."""
         self.is_over = True
-        self._pending.clear()
+        self._placing.closed()
         for worker in self.workers.values():
             if worker.state is State.BUSY:
                 worker.send({"stop": "the run was ended", "kind": "cancel"})
@@ -187,13 +158,16 @@ class Crew:
             for job in (worker.job, *worker.batch):
                 if job is not None and worker.state is State.BUSY:
                     self.come(job, death=f"could not be watched any longer ({type(error).__name__}: {error})")
-        for job in self._pending:
+        for job in self._placing.closed():
             self.come(job, death="could not be started")
-        self._pending.clear()
         self.workers.clear()
         self._changed()
 
-    def _spawned(self, template: Template) -> Worker:
+    def _spawned(self) -> Worker | None:
+        template = self.template
+        if template is None:
+            self._put(None)
+            return None
         self._numbers += 1
         try:
             worker = Worker.spawned(self._numbers, template)
@@ -202,7 +176,7 @@ class Crew:
             raise
         self.workers[worker.number] = worker
         self.watch.look_at(worker.connection.fileno(), partial(self._receive, worker))
-        self.watch.look_at(worker.log, partial(self._hear_output, worker))
+        self.watch.look_at(worker.logs[0], partial(self._hear_output, worker, 0))
         self._changed()
         self.watch.wake()
         return worker
@@ -223,7 +197,7 @@ class Crew:
             worker.pid = event.value
             for job in (worker.job, *worker.batch):
                 if job is not None:
-                    job.attempt.worker = f"{_HOST}:{worker.pid}"
+                    job.attempt.worker = place_of(worker)
         elif event.kind == "F":
             self._bury(worker, f"could not be started: {os.strerror(event.value)}")
         else:
@@ -232,30 +206,25 @@ class Crew:
     def _bury(self, worker: Worker, how: str) -> None:
         """The worker has ended: what it had sent and written before still counts."""
         del self.workers[worker.number]
-        worker.connection.setblocking(False)
-        while self._receive(worker):
-            pass
-        if worker.job is not None and worker.job.is_batched:
-            self._read_ledger(worker)
-        worker.drain(PIPE_BYTES)
-        self._take_back(worker)
+        worker.is_gone = True
+        self._catch_up(worker)
+        for number, log in enumerate(worker.logs):
+            worker.drain(number, worker.writer(number) or worker.job)
+            self.watch.forget(log)
+        self._placing.bury(worker)
         self.watch.forget(worker.connection.fileno())
-        self.watch.forget(worker.log)
         worker.close()
         self.moments.forget(worker)
-        if worker in self._idle:
-            self._idle.remove(worker)
         if worker.job is not None:
             self._mourn(worker, worker.job, how)
-        self._set_state(worker, State.LEAVING)
+        self._placing.set_state(worker, State.LEAVING)
         self._changed()
         if not self.is_over:
             self.place()
 
     def _mourn(self, worker: Worker, job: Job, how: str) -> None:
         job.worker = None
-        if job in self._pending:
-            self._pending.remove(job)
+        if self._placing.forget(job):
             self.come(job, death=f"{how}, while it waited for what it needs")
         elif worker.state is State.BUSY:
             job.rests()
@@ -267,12 +236,20 @@ class Crew:
 
     # -- what a worker tells
 
+    def _catch_up(self, worker: Worker) -> None:
+        """Takes all that it has told so far."""
+        while self._receive(worker):
+            pass
+        self._read_ledger(worker)
+
     def _receive(self, worker: Worker) -> bool:
         """Takes what the worker has sent; False when there is no more."""
         try:
             messages = worker.received()
             for message in messages or ():
                 self._take(worker, message)
+        except BlockingIOError:
+            return False
         except (ValueError, LookupError, TypeError):  # its code has written into the channel
             _logger.debug("what a worker sent cannot be read", exc_info=True)
             self.signal(worker, SIGKILL)
@@ -282,44 +259,53 @@ class Crew:
         return messages is not None
 
     def _take(self, worker: Worker, message: Message) -> None:
-        if worker.job is not None and worker.job.is_batched:
-            self._read_ledger(worker)
+        self._read_ledger(worker)
         job = worker.job
         if job is None or "ended" in message:
             return
         if "tell" in message:
             job.takes(message["tell"])
+        elif "begun" in message:
+            job.begins()
+            self._time(worker)
         elif "register" in message:
             threading.Thread(target=worker.register, args=(job, *message["register"]), daemon=True).start()
         elif "needs" in message:
             self._park(worker, job, message)
         elif "bound" in message:
-            self._set_state(worker, State.CLOSING)
-            self._take_back(worker)
+            worker.leaves_batch()
+            self._placing.set_state(worker, State.CLOSING)
+            self._placing.take_back(worker)
             self._limit(worker, LEAVE_S)
             self.come(job, message)
         elif "idle" in message:
-            self._drain(worker)
+            worker.drain(job.log, job)
             job.output.close()
             self._become_idle(worker)
+        elif "unbegun" in message:  # it was told to end between two attempts
+            worker.job = None
+            self._placing.begin_elsewhere(job)
+            self._let_go(worker)
         else:
             self._end(worker, job, message)
 
     def _read_ledger(self, worker: Worker) -> None:
-        for message in worker.ledger.fresh():
-            if worker.job is not None:
-                self._end(worker, worker.job, message)
+        """Takes the ends in it, as far as they are next: those that go in batches stand there, and no others."""
+        while worker.job is not None and worker.job.is_batched and (message := worker.ledger.next()) is not None:
+            self._end(worker, worker.job, message)
 
-    def _hear_output(self, worker: Worker) -> None:
-        if worker.job is not None and worker.job.is_batched:
-            self._read_ledger(worker)  # it is of the one that has not ended: a crash is told there
-        if not worker.drain(1):
-            self.watch.forget(worker.log)
-
-    def _drain(self, worker: Worker) -> None:
-        """All that it had written before it told its end."""
-        if not worker.drain(PIPE_BYTES):
-            self.watch.forget(worker.log)
+    def _hear_output(self, worker: Worker, number: int) -> None:
+        data = worker.read(number)
+        if not data:
+            if data is not None:
+                self.watch.forget(worker.logs[number])
+            return
+        job = worker.writer(number)
+        if job is None:  # of a batch it is what a crash leaves, of the one that has not ended
+            self._catch_up(worker)
+            job = worker.job
+        if job is not None:
+            job.output.write(data)
 
     def _park(self, worker: Worker, job: Job, message: Message) -> None:
         job.takes(message["told"])
@@ -327,9 +313,9 @@ class Crew:
         if job.stop is not None:  # it gets the signal as soon as it goes on; so it is not to go on
             self.signal(worker, SIGKILL)
             return
-        self._set_state(worker, State.PARKED)
-        self._take_back(worker)
-        job.is_batched = False
+        worker.leaves_batch()
+        self._placing.set_state(worker, State.PARKED)
+        self._placing.take_back(worker)
         self._time(worker)
         self.come(job, message)
         self.place()
@@ -337,43 +323,47 @@ class Crew:
     def _end(self, worker: Worker, job: Job, message: Message) -> None:
         job.takes(message["told"])
         job.rests()
-        if job.is_batched:
-            if message["output"]:
-                job.output.write(message["output"].encode("latin-1"))
-        else:
-            self._drain(worker)
+        if not job.is_batched:
+            worker.drain(job.log, job)
+        elif message["output"]:
+            job.output.write(message["output"].encode("latin-1"))
         if message["end"] is not None:
             job.output.note(message["end"]["traceback"])
         job.output.close()
         self.come(job, message)
-        if message["retires"] or job.stop is not None:  # else a signal on its way would meet the next attempt
-            self._let_go(worker)
+        if message["next"]:
+            self._go_on(worker)
+        elif message["retires"] or job.stop is not None:  # else a signal on its way would meet the next attempt
             worker.job = None
-            self._take_back(worker)
-            self.place()
-        elif worker.batch:
-            worker.job = worker.batch.popleft()
-            worker.job.began = time.monotonic()
+            self._placing.take_back(worker)
+            self._let_go(worker)
         else:
+            self._placing.take_back(worker)
             self._become_idle(worker)
 
-    def _become_idle(self, worker: Worker) -> None:
-        self._set_state(worker, State.IDLE)
-        worker.job = worker.kill_at = None
+    def _go_on(self, worker: Worker) -> None:
+        job = worker.goes_on()
+        if job.stop is not None:
+            stop, job.stop = job.stop, None
+            self.stop(job, stop)
         self._time(worker)
-        self._idle.append(worker)
-        self.place()
-        if len(self._idle) > self._capacity:
-            self._let_go(self._idle.pop(0))
+
+    def _become_idle(self, worker: Worker) -> None:
+        self._placing.set_state(worker, State.IDLE)
+        worker.job = worker.kill_at = worker.look_at = None
+        if worker.is_gone:
+            return
+        too_many = self._placing.is_idle(worker)
+        if too_many is not None:
+            self._let_go(too_many)
+        self._time(worker)
 
     def _let_go(self, worker: Worker) -> None:
-        self._set_state(worker, State.LEAVING)
+        self._placing.set_state(worker, State.LEAVING)
+        worker.look_at = None
         worker.send_no_more()
         self._limit(worker, LEAVE_S)
-
-    def _set_state(self, worker: Worker, state: State) -> None:
-        self._busy -= worker.state is State.BUSY
-        worker.state = state
+        self.place()
 
     # -- time
 
@@ -383,13 +373,18 @@ class Crew:
             self._act(worker)
 
     def _act(self, worker: Worker) -> None:
+        now = time.monotonic()
         if worker.kill_at is not None:
             worker.kill_at += GRACE_S
             self.signal(worker, SIGKILL)
-        elif worker.job is not None and worker.job.timeout_s is not None:
-            job = worker.job
-            job.stop = Stop("timeout", f"took longer than its timeout of {job.timeout_s:g} s, and was ended")
-            self.stop(worker, job.stop)
+            return
+        if worker.look_at is not None and worker.look_at <= now:
+            worker.look_at = None
+            self._placing.share() if worker.state is State.IDLE else self._catch_up(worker)
+        job = worker.job
+        if job is not None and job.deadline is not None and job.deadline <= now:
+            self.stop(job, Stop("timeout", f"took longer than its timeout of {job.timeout_s:g} s, and was ended"))
+            job.has_begun = job.stop is not None  # else it has ended just now
 
     def _time(self, worker: Worker) -> None:
         if self.moments.note(worker):

@@ -103,10 +103,16 @@ class Job:
         self.began = time.monotonic()
         """This step."""
         self.stop: Stop | None = None
+        self.has_begun = False
+        """Its worker has said so, as it does where there is a timeout: the clock of that stands still until then."""
+        self.is_short = False
+        """Its class's last attempts were over soon."""
         self.is_quick = False
-        """Its class's last attempts were over in a moment, and silent."""
+        """They were over in a moment, and silent."""
         self.is_batched = False
-        """Its worker got it with others."""
+        """Its output and its end come by the worker's files, with those of others."""
+        self.log = 0
+        """Which of its worker's pipes it writes into."""
         self.is_over = False
         """Its last Came is on the way."""
         self.death = ""
@@ -114,9 +120,24 @@ class Job:
         self._notes = tuple(attempt.notes)
 
     @property
+    def sent(self) -> Message:
+        """`message`, with how it is to be carried out."""
+        if "run" not in self.message:
+            return self.message
+        how = {"log": self.log, "is_batched": self.is_batched, "is_timed": self.timeout_s is not None}
+        return {**self.message, **how}
+
+    @property
     def deadline(self) -> float | None:
         """When its timeout is over, by the monotonic clock."""
-        return None if self.timeout_s is None else self.began + self.timeout_s - self.used_s
+        if self.timeout_s is None or not self.has_begun:
+            return None
+        return self.began + self.timeout_s - self.used_s
+
+    def begins(self) -> None:
+        """The worker has said so."""
+        self.began = time.monotonic()
+        self.has_begun = True
 
     def takes(self, told: Message) -> None:
         """Puts what the worker told into the live attempt."""

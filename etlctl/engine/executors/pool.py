@@ -11,19 +11,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
 
 from etlctl.core.context import Attempt
 from etlctl.core.events import Event
 from etlctl.core.task import Task
 from etlctl.engine.attempt import told_failure
 from etlctl.engine.executors.base import Outcome
-from etlctl.engine.executors.crew import GRACE_S, LARGEST_BATCH
-from etlctl.engine.executors.jobs import Bound, Came, Job, Output, Shown, State, Stop
+from etlctl.engine.executors.crew import GRACE_S
+from etlctl.engine.executors.jobs import Bound, Came, Job, Output, Shown, Stop
+from etlctl.engine.executors.pace import Paces
 from etlctl.engine.executors.spec import spec_of, spec_of_attempt, task_of
 from etlctl.engine.executors.supervisor import Supervisor
 from etlctl.engine.executors.template import Template
@@ -31,10 +32,6 @@ from etlctl.engine.executors.wire import Message
 from etlctl.engine.failures import Failure
 from etlctl.engine.logs import MAX_BYTES
 from etlctl.errors import TaskTimeoutError, WorkerDiedError
-
-_QUICK_S = 0.005
-_QUICK_ENDS = 16
-_AHEAD = 2 * LARGEST_BATCH
 
 
 class Pool:
@@ -62,10 +59,7 @@ class Pool:
         self._supervisor = Supervisor(self._came.put, capacity)
         self._crew = self._supervisor.crew
         self._jobs: dict[Task, Job] = {}
-        self._paces: dict[Any, float] = {}  # mypy takes a class of tasks for one of its instances
-        """By class, ends in a row that took hardly any time and printed nothing."""
-        self._quick = 0
-        """The same of all classes."""
+        self._paces = Paces()
 
     def prepare(self) -> None:
         """Forks the template: best called while this process has one thread."""
@@ -75,8 +69,8 @@ class Pool:
     @property
     def room(self) -> int:
         """Attempts to be given on top of `capacity`, so that no worker waits for the thread that builds: some while
-        all are over in a moment, else none."""
-        return self._capacity * _AHEAD if self._quick >= _QUICK_ENDS else 0
+        all are over soon, else none."""
+        return self._capacity * self._paces.ahead
 
     def __contains__(self, task: object) -> bool:
         return task in self._jobs
@@ -85,7 +79,8 @@ class Pool:
         """Gives the attempt to a worker, a new one where none is idle."""
         output = Output(task, attempt.log, self._max_log_bytes, self._shown)
         job = self._jobs[task] = Job(task, attempt, output, timeout_s)
-        job.is_quick = timeout_s is None and self._paces.get(type(task), 0) >= _QUICK_ENDS
+        job.is_short = self._paces.is_short(type(task))
+        job.is_quick = timeout_s is None and self._paces.is_quick(type(task))
         job.message = {
             "run": spec_of(task),
             "attempt": spec_of_attempt(attempt),
@@ -116,21 +111,13 @@ class Pool:
         """Ends the attempt; its Outcome follows."""
         job = self._jobs[task]
         with self._supervisor.lock:
-            if job.is_over or job.is_batched:
-                return  # over, or so in a moment: a signal would meet another attempt of the batch
-            job.stop = Stop("cancel", why.reason, why)
-            if job.worker is None or job.worker.state is State.PARKED:
-                self._crew.abandon(job)
-                self._crew.come(job, death="was not needed any more")
-            elif job.worker.state is State.BUSY:
-                self._crew.stop(job.worker, job.stop)
+            if not job.is_over:
+                self._crew.stop(job, Stop("cancel", why.reason, why))
 
     def wait(self, timeout_s: float | None) -> Outcome | Bound | None:
         """What has come of a step; blocks for `timeout_s` at most."""
         try:
-            came = (
-                self._came.get_nowait() if timeout_s is not None and timeout_s <= 0 else self._came.get(True, timeout_s)
-            )
+            came = self._next(timeout_s)
         except Empty:
             return None
         if came is None:
@@ -140,13 +127,22 @@ class Pool:
             return None
         job, message = came.job, came.message
         if "needs" in message:
-            self._note_pace(job, None)
+            self._paces.waits(type(job.task))
             return self._needs(job, message)
         self._jobs.pop(job.task, None)
-        self._note_pace(job, message.get("active_s"))
+        self._paces.took(type(job.task), message.get("active_s", math.inf), is_silent=job.output.is_silent)
         if "bound" in message:
             return Bound(job.task, job.attempt, message["bound"])
         return self._ended(job, message, came.death)
+
+    def _next(self, timeout_s: float | None) -> Came | None:
+        if timeout_s is None or timeout_s > 0:
+            with suppress(Empty):
+                return self._came.get_nowait()
+            with self._supervisor.lock:
+                self._crew.place()
+            return self._came.get(True, timeout_s)
+        return self._came.get_nowait()
 
     def close(self) -> None:
         """Ends every attempt and every process; nothing of them is left when it returns."""
@@ -167,15 +163,6 @@ class Pool:
         from etlctl.engine.executors.worker import work
 
         work(channel, log, ledger, self._project, self._disconnect)
-
-    def _note_pace(self, job: Job, active_s: float | None) -> None:
-        kind = type(job.task)
-        if active_s is not None and active_s < _QUICK_S and job.output.is_silent:
-            self._quick += 1
-            self._paces[kind] = self._paces.get(kind, 0) + 1
-        else:
-            self._quick = 0
-            self._paces[kind] = 0 if active_s is not None else -math.inf  # what waits for others is in no batch
 
     # -- what came
 

@@ -88,4 +88,5 @@ class Supervisor:
                 patience_s = crew.moments.patience_s()
             ready = crew.watch.wait(patience_s)
             with self.lock:
+                crew.moments.awake()
                 crew.watch.call(ready)

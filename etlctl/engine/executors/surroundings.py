@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import io
 import logging
 import os
@@ -104,24 +105,32 @@ def spared() -> frozenset[int]:
 
 
 class Sink:
-    """Where descriptors 1 and 2 lead: into the pipe; during a batch into a file, since nobody tells the building
-    process in time where one attempt's output ends and the next one's begins."""
+    """Where descriptors 1 and 2 lead: into the attempt's pipe; in a batch into a file, since attempts that share a pipe
+    cannot be told apart in it. A crash is told in the pipe."""
 
     def __init__(self, log: int, ledger: int) -> None:
+        self.logs = [log]
+        """The pipes."""
         self._log = log
         self._ledger = ledger
         self._spool = -1
         self.is_batch = False
 
-    def begin_batch(self) -> None:
-        if self._spool < 0:
+    def turn_to(self, log: int, *, is_batch: bool) -> None:
+        """The next attempt's; in a batch the ends go on in the ledger."""
+        if self.logs[log] == self._log and self.is_batch == is_batch:
+            return
+        if is_batch and self._spool < 0:
             with tempfile.TemporaryFile() as file:
                 self._spool = os.dup(file.fileno())
-        os.lseek(self._ledger, 0, os.SEEK_SET)
-        self.is_batch = True
+        if self._log != self.logs[log]:
+            self._log = self.logs[log]
+            faulthandler.enable(self._log)
+        self.is_batch = is_batch
         self.take_descriptors()
 
-    def end_batch(self) -> None:
+    def leave_batch(self) -> None:
+        """The attempt under way goes on by itself: what it has written so far is in its pipe."""
         if self.is_batch:
             left = self.taken()
             self.is_batch = False
@@ -130,6 +139,7 @@ class Sink:
                 os.write(1, left.encode("latin-1"))
 
     def take_descriptors(self) -> None:
+        """Whatever a task has made of them."""
         number = self._spool if self.is_batch else self._log
         os.dup2(number, 1)
         os.dup2(number, 2)
@@ -144,5 +154,10 @@ class Sink:
         os.lseek(self._spool, 0, os.SEEK_SET)
         return data.decode("latin-1")
 
+    def begin_ledger(self) -> None:
+        """It is read to its end, and empty now."""
+        os.lseek(self._ledger, 0, os.SEEK_SET)
+
     def enter(self, line: bytes) -> None:
+        """Adds an end to the ledger."""
         os.write(self._ledger, line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import time
@@ -80,23 +81,30 @@ class Moments:
 
     def __init__(self) -> None:
         self._workers: set[Worker] = set()
+        self._until = -math.inf
+        """Until when the thread sleeps; long ago while it is awake."""
 
     def note(self, worker: Worker) -> bool:
-        """Takes notice of its moment as it is now; true for one that has any."""
-        if worker.moment is None:
+        """Takes notice of its moment as it is now; true where it comes before the thread would wake up."""
+        moment = worker.moment
+        if moment is None:
             self._workers.discard(worker)
             return False
         self._workers.add(worker)
-        return True
+        return moment < self._until
 
     def forget(self, worker: Worker) -> None:
         """It is gone."""
         self._workers.discard(worker)
 
     def patience_s(self) -> float | None:
-        """Seconds until the first; None for ever."""
-        moments = [worker.moment for worker in self._workers if worker.moment is not None]
-        return max(0.0, min(moments) - time.monotonic()) if moments else None
+        """Seconds until the first, for which the thread sleeps; None for ever."""
+        self._until = min((worker.moment for worker in self._workers if worker.moment is not None), default=math.inf)
+        return None if math.isinf(self._until) else max(0.0, self._until - time.monotonic())
+
+    def awake(self) -> None:
+        """The thread looks at all moments before it sleeps again."""
+        self._until = -math.inf
 
     def due(self) -> list[Worker]:
         """Those whose moment has come."""

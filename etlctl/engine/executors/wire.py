@@ -1,19 +1,23 @@
 """The wire between the building process and a worker: one JSON document a line, over a socket pair. Never a pickle.
 
-to the worker       {"run": spec, "attempt": spec, "met": [task_id, …]}
-                    {"batch": [that, …]}                     several short ones, for one after the other
+to the worker       {"run": spec, "attempt": spec, "met": [task_id, …], "log": 0 | 1, "is_batched": …, "is_timed": …}
+                    {"equipped": true}                       with two descriptors: a socket, the second pipe
                     {"resume": true}    {"abandon": true}    {"registered": null or why not}
                     {"stop": sentence, "kind": "timeout" | "cancel"}    sent just before SIGTERM
-from the worker     {"tell": {"rows": …, "status": …, …}}
+ahead, a datagram   {"run": …}                               for later; taken back where the worker has not taken it
+from the worker     {"begun": true}                          where there is a timeout
+                    {"tell": {"rows": …, "status": …, …}}
                     {"needs": [spec, …], "active_s": …}      it waits for {"resume"} or {"abandon"}
                     {"bound": why}                           it can only run in the building process
                     {"register": [connection, backend]}      it waits for {"registered"}
-                    {"end": null or failure, "active_s": …, "told": {…}, "is_stopped": …, "retires": …}
+                    {"end": null or failure, "active_s": …, "told": {…}, "is_stopped": …, "retires": …, "next": …}
+                                                             and it has taken the `next`, or none
+                    {"unbegun": true}                        which it gives back, since it was told to end meanwhile
                     {"idle": true}                           after {"abandon"}
                     {"ended": true}                          look into the ledger: of a batch, the ends stand there
 
 The ledger is a file without a name that both have open: what a worker has written into it is there when it dies, and
-eight ends cost one message.
+several ends cost one message.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import json
 import os
 import socket
 import tempfile
+from collections import deque
 from typing import Any
 
 Message = dict[str, Any]
@@ -48,7 +53,7 @@ class Lines:
             return []
         *whole, rest = b"".join([*self._begun, data]).split(b"\n")
         self._begun = [rest] if rest else []
-        return [_decoded(line) for line in whole]
+        return [decoded(line) for line in whole]
 
 
 class Ledger:
@@ -59,20 +64,22 @@ class Ledger:
         """The descriptor."""
         self._read = 0
         self._lines = Lines()
+        self._fresh: deque[Message] = deque()
 
     def begin(self) -> None:
-        """The worker begins a batch, and the file anew."""
-        os.ftruncate(self.number, 0)
-        self._read = 0
-        self._lines = Lines()
+        """The worker, which waits, begins the file anew."""
+        if self._read:
+            os.ftruncate(self.number, 0)
+            self._read = 0
+            self._lines = Lines()
+            self._fresh.clear()
 
-    def fresh(self) -> list[Message]:
-        """The ends since the last call."""
-        found: list[Message] = []
-        while data := os.pread(self.number, _AT_ONCE, self._read):
+    def next(self) -> Message | None:
+        """The next end; None where there is none yet. One at a time: between two may be one that is told otherwise."""
+        while not self._fresh and (data := os.pread(self.number, _AT_ONCE, self._read)):
             self._read += len(data)
-            found.extend(self._lines.fed(data))
-        return found
+            self._fresh.extend(self._lines.fed(data))
+        return self._fresh.popleft() if self._fresh else None
 
     def close(self) -> None:
         """This process's descriptor."""
@@ -93,6 +100,8 @@ class Channel:
         self._connection = connection
         self._lines = Lines()
         self._read: list[Message] = []
+        self.descriptors: list[int] = []
+        """That came with the messages."""
 
     def send(self, message: Message) -> None:
         """Raises OSError when the building process is gone."""
@@ -102,9 +111,10 @@ class Channel:
         """The next message; None when there will be no more."""
         while not self._read:
             try:
-                data = self._connection.recv(_AT_ONCE)
+                data, descriptors, _, _ = socket.recv_fds(self._connection, _AT_ONCE, 2)
             except ConnectionError:
                 return None
+            self.descriptors.extend(descriptors)
             if not data:
                 return None
             self._read.extend(self._lines.fed(data))
@@ -123,7 +133,8 @@ class Channel:
         return None
 
 
-def _decoded(line: bytes) -> Message:
+def decoded(line: bytes) -> Message:
+    """What `encoded` made it of. Raises ValueError."""
     message = _decode(line.decode("ascii"))
     if not isinstance(message, dict):
         raise ValueError("a message is an object")

@@ -5,7 +5,8 @@
       {"run"} -> Conducted.step() … -> {"end"}          needs that are not met: {"needs"}, then it waits, parked
       what run() left behind (threads, processes, a changed folder) is ended or put back
 
-Of a batch the ends go into the ledger, and one message tells of several. See wire.py for the messages.
+What it does next may have been handed ahead; then it goes on without a word of the building process. Of a batch the
+ends go into the ledger, and one message tells of several. See wire.py for the messages.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import socket
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -44,11 +44,13 @@ from etlctl.engine.executors.surroundings import (
     take_streams,
 )
 from etlctl.engine.executors.telling import tells, told
-from etlctl.engine.executors.wire import Channel, Message, encoded
+from etlctl.engine.executors.wire import Channel, Message, decoded, encoded
 from etlctl.errors import HeldError, UnavailableError
 
 _RING_S = 0.003
-"""Ends in a ledger are told of no later."""
+_RING_ENDS = 4
+"""Ends in a ledger are told of no later than this, half of what is handed ahead."""
+_LARGEST_DATAGRAM = 1 << 16
 
 
 def work(channel: int, log: int, ledger: int, project: Path, disconnect: Callable[[], None]) -> NoReturn:
@@ -70,9 +72,13 @@ class _Worker:
     ) -> None:
         self._channel = Channel(connection)
         self._sink = sink
-        self._batch: deque[Message] = deque()
+        self._ahead: socket.socket | None = None
+        """The way of what is handed ahead."""
+        self._following: Message | None = None
+        """What was taken of it, and comes next."""
         self._rung = 0.0
         """When the building process was told last to look into the ledger."""
+        self._unrung = 0
         self._project = project
         self._ending = ending
         self._disconnect = disconnect
@@ -84,38 +90,58 @@ class _Worker:
 
     def serve(self) -> NoReturn:
         while not self._ending.is_due:
-            self._ending.is_idle = True
-            message = self._channel.receive()
-            self._ending.is_idle = False
+            message, self._following = self._following, None
             if message is None:
-                break
+                self._ending.is_idle = True
+                message = self._channel.receive()
+                self._ending.is_idle = False
+                if message is None:
+                    break
+                self._sink.begin_ledger()
             if "run" in message:
                 self._run(message)
-            elif "batch" in message:
-                self._run_batch(message["batch"])
+            elif "equipped" in message:
+                self._equip()
+        if self._following is not None:
+            self._teller.send({"unbegun": True})
         self._leave()
 
-    def _run_batch(self, messages: list[Message]) -> None:
-        self._batch.extend(messages)
-        self._sink.begin_batch()
-        self._rung = time.monotonic()
-        while self._batch and not self._ending.is_due:
-            self._run(self._batch.popleft())
-        self._sink.end_batch()
+    def _equip(self) -> None:
+        orders, log = self._channel.descriptors
+        self._ahead = socket.socket(fileno=orders)
+        self._sink.logs.append(log)
+
+    def _taken(self) -> Message | None:
+        """What was handed ahead: from here on nobody takes it back."""
+        if self._ahead is None:
+            return None
+        try:
+            return decoded(self._ahead.recv(_LARGEST_DATAGRAM, socket.MSG_DONTWAIT))
+        except (OSError, ValueError):
+            return None
 
     def _end(self, message: Message) -> None:
-        """Tells the end of an attempt: at once, or in the ledger."""
+        """Tells the end of an attempt: at once, or in the ledger. Takes the next before, so that nothing is told of it
+        that another might carry out."""
+        following = None if message["retires"] else self._taken()
+        self._following = following
+        message["next"] = following is not None
         if not self._sink.is_batch:
             self._teller.send(message)
             return
         message["output"] = self._sink.taken()
         self._sink.enter(encoded(message))
+        self._unrung += 1
         now = time.monotonic()
-        if not self._batch or message["retires"] or now - self._rung > _RING_S:
-            self._rung = now
+        is_last = following is None or not following["is_batched"]
+        if is_last or self._unrung >= _RING_ENDS or now - self._rung > _RING_S:
+            self._rung, self._unrung = now, 0
             self._teller.send({"ended": True})
 
     def _run(self, message: Message) -> None:
+        self._sink.turn_to(message["log"], is_batch=message["is_batched"])
+        if message["is_timed"]:
+            self._teller.send({"begun": True})
         try:
             task = task_of(message["run"])
         except Exception as error:  # noqa: BLE001  what the building process could make, it can also run
@@ -183,10 +209,9 @@ class _Worker:
         return message is not None and "resume" in message
 
     def _leave_batch(self) -> None:
-        """The building process gives the rest of it to others."""
-        self._batch.clear()
+        """The building process takes back what was handed ahead."""
         self._flush()
-        self._sink.end_batch()
+        self._sink.leave_batch()
 
     def _register(self, connection: str, backend: str) -> None:
         """Of a lease: returns when the building process has noted the session."""

@@ -1,7 +1,8 @@
-"""Many short tasks: workers get them several at a time, and each has its own end all the same."""
+"""Many short tasks: workers are handed the next ahead of time, and each has its own end all the same."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,11 +12,17 @@ from etlctl.core import context
 from etlctl.core.context import Attempt
 from etlctl.core.graph import Graph
 from etlctl.core.results import RunSummary, Status, TaskResult
+from etlctl.engine.executors.base import Outcome
+from etlctl.engine.executors.pool import Pool
+from etlctl.engine.executors.supervisor import CLOSE_GRACE_S
 from etlctl.engine.executors.workers import LocalExecutor
+from etlctl.engine.failures import Failure
 from etlctl.engine.runner import Runner
-from executor_house import Quick, QuickFile, carried_out
+from executor_house import CountedFile, CountedShortFile, Quick, QuickFile, ShortFile, carried_out, within
 
 _MANY = 240
+_KINDS = pytest.mark.parametrize("kind", [QuickFile, ShortFile])
+"""Several of the first are handed ahead, one of the second."""
 
 
 def _built(executor: LocalExecutor, tasks: Sequence[Quick]) -> RunSummary:
@@ -44,15 +51,17 @@ def _written(number: int) -> str:
     return (context.current().project / "out" / f"quick-{number}").read_text()
 
 
-def test_short_tasks_run_once_each_in_two_processes(workers: LocalExecutor) -> None:
+@_KINDS
+def test_short_tasks_run_once_each_in_two_processes(workers: LocalExecutor, kind: type[Quick]) -> None:
     """Each is done by one of two processes, one time."""
-    summary = _built(workers, _with(""))
+    summary = _built(workers, _with("", kind))
 
     assert not _failed(summary)
     assert len({_written(number) for number in range(_MANY)}) <= 2
     assert not (context.current().project / "logs").exists()
 
 
+@_KINDS
 @pytest.mark.parametrize(
     ("odd", "said"),
     [
@@ -65,29 +74,32 @@ def test_short_tasks_run_once_each_in_two_processes(workers: LocalExecutor) -> N
         ),
     ],
 )
-def test_short_task_that_fails_is_the_only_one(workers: LocalExecutor, odd: str, said: str) -> None:
-    """Those before it in its batch are done, those behind it run elsewhere, and none twice."""
-    summary = _built(workers, _with(odd))
+def test_short_task_that_fails_is_the_only_one(workers: LocalExecutor, kind: type[Quick], odd: str, said: str) -> None:
+    """Those before it are done, what was handed ahead behind it runs elsewhere, and none twice."""
+    summary = _built(workers, _with(odd, kind))
 
     (failed,) = _failed(summary)
-    assert failed.task == QuickFile(number=150, odd=odd)
+    assert failed.task == kind(number=150, odd=odd)
     assert failed.reason == said
     assert all(_written(number).isdigit() and len(_written(number)) < 9 for number in range(_MANY) if number != 150)
 
 
-def test_log_of_a_short_task_that_crashes_holds_where(workers: LocalExecutor) -> None:
+@_KINDS
+def test_log_of_a_short_task_that_crashes_holds_where(workers: LocalExecutor, kind: type[Quick]) -> None:
     """Its own log, no other's."""
-    _built(workers, _with("segfault"))
+    _built(workers, _with("segfault", kind))
 
     (log,) = (context.current().project / "logs").iterdir()
-    assert log.name.startswith(QuickFile(number=150, odd="segfault").task_id)
+    assert log.name.startswith(kind(number=150, odd="segfault").task_id)
     assert "Fatal Python error: Segmentation fault" in log.read_text()
     assert "its process was killed by signal 11" in log.read_text()
 
 
-def test_output_of_a_short_task_is_in_its_own_log(workers: LocalExecutor) -> None:
-    """print() and descriptors alike; its neighbours have none."""
-    tasks = [QuickFile(number=number, odd="prints" if number % 50 == 49 else "") for number in range(_MANY)]
+@_KINDS
+@pytest.mark.parametrize("every", [1, 2, 50])
+def test_output_of_a_short_task_is_in_its_own_log(workers: LocalExecutor, kind: type[Quick], every: int) -> None:
+    """print() and descriptors alike; its neighbours have none of it."""
+    tasks = [kind(number=number, odd="prints" if number % every == every - 1 else "") for number in range(_MANY)]
 
     assert not _failed(_built(workers, tasks))
 
@@ -97,15 +109,59 @@ def test_output_of_a_short_task_is_in_its_own_log(workers: LocalExecutor) -> Non
     }
 
 
-def test_short_task_that_takes_long_for_once_keeps_no_other_from_its_end(workers: LocalExecutor) -> None:
-    """Nothing is lost, nothing runs twice."""
-    assert not _failed(_built(workers, _with("sleeps")))
+def test_ends_are_told_apart_however_late_they_are_read(project: Path) -> None:
+    """One that tells its end by itself among others that do so together, all over before anybody looks."""
+    (project / "out").mkdir()
+    pool = Pool(project, 1)
+    for _ in range(16):
+        pool._paces.took(CountedFile, 0.0, is_silent=True)
+        pool._paces.took(CountedShortFile, 0.01, is_silent=True)
+    try:
+        first = CountedFile(number=200, odd="waits for 1")
+        tasks = [first, CountedShortFile(number=201), CountedFile(number=202), CountedFile(number=203)]
+        attempts = [Attempt() for _ in tasks]
+        for task, attempt in zip(tasks, attempts, strict=True):
+            pool.submit(task, attempt, (), None)
+        assert pool.wait(0.01) is None
+        until = time.monotonic() + 20
+        with pool._supervisor.lock:
+            (project / "out" / "go on").touch()
+            while len(list((project / "out").iterdir())) < 5 and time.monotonic() < until:
+                time.sleep(0.01)
+            time.sleep(0.05)
+        outcomes = [pool.wait(30) for _ in tasks]
+    finally:
+        pool.close()
+
+    assert [outcome.failure for outcome in outcomes if isinstance(outcome, Outcome)] == [None] * 4
+    assert [attempt.rows for attempt in attempts] == [200, 201, 202, 203]
+
+
+@_KINDS
+@pytest.mark.parametrize("at", [100, 150, _MANY - 3])
+def test_short_task_that_takes_long_for_once_keeps_no_other_waiting(
+    workers: LocalExecutor, kind: type[Quick], at: int
+) -> None:
+    """It ends when all others have: what was handed ahead behind it goes elsewhere. Nothing is lost or runs twice."""
+    assert not _failed(_built(workers, _with(f"waits for {_MANY - 1}", kind, at)))
     assert all(len(_written(number)) < 9 for number in range(_MANY))
 
 
-def test_short_task_that_ends_its_process_leaves_the_rest_to_others(workers: LocalExecutor) -> None:
-    """A thread is left behind in the middle of a batch."""
-    summary = _built(workers, _with("thread"))
+@_KINDS
+def test_timeout_ends_the_short_task_that_hangs_and_no_other(workers: LocalExecutor, kind: type[Quick]) -> None:
+    """The signal meets it alone, whatever stands behind it."""
+    tasks = [kind(number=n) if n % 80 != 79 else ShortFile(number=n, odd="hangs") for n in range(_MANY)]
+
+    summary = _built(workers, tasks)
+
+    assert {result.task for result in _failed(summary)} == set(tasks[79::80])
+    assert {result.reason for result in _failed(summary)} == {"took longer than its timeout of 0.3 s, and was ended"}
+
+
+@_KINDS
+def test_short_task_that_ends_its_process_leaves_the_rest_to_others(workers: LocalExecutor, kind: type[Quick]) -> None:
+    """A thread is left behind by one that others stand behind."""
+    summary = _built(workers, _with("thread", kind))
 
     assert not _failed(summary)
     ((note,),) = [result.notes for result in summary.results if result.notes]
@@ -121,14 +177,64 @@ def test_generators_are_never_behind_one_another(workers: LocalExecutor) -> None
     assert all(len(_written(number)) < 9 for number in range(_MANY))
 
 
-def test_attempts_that_wait_for_a_worker_can_be_taken_back(workers: LocalExecutor, project: Path) -> None:
-    """close() with more under way than there are workers."""
-    (project / "out").mkdir()
+def _warm(workers: LocalExecutor, kind: type[Quick]) -> None:
+    """Until some may be handed ahead, on a machine that may be busy."""
+    (context.current().project / "out").mkdir()
     number = 1000
-    while workers.capacity == 2:  # until sixteen in a row were quick, on a machine that may be busy
+    while workers.capacity == 2 or (kind is QuickFile and workers.capacity == 4):
         number += 1
-        assert carried_out(workers, QuickFile(number=number)).failure is None
+        assert carried_out(workers, kind(number=number)).failure is None
+
+
+@_KINDS
+def test_attempts_that_wait_for_a_worker_can_be_taken_back(workers: LocalExecutor, kind: type[Quick]) -> None:
+    """close() with more under way than there are workers: it waits for none of them."""
+    _warm(workers, kind)
     for number in range(100, 100 + workers.capacity):
-        workers.submit(QuickFile(number=number, odd="sleeps"), Attempt())
+        workers.submit(kind(number=number, odd="sleeps"), Attempt())
+    began = time.monotonic()
 
     workers.close()
+
+    assert time.monotonic() - began < CLOSE_GRACE_S
+
+
+@_KINDS
+def test_cancel_ends_what_was_handed_ahead_before_it_begins(workers: LocalExecutor, kind: type[Quick]) -> None:
+    """It never runs; what stands before and behind it does."""
+    _warm(workers, kind)
+    tasks = [kind(number=number, odd="sleeps") for number in range(100, 104)]
+    for task in tasks:
+        workers.submit(task, Attempt())
+
+    why = Failure("taken over by host b")
+    workers.cancel(tasks[2], why)
+    with within(20):
+        outcomes = {outcome.task: outcome for outcome in (workers.wait(30) for _ in tasks) if outcome is not None}
+
+    assert [outcomes[task].failure for task in tasks] == [None, None, why, None]
+    assert not tasks[2].complete()
+
+
+@_KINDS
+def test_cancel_of_what_runs_leaves_what_was_handed_ahead_behind_it(workers: LocalExecutor, kind: type[Quick]) -> None:
+    """That goes to another worker, and is no attempt the more."""
+    _warm(workers, kind)
+    tasks = [kind(number=number, odd="sleeps") for number in range(100, 104)]
+    for task in tasks:
+        workers.submit(task, Attempt())
+
+    why = Failure("taken over by host b")
+    workers.cancel(tasks[0], why)
+    with within(20):
+        outcomes = {outcome.task: outcome for outcome in (workers.wait(30) for _ in tasks) if outcome is not None}
+
+    assert [outcomes[task].failure for task in tasks] == [why, None, None, None]
+    assert all(task.complete() for task in tasks[1:])
+
+
+def test_attempt_whose_parameters_are_large_waits_for_an_idle_worker(workers: LocalExecutor) -> None:
+    """What no datagram holds goes by the channel."""
+    summary = _built(workers, [QuickFile(number=n, odd="long " + "x" * (100_000 * (n > 200))) for n in range(_MANY)])
+
+    assert not _failed(summary)
