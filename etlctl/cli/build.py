@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -67,7 +67,8 @@ def _build(ctx: click.Context, request: Request, deep: bool, force: bool, **give
     if call.asked.json:
         call.streams.result(documents.dump(documents.build_document(summary)))
     else:
-        show(call.streams, _ending(summary, f"etlctl build {words}{call.words}", call.words, progress.not_started))
+        again = f"etlctl build {words}{call.words}"
+        show(call.streams, _ending(summary, tasks, again, options=call.words, not_started=progress.not_started))
     return summary.exit_code
 
 
@@ -131,19 +132,18 @@ def _plain(call: Session) -> Callable[[Line], None]:
     return lambda one: streams.result(text_of(one))
 
 
-def _ending(summary: RunSummary, again: str, options: str, not_started: int) -> list[Line]:
+def _ending(summary: RunSummary, tasks: Sequence[Task], again: str, *, options: str, not_started: int) -> list[Line]:
     """What stays below the lines of the tasks: failures once more, what is missing, what to do next, the counts.
 
-    `again` is the command itself; `options` of it are those that say where its settings are.
+    `tasks` are those asked for, `again` is the command itself; `options` of it say where its settings are.
     """
     lines: list[Line] = []
     for text in failure_lines(summary, options):
         lines.append(_failure_line(text))
     lines.extend(_missing_lines(summary))
     cut_off = sum(one.status is Status.SKIP and one.reason.startswith("stopped") for one in summary.results)
-    if told := [
-        f"{number:,} {what}" for number, what in ((cut_off, "while at work"), (not_started, "not started")) if number
-    ]:
+    left = ((cut_off, "while at work"), (not_started, "not started"))
+    if told := [f"{number:,} {what}" for number, what in left if number]:
         lines.append(line(span("stopped", Style.WARN), f"  {', '.join(told)}"))
     if summary.counts[Status.HELD]:
         lines.append(line("next  see who has it: etlctl status; when it is done, again  ", again))
@@ -153,10 +153,8 @@ def _ending(summary: RunSummary, again: str, options: str, not_started: int) -> 
         lines.append(line("next  go on where it stopped  ", again))
     counts = summary.counts
     if counts[Status.UPTODATE] == len(summary.results) and summary.results:
-        roots = asked_for([result.task for result in summary.results])
-        lines = [
-            line(f"nothing to do: {' '.join(roots.split())} {'is' if len(summary.results) == 1 else 'are'} complete")
-        ]
+        said = " ".join(asked_for(tasks).split())
+        lines = [line(f"nothing to do: {said} {'is' if len(tasks) == 1 else 'are'} complete")]
     style = Style.GOOD if summary.exit_code is ExitCode.DONE else Style.BAD
     lines.append((span(total_line(summary), style),))
     return lines

@@ -280,3 +280,31 @@ def test_commands_offered_mean_the_same_tomorrow(project: Project) -> None:
     assert planned.out.splitlines()[-1] == f"run it: etlctl build Report --date {days}"
     assert f"then again  etlctl build Report --date {days}\n" in built.out
     assert status.out.splitlines()[-1] == f"why: etlctl plan Report --date {days}"
+
+
+def test_nothing_to_do_names_the_tasks_that_were_asked_for(empty_project: Project) -> None:
+    """And not what a wrapper looks at to know that it is complete."""
+    empty_project.pipeline(
+        """
+        from etlctl import IntParameter, LocalTarget, Task, WrapperTask
+
+        class Part(Task):
+            n = IntParameter()
+
+            def output(self):
+                return LocalTarget(f"out/{self.n}.txt")
+
+            def run(self):
+                with self.output().open("w") as file:
+                    file.write("x")
+
+        class Whole(WrapperTask):
+            def requires(self):
+                return [Part(1), Part(2)]
+        """
+    )
+    empty_project.run("build", "Whole")
+
+    again = empty_project.run("build", "Whole")
+
+    assert again.out.splitlines()[0] == "nothing to do: Whole is complete"
