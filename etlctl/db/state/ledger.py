@@ -11,6 +11,7 @@ parameters never get here: `to_str_params(only_public=True)`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from etlctl.core.context import Attempt
@@ -120,7 +121,10 @@ class Ledger:
         self.run_id = run_id
         self._host = host
         self._pid = pid
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, Entry | None] = {}
+        """By task_id; None for a task that has its result, which is written."""
+        self._ended: list[str] = []
+        """Those whose result waits to be written."""
         self._new: list[tuple[Entry, Task]] = []
         self._events: list[tuple[Entry, str, float]] = []
         self._rows: dict[Row, None] = {}
@@ -139,19 +143,21 @@ class Ledger:
         """Attempts that wait to be written."""
         return self._rows
 
-    def plan(self, task: Task, at_s: float) -> Entry:
+    def plan(self, task: Task, at_s: float) -> None:
         """The task is to run in this run."""
-        entry = self._entries.get(task.task_id)
-        if entry is None:
-            entry = self._entries[task.task_id] = Entry(task)
-            self._new.append((entry, task))
-            self._events.append((entry, "PENDING", at_s))
-            self._rows[entry.row] = None
+        if task.task_id not in self._entries:
+            self._enter(task, at_s)
+
+    def _enter(self, task: Task, at_s: float) -> Entry:
+        entry = self._entries[task.task_id] = Entry(task)
+        self._new.append((entry, task))
+        self._events.append((entry, "PENDING", at_s))
+        self._rows[entry.row] = None
         return entry
 
     def note(self, moment: Moment) -> None:
         """Folds what has happened into the rows that wait."""
-        entry = self.plan(moment.task, moment.at_s)
+        entry = self._entries.get(moment.task.task_id) or self._enter(moment.task, moment.at_s)
         if isinstance(moment, Begun):
             self._begin(entry, moment)
         elif isinstance(moment, Retried):
@@ -172,6 +178,7 @@ class Ledger:
     def _finish(self, entry: Entry, moment: Ended) -> None:
         result = moment.result
         row = entry.row
+        self._ended.append(moment.task.task_id)
         row.rows, row.duration_s = result.rows, result.duration_s
         error = "\n".join((result.reason, *result.details)) if result.reason or result.details else ""
         self._end(entry, moment.at_s, _RESULTS[result.status], error, result.where)
@@ -202,7 +209,8 @@ class Ledger:
 
     def settle(self) -> None:
         """What was written last is committed."""
-        self._new, self._events, self._rows = [], [], {}
+        self._entries.update(dict.fromkeys(self._ended))
+        self._new, self._events, self._rows, self._ended = [], [], {}, []
 
     def reread(self, session: Session) -> None:
         """After a transaction whose end nobody could tell: records that are there already are not made again."""
@@ -217,13 +225,13 @@ class Ledger:
     def _insert_records(self, session: Session) -> None:
         if not self._new:
             return
-        rows = [(entry.task_id, clean(task.task_family, 128), self._host) for entry, task in self._new]
+        rows = [(entry.task_id, _name(task.task_family), self._host) for entry, task in self._new]
         ids = bulk.insert_counted(session, "tasks", _TASKS, rows)
         values: list[tuple[int, str, str]] = []
         for (entry, task), id_ in zip(self._new, ids, strict=True):
             entry.id = id_
             texts = _parameters_of(task)
-            values.extend([(id_, clean(name, 128), clean(str(text), _MOST_VALUE)) for name, text in texts.items()])
+            values.extend([(id_, _name(name), clean(str(text), _MOST_VALUE)) for name, text in texts.items()])
         bulk.insert(session, "task_parameters", _PARAMETERS, values)
 
     def _head(self, row: Row) -> list[Any]:
@@ -232,7 +240,11 @@ class Ledger:
 
     def _values(self, row: Row, offset_s: float) -> list[Any]:
         attempt = row.attempt
-        host, pid = self._where(attempt)
+        host = pid = notes = log = None
+        if attempt is not None:
+            host, pid = _place(attempt.worker) if attempt.worker else (self._host, self._pid)
+            notes = clean("\n".join(attempt.notes)) if attempt.notes else None
+            log = clean(self.log_of(attempt.log), 1_000) if attempt.log else None
         return [
             *self._head(row),
             None if row.started_s is None else row.started_s + offset_s,
@@ -241,19 +253,24 @@ class Ledger:
             row.rows,
             host,
             pid,
-            clean(row.error, _MOST_ERROR) or None,
-            clean(row.where, 400) or None,
-            clean("\n".join(attempt.notes)) or None if attempt is not None and attempt.notes else None,
-            clean(self.log_of(attempt.log), 1_000) or None if attempt is not None and attempt.log else None,
+            clean(row.error, _MOST_ERROR) if row.error else None,
+            clean(row.where, 400) if row.where else None,
+            notes or None,
+            log or None,
         ]
 
-    def _where(self, attempt: Attempt | None) -> tuple[str | None, int | None]:
-        if attempt is None:
-            return None, None
-        if not attempt.worker:
-            return self._host, self._pid
-        host, _, pid = attempt.worker.rpartition(":")
-        return clean(host, 128), int(pid) if pid.isdecimal() else None
+
+@lru_cache(maxsize=256)
+def _name(text: str) -> str:
+    """Of a family, or of a parameter: there are few, and many tasks have them."""
+    return clean(text, 128)
+
+
+@lru_cache(maxsize=256)
+def _place(worker: str) -> tuple[str, int | None]:
+    """Host and pid of `host:pid`."""
+    host, _, pid = worker.rpartition(":")
+    return clean(host, 128), int(pid) if pid.isdecimal() else None
 
 
 def _parameters_of(task: Task) -> Mapping[str, str]:
