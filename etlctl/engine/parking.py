@@ -6,6 +6,7 @@ A generator that nobody waits for begins only while few are parked; a hard limit
 from __future__ import annotations
 
 import inspect
+from collections import deque
 from collections.abc import Callable
 
 from etlctl.engine.entries import Entry, Rank
@@ -26,7 +27,7 @@ class Parking:
         self._executor = executor
         self._push = push
         self._parked = 0
-        self._kept_back: list[Entry] = []
+        self._kept_back: deque[Entry] = deque()
 
     @property
     def is_full(self) -> bool:
@@ -42,9 +43,7 @@ class Parking:
         """It waits no more; one of those kept back may begin."""
         entry.is_parked = False
         self._parked -= 1
-        kept_back, self._kept_back = self._kept_back, []
-        for one in kept_back:
-            self._push(one)
+        self._take_up()
 
     def drop(self, entry: Entry) -> None:
         """Its attempt, if it waits, goes on no more."""
@@ -56,9 +55,28 @@ class Parking:
         """Whether `entry` may not begin yet: a generator that nobody waits for, while enough others wait."""
         if not self._parked or entry.rank is not Rank.PLANNED:
             return False
-        limit = self._executor.parking_places
-        return limit is not None and self._parked >= limit and inspect.isgeneratorfunction(type(entry.node.task).run)
+        return not self._places and inspect.isgeneratorfunction(type(entry.node.task).run)
 
     def keep_back(self, entry: Entry) -> None:
-        """Until a parked one leaves."""
+        """Until there is a place for it."""
         self._kept_back.append(entry)
+
+    def fill(self) -> None:
+        """Lets as many begin of those kept back as there are places: each that is asked for takes a lease."""
+        if self._kept_back:
+            for _ in range(min(self._places, len(self._kept_back))):
+                self._take_up()
+
+    @property
+    def _places(self) -> int:
+        """For generators that nobody waits for."""
+        limit = self._executor.parking_places
+        return len(self._kept_back) + 1 if limit is None else max(limit - self._parked, 0)
+
+    def _take_up(self) -> None:
+        """The first of those kept back becomes ready; one that somebody waits for by now is so already."""
+        while self._kept_back:
+            entry = self._kept_back.popleft()
+            if entry.status is None and entry.rank is Rank.PLANNED:
+                self._push(entry)
+                return

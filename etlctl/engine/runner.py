@@ -175,6 +175,7 @@ class Runner:
 
     def _begin_ready(self) -> bool:
         """Fills the executor; False when nothing is under way any more, and nothing will be by itself."""
+        self._parking.fill()
         try:
             for entry, verdict in self._admission.admit(self._places, self._may_begin):
                 if isinstance(verdict, Granted):
