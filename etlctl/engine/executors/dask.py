@@ -32,7 +32,7 @@ from etlctl.engine.executors.dask_cluster import NO_WORKER_S, Cluster
 from etlctl.engine.executors.dask_connection import CONNECT_TIMEOUT_S
 from etlctl.engine.executors.dask_events import Down, Ended, Left, Told
 from etlctl.engine.executors.dask_losses import MOST_DEATHS, MOST_DEATHS_HERE, Fate, LastTries, Losses
-from etlctl.engine.executors.dask_orders import Ordered, Registrar, order_text, settings_told
+from etlctl.engine.executors.dask_orders import Ordered, Registrar, order_text, settings_told, why_refused
 from etlctl.engine.executors.in_process import InProcessExecutor
 from etlctl.engine.executors.jobs import Output, Shown, Stop
 from etlctl.engine.executors.spec import Bindings, task_of
@@ -296,8 +296,7 @@ class DaskExecutor:
         elif event.lost_on is not None:
             self._lost(job, event.lost_on or job.on)
         else:
-            error = event.error
-            self._fail(job, TaskError(f"a worker of the cluster could not take it: {type(error).__name__}: {error}"))
+            self._fail(job, TaskError(why_refused(event.error)))
 
     # -- what is lost
 

@@ -196,7 +196,8 @@ class Cluster:
                 break
             if time.monotonic() > until:
                 raise UnavailableError(
-                    f"{SETTING}: the Dask scheduler {self.address} has no worker, and got none within {timeout_s:g} s."
+                    f"{SETTING}: the Dask scheduler {self.address} has no worker, and got none within {timeout_s:g} s. "
+                    f"To start one: dask worker {self.address}"
                 )
             time.sleep(0.1)
 

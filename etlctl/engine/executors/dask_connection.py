@@ -30,6 +30,11 @@ def connected(address: str, timeout_s: float) -> Any:
             _logger.debug("%s", one.message)
         return client
     except (ValueError, TypeError, ImportError) as error:
+        if address.startswith("tls://"):
+            raise UsageError(
+                f"{SETTING}: for {shortened(address)} Dask wants certificates: distributed.comm.tls of its settings "
+                f"({shortened(str(error))})."
+            ) from error
         raise UsageError(
             f"{SETTING}: {shortened(address)!r} is no address of a Dask scheduler ({shortened(str(error))}); "
             "it is written as tcp://HOST:8786."
@@ -73,7 +78,7 @@ def _said_by_system(error: BaseException | None) -> str:
     while error is not None:
         said = (isinstance(error, OSError) and error.strerror) or said
         error = error.__cause__ or error.__context__
-    return said or "nothing answers"
+    return said or "nothing there speaks as one does (8786 is its usual port, that of its dashboard is another)"
 
 
 class _ToOurs(logging.Handler):

@@ -62,7 +62,11 @@ class Ordered(Job):
         """A worker has it in hand."""
         if self.is_lost:
             self.is_lost = False
-            self.note(f"worker {self.lost_on[-1]} was lost; begun again on {worker}")
+            self.unnote()
+            lost = f"worker {self.lost_on[-1]} was lost"
+            if len(self.lost_on) > 1:
+                lost = f"{len(self.lost_on)} workers were lost, the last {self.lost_on[-1]}"
+            self.note(f"{lost}; begun again on {worker}")
         self.leaves()
         self.on, self.began = worker, time.monotonic()
         self.attempt.worker = process
@@ -115,6 +119,16 @@ def order_text(job: Ordered, build: str, settings: Mapping[str, Any]) -> str:
         "met": sorted(job.met),
     }
     return encoded(order).decode("ascii")
+
+
+def why_refused(error: BaseException | None) -> str:
+    """Why a worker could not even read an order."""
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "etlctl":
+        return (
+            "a worker of the cluster has no etlctl, or an older one: its Python needs "
+            f'pip install "etlctl[dask]=={etlctl.__version__}"'
+        )
+    return f"a worker of the cluster could not take it: {type(error).__name__}: {error}"
 
 
 def settings_told(settings: Settings) -> dict[str, Any]:

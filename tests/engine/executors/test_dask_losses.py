@@ -108,9 +108,16 @@ def test_last_tries_are_ordered_one_after_the_other() -> None:
     assert not tries.jobs
 
 
-@pytest.mark.parametrize("lost", [0, 1, 2])
-def test_summary_says_where_it_was_begun_again(lost: int) -> None:
-    """Once for each loss, before the task's own notes; nothing of it where it fails of that."""
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        (0, []),
+        (1, ["worker tcp://0 was lost; begun again on tcp://last"]),
+        (3, ["3 workers were lost, the last tcp://2; begun again on tcp://last"]),
+    ],
+)
+def test_summary_says_where_it_was_begun_again(lost: int, said: list[str]) -> None:
+    """One sentence, before the task's own notes; nothing of it where it fails of that."""
     (job,) = _orders("runs").values()
     for number in range(lost):
         job.arrives(f"tcp://{number}", "host:1")
@@ -119,8 +126,6 @@ def test_summary_says_where_it_was_begun_again(lost: int) -> None:
     job.arrives("tcp://last", "host:9")
     job.attempt.notes.append("its own")
 
-    said = [f"worker tcp://{one} was lost; begun again on tcp://{one + 1}" for one in range(lost)]
-    said[-1:] = [said[-1].rpartition(" ")[0] + " tcp://last"] if lost else []
     assert job.attempt.notes == [*said, "its own"]
     job.unnote()
     assert job.attempt.notes == ["its own"]
