@@ -11,9 +11,11 @@ from typing import NamedTuple, NoReturn
 from etlctl.core.context import Attempt
 from etlctl.core.task import Task
 from etlctl.engine.attempt import Conducted
+from etlctl.engine.executors import children
 from etlctl.engine.executors.base import Outcome
 from etlctl.engine.executors.captured import Capture
 from etlctl.engine.executors.jobs import Output
+from etlctl.engine.executors.surroundings import spared
 from etlctl.engine.failures import Failure
 from etlctl.engine.logs import MAX_BYTES
 from etlctl.errors import WorkerDiedError
@@ -41,6 +43,15 @@ class _UnderWay(NamedTuple):
     conducted: Conducted
     output: Output | None
     """Where what it writes goes; None for nowhere."""
+    started: set[int]
+    """Processes, by their ids."""
+
+    def end_children(self) -> None:
+        """What it has started and left running ends with it, as it does where a worker carries it out."""
+        if self.started:
+            told = children.end(self.started - spared())
+            if told:
+                self.conducted.attempt.notes.append(told)
 
 
 class InProcessExecutor:
@@ -64,7 +75,7 @@ class InProcessExecutor:
     def submit(self, task: Task, attempt: Attempt) -> None:
         """Begins an attempt; nothing of it runs before `wait()`."""
         output = Output(task, attempt.log, self._max_log_bytes, None) if attempt.log else None
-        self._due.append(_UnderWay(Conducted(task, attempt, self._project), output))
+        self._due.append(_UnderWay(Conducted(task, attempt, self._project), output, set()))
 
     def resume(self, task: Task) -> None:
         """Marks a waiting attempt as due."""
@@ -85,17 +96,23 @@ class InProcessExecutor:
             time.sleep(timeout_s or 0)
             return None
         under_way = self._due[0]  # until the step is over: an interrupt may come in the middle, and then close()
-        conducted, output = under_way
-        with _Staying():
-            if output is None:
-                outcome = conducted.step()
-            else:
-                with self._capture.into(output):
+        conducted, output = under_way.conducted, under_way.output
+        others = children.of_this_thread()
+        try:
+            with _Staying():
+                if output is None:
                     outcome = conducted.step()
+                else:
+                    with self._capture.into(output):
+                        outcome = conducted.step()
+        finally:
+            under_way.started.update(children.of_this_thread() - others)
         self._due.popleft()
         if outcome.needs is not None:
             self._waiting[outcome.task] = under_way
-        elif output is not None:
+            return outcome
+        under_way.end_children()
+        if output is not None:
             output.note(outcome.failure.traceback if outcome.failure is not None else "")
             output.close()
         return outcome
@@ -109,10 +126,11 @@ class InProcessExecutor:
         self._capture.close()
 
     def _close(self, under_way: _UnderWay) -> None:
-        conducted, output = under_way
+        conducted, output = under_way.conducted, under_way.output
         if output is None:
             conducted.close()
-            return
-        with self._capture.into(output):
-            conducted.close()
-        output.close()
+        else:
+            with self._capture.into(output):
+                conducted.close()
+            output.close()
+        under_way.end_children()
