@@ -21,10 +21,10 @@ from etlctl.core import context
 from etlctl.core.task import Task
 from etlctl.db.table_target import TableTarget
 from etlctl.errors import AlreadyLoaded, TornLoadError, UnknownCommitError
+from etlctl.loads.connected import OnDatabase
 from etlctl.text import shortened, snake_case
 
 if TYPE_CHECKING:
-    from etlctl.db.connections import Database
     from etlctl.db.sessions import OpenLoad, Session
 
 
@@ -44,7 +44,7 @@ class _Claim(NamedTuple):
         return f"{self.table}/{self.update_id} on {self.connection or 'the default connection'}"
 
 
-class MarkedLoad(Task):
+class MarkedLoad(OnDatabase, Task):
     """A task whose result is in a database, and whose marker is committed together with it.
 
     A subclass implements `load()`, and `prepare()` where something must happen before the transaction.
@@ -52,23 +52,11 @@ class MarkedLoad(Task):
 
     table: Any = _ClassName()
     """The target's name, and the marker's target_table; the class name in snake case unless given."""
-    connection: Any = None
-    """A connection's name in the settings, or a URL; None is the default connection."""
 
     @property
     def update_id(self) -> Any:
         """What the marker is known by, besides the table: the task_id. Override it for another notion of "the same"."""
         return self.task_id
-
-    def check_settings(self) -> None:
-        """The connection is one of the settings', or a URL that this version can use. Opens nothing."""
-        context.current().database(self.connection)
-
-    @property
-    def database(self) -> Database:
-        """Where it loads to."""
-        found: Database = context.current().database(self.connection)
-        return found
 
     def output(self) -> Any:
         """The marker."""

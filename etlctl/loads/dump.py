@@ -24,6 +24,7 @@ from etlctl.core.task import Task, flatten
 from etlctl.db import ambient
 from etlctl.db.sqltext import bind, flavour_of
 from etlctl.errors import BadDataError, LoadError, QueryError
+from etlctl.loads.connected import OnDatabase
 from etlctl.loads.dumpfiles import DumpFile, Write, dump_file
 from etlctl.loads.dumpunload import Unload, can_be_unloaded, unloaded
 from etlctl.loads.parameters import query_values
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from etlctl.db.columns import ColumnType
-    from etlctl.db.connections import Database
 
 _BATCH = 500
 """Rows turned into text at a time: enough to do it by columns, few enough to stay in the processor's cache."""
@@ -63,7 +63,7 @@ class _Result:
     """Whether the query speaks of an order."""
 
 
-class DumpTable(Task):
+class DumpTable(OnDatabase, Task):
     """Writes a table, or what a query gives, into the file that `output()` names; the file appears when it is whole.
 
     Give `table` or `query`; with neither, the query is the `.sql` file beside the class's module named after the class.
@@ -80,8 +80,6 @@ class DumpTable(Task):
     """The table or view to write, instead of a query."""
     query: Any = None
     """A SELECT, or the name of a .sql file beside the class's module."""
-    connection: Any = None
-    """A connection's name in the settings, or a URL; None is the default connection."""
     columns: Any = None
     """Which columns of `table`, in this order; None takes all."""
     format: Any = None
@@ -97,16 +95,6 @@ class DumpTable(Task):
     part_bytes: Any = None
     """Writes CSV, TSV or JSON lines as files of this size, in bytes before packing, and output() is the manifest that
     names them, `flights.csv.gz.manifest`: see loads/dumpparts.py. A part ends with the record that reaches the size."""
-
-    def check_settings(self) -> None:
-        """The connection is one of the settings', or a URL that this version can use. Opens nothing."""
-        context.current().database(self.connection)
-
-    @property
-    def database(self) -> Database:
-        """Where the rows come from."""
-        found: Database = context.current().database(self.connection)
-        return found
 
     def run(self) -> Any:
         """Writes the file anew."""

@@ -34,12 +34,17 @@ def create_staging(connection: sa.Connection, name: str, columns: Sequence[Colum
 
 def stage_query(connection: sa.Connection, name: str, columns: Sequence[Column], query: str, parameters: Any) -> Staged:
     """See `Dialect.stage_query`."""
-    staged = create_staging(connection, name, columns)
+    return filled_by(connection, create_staging(connection, name, columns), _place(name), query, parameters)
+
+
+def filled_by(
+    connection: sa.Connection, staged: sa.TableClause, place: TableName, query: str, parameters: Any
+) -> Staged:
+    """The staging table `staged`, which is at `place`, with the rows of a query in it, column by column."""
     quote = connection.dialect.identifier_preparer.quote_identifier
-    names = ", ".join(quote(column.name) for column in columns)
-    into = f"INSERT INTO {in_quotes(_place(name), connection)} ({names})\n"
-    wrote = connection.exec_driver_sql(into + query, parameters).rowcount
-    return Staged(staged, tuple(column.name for column in columns), wrote)
+    names = tuple(str(column.name) for column in staged.c)
+    into = f"INSERT INTO {in_quotes(place, connection)} ({', '.join(map(quote, names))})\n"
+    return Staged(staged, names, connection.exec_driver_sql(into + query, parameters).rowcount)
 
 
 def fit_staged(connection: sa.Connection, existing: Sequence[TableColumn], staged: Staged) -> None:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from etlctl.db.columns import Column
 from etlctl.db.dialects.base import Staged, TableName
+from etlctl.db.dialects.postgresql.staging import filled_by
 from etlctl.db.dialects.redshift import values as redshift_values
 from etlctl.db.dialects.redshift.statements import identifier
 from etlctl.db.words import TypeWords, in_quotes, named_table, table_name
@@ -52,12 +53,7 @@ def staged_name(name: str) -> TableName:
 
 def stage_query(connection: sa.Connection, name: str, columns: Sequence[Column], query: str, parameters: Any) -> Staged:
     """See `Dialect.stage_query`."""
-    staged = create_staging(connection, name, columns)
-    quote = connection.dialect.identifier_preparer.quote_identifier
-    names = ", ".join(quote(column.name) for column in columns)
-    into = f"INSERT INTO {in_quotes(staged_name(name), connection)} ({names})\n"
-    wrote = connection.exec_driver_sql(into + query, parameters).rowcount
-    return Staged(staged, tuple(column.name for column in columns), wrote)
+    return filled_by(connection, create_staging(connection, name, columns), staged_name(name), query, parameters)
 
 
 def insert_staged(connection: sa.Connection, target: TableName, staged: Staged) -> int:
