@@ -122,8 +122,12 @@ class DispensableLeases:
         self._leases.register(key, connection, backend)
 
     def lost(self) -> Mapping[str, str]:
-        """None once the store is gone: nobody else can have taken them over either."""
-        return self._leases.lost()
+        """None once the store is gone: nobody else can have taken them over either. Never raises UnavailableError."""
+        try:
+            return self._leases.lost()
+        except UnavailableError as error:
+            self._go_on_without(error)
+            return {}
 
     def close(self) -> None:
         """See `Leases`."""

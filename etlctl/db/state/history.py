@@ -33,7 +33,7 @@ from etlctl.db.state.owners import this_process
 from etlctl.db.state.provenance import code_version, user_name
 from etlctl.db.state.queries import SILENT_S
 from etlctl.db.state.records import RunStatus, clean
-from etlctl.db.state.store import Session, Store
+from etlctl.db.state.store import RemovedError, Session, Store
 from etlctl.errors import EtlctlError
 
 _GATHER_S: Final = 0.02
@@ -220,7 +220,7 @@ class History:
             self._transact(summary, is_end=is_end)
         except EtlctlError as error:
             self._failure = str(error)
-            if self._ledger.waiting > self._about.most:
+            if isinstance(error, RemovedError) or self._ledger.waiting > self._about.most:
                 self._give_up(str(error))
             return False
         except Exception as error:

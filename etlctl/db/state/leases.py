@@ -21,6 +21,7 @@ from etlctl import faultpoints
 from etlctl.core.leases import Answer, Ended, EndState, Full, Granted, Wanted
 from etlctl.db.state import claims, pools
 from etlctl.db.state.claiming import Claiming, Judge
+from etlctl.db.state.store import RemovedError
 from etlctl.errors import HeldError, UnavailableError
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ class StoreLeases:
         self._lost: dict[str, str] = {}
         self._trouble = ""
         """What the last beat failed of."""
+        self._removed: RemovedError | None = None
+        """Why no lease of ours is known to anybody any more."""
         self._writing = threading.Lock()
         """Held by the one who writes what is pending."""
         self._wake = threading.Condition(self._guard)
@@ -239,7 +242,9 @@ class StoreLeases:
     # -- staying alive
 
     def lost(self) -> Mapping[str, str]:
-        """See `Leases.lost`."""
+        """See `Leases.lost`. Where the store is dispensable: RemovedError once it was taken away under the run."""
+        if self._removed is not None and self._is_dispensable:
+            raise self._removed
         now = self._clock()
         with self._guard:
             late = [key for key, mine in self._mine.items() if now > mine.good_until and not self._is_dispensable]
@@ -296,9 +301,14 @@ class StoreLeases:
                 del self._pending[: len(pending)]
             faultpoints.point("lease.ended")
         except UnavailableError as error:
-            self._trouble = f" {error}"
+            self._note(error)
         finally:
             self._writing.release()
+
+    def _note(self, error: UnavailableError) -> None:
+        self._trouble = f" {error}"
+        if isinstance(error, RemovedError):
+            self._removed = error
 
     def _has_beaten(self) -> bool:
         """One sign of life for all leases; False when it did not get through."""
@@ -311,7 +321,7 @@ class StoreLeases:
             with self._beat_store.transaction(timeout_s=self._patience_s) as session:
                 ours = claims.prolonged(session, list(alive), self.owner, self._ttl_s)
         except UnavailableError as error:
-            self._trouble = f" {error}"
+            self._note(error)
             return False
         with self._guard:
             self._trouble = ""
@@ -361,6 +371,8 @@ class StoreLeases:
                 with self._store.transaction(timeout_s=_CLOSING_S) as session:
                     self._write(session, pending)
                 faultpoints.point("lease.ended")
+        except RemovedError as error:
+            _logger.debug("leases are gone with their store", exc_info=error)  # the run was told when it asked
         except UnavailableError as error:
             _logger.warning("Leases of this run stay until they expire, in %g s at most: %s", self._ttl_s, error)
         if self._beat_store is not self._store:
@@ -369,6 +381,8 @@ class StoreLeases:
 
 def _may_pass(error: UnavailableError) -> bool:
     """Whether waiting can help: a SQLite file that is locked, or any trouble with a server."""
+    if isinstance(error, RemovedError):
+        return False
     cause = error.__cause__
     if not isinstance(cause, sqlite3.Error):
         return True

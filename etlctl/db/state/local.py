@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from etlctl.db.dialects.sqlite import errors as sqlite_errors
 from etlctl.db.inherited import leave_open
+from etlctl.db.state.store import RemovedError
 from etlctl.db.state.words import WORDS, Kind, Parameters, for_sqlite, sqlite_values
 from etlctl.errors import EtlctlError, UnavailableError
 from etlctl.settings.urls import sqlite_file
@@ -27,6 +28,8 @@ _DOING = "the state database"
 _SLICE_S = 0.2
 """How long SQLite itself waits for a lock; in between a signal is heard."""
 _MOST_KEPT = 4
+_File = tuple[int, int]
+"""Device and inode."""
 _OLDEST = (3, 35)
 
 
@@ -75,6 +78,8 @@ class LocalDatabase:
         self._lock = Lock()
         self._kept: list[sqlite3.Connection] = []
         self._pid = os.getpid()
+        self._opened_file: _File | None = None
+        """What connections are open on: after a `rm` they would go on in a file that nobody else can see."""
         self._only = Lock()
         """Held by whoever uses the one connection of a database in memory."""
 
@@ -124,10 +129,27 @@ class LocalDatabase:
             if self._pid != os.getpid():
                 for inherited in self._kept:
                     leave_open(inherited)
-                self._kept, self._pid = [], os.getpid()
+                self._kept, self._pid, self._opened_file = [], os.getpid(), None
+            self._check_is_same()
             if self._kept:
                 return self._kept.pop()
-        return self._opened(write=write)
+        raw = self._opened(write=write)
+        self._opened_file = self._opened_file or self._found_file()
+        return raw
+
+    def _found_file(self) -> _File | None:
+        try:
+            found = os.stat(self._file) if self._file is not None else None
+        except OSError:
+            return None
+        return (found.st_dev, found.st_ino) if found is not None else None
+
+    def _check_is_same(self) -> None:
+        if self._opened_file is not None and self._opened_file != self._found_file():
+            raise RemovedError(
+                f"{_DOING}: {self._shown_url} was removed, or another file put in its place, while it was in use. "
+                "What was kept in it is gone: let builds end before it is moved or removed."
+            )
 
     def _give_back(self, raw: sqlite3.Connection) -> None:
         with self._lock:
@@ -191,6 +213,7 @@ class LocalDatabase:
         """Closes what is open and not in use."""
         with self._lock:
             kept, self._kept = self._kept, []
+            self._opened_file = None
             is_ours = self._pid == os.getpid()
         for raw in kept:
             if is_ours:

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from etlctl.db.state.words import WORDS, Kind, Parameters, Words
+from etlctl.errors import UnavailableError
 from etlctl.settings.urls import is_sqlite
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ _TABLES_OF_POSTGRESQL = "SELECT name FROM unnest(CAST(:names AS text[])) AS name
 _TABLES_OF_MYSQL = (
     "SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_name IN :names"
 )
+
+
+class RemovedError(UnavailableError):
+    """The SQLite file was removed while in use, or another put in its place: what was kept in it is gone for good."""
 
 
 class Session(Protocol):
