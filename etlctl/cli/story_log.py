@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 
 from etlctl.cli.streams import Streams
 from etlctl.text import printable
@@ -18,7 +19,7 @@ traceback, such as credentials that could not be renewed, comes out as an error 
 def installed(streams: Streams, *, debug: bool) -> Iterator[None]:
     """Warnings and worse, with `debug` everything but what tells keys, go to `streams` while the block goes on."""
     handler = _StoryHandler(streams)
-    handler.setFormatter(_PrintableFormatter("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_PrintableFormatter("%(levelname)s %(name)s: %(message)s", debug=debug))
     handler.addFilter(_tells_no_keys)
     if not debug:
         handler.addFilter(_is_no_traceback_of_theirs)
@@ -56,7 +57,15 @@ class _StoryHandler(logging.Handler):
 
 
 class _PrintableFormatter(logging.Formatter):
-    """Log lines whose control characters are written out; line ends stay."""
+    """Log lines whose control characters are written out; line ends stay. Ours have tracebacks with `debug` alone."""
+
+    def __init__(self, form: str, *, debug: bool) -> None:
+        super().__init__(form)
+        self._debug = debug
 
     def format(self, record: logging.LogRecord) -> str:
+        if record.exc_info and not self._debug and record.name == "etlctl":
+            record = copy(record)  # others, the log of an attempt among them, get the whole
+            record.msg, record.args = f"{record.getMessage()} (--debug shows the traceback)", None
+            record.exc_info = record.exc_text = None
         return "\n".join(printable(one) for one in super().format(record).split("\n"))

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, ClassVar, TypeVar
 
+from etlctl.core import context
+from etlctl.text import shortened
+
 Callback = TypeVar("Callback", bound=Callable[..., Any])
 
 
@@ -63,7 +66,23 @@ class EventSource:
             for callback in tuple(vars(base).get("_event_handlers", {}).get(str(event), ())):
                 try:
                     callback(*arguments)
-                except (Exception, SystemExit):
-                    import logging  # 8 ms that a list of tasks need not wait for
+                except (Exception, SystemExit) as error:  # noqa: BLE001  a user's: it is told, and harms no task
+                    _tell(callback, event, error)
 
-                    logging.getLogger("etlctl").exception("a handler of %s raised; the task goes on", event)
+
+def _tell(callback: Callable[..., Any], event: Event | str, error: BaseException) -> None:
+    import logging  # 8 ms that a list of tasks need not wait for
+
+    name = getattr(callback, "__name__", None) or shortened(repr(callback))
+    shown = next((f"Event.{one.name}" for one in Event if one == event), f"the event {event}")
+    raised = shortened(f"{type(error).__name__}: {error}".rstrip(": "), 200)
+    own = error.__traceback__.tb_next if error.__traceback__ is not None else None  # the first is trigger_event()
+    place = f" ({_in_project(own.tb_frame.f_code.co_filename)}:{own.tb_lineno})" if own is not None else ""
+    logging.getLogger("etlctl").error(
+        "%s, a handler of %s, raised %s%s; the task goes on", name, shown, raised, place, exc_info=error
+    )
+
+
+def _in_project(file: str) -> str:
+    around = context.in_place()
+    return file if around is None else file.removeprefix(f"{around.project}/")

@@ -104,8 +104,8 @@ class Conducted:
         try:
             with context.attempting(self.attempt):
                 self._steps.close()
-        except (Exception, SystemExit):
-            _logger.exception("%s raised while it was ended early", self.task.task_label)
+        except (Exception, SystemExit) as error:
+            _logger.exception("%s raised while it was ended early: %s", self.task.task_label, lines_of(error)[0])
 
     def _ended(self, error: BaseException | None) -> Failure | None:
         if error is not None and not isinstance(error, AlreadyLoaded):
@@ -133,8 +133,8 @@ def told_failure(task: Task, error: BaseException, project: Path) -> Failure:
     task.trigger_event(Event.FAILURE, task, error)
     try:
         said = task.on_failure(error)
-    except (Exception, SystemExit):
-        _logger.exception("%s.on_failure() raised", task.task_label)
+    except (Exception, SystemExit) as wrong:
+        _logger.exception("%s.on_failure() raised %s", task.task_label, lines_of(wrong)[0])
         said = None
     lines = tuple(printable(line) for line in said.splitlines()) if isinstance(said, str) else ()
     return Failure.of(error, task, project, lines)

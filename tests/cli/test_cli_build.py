@@ -68,6 +68,40 @@ def test_build_debug_shows_the_traceback_on_stderr(project: Project) -> None:
     assert "Traceback" not in ran.out
 
 
+@pytest.mark.parametrize("words", [(), ("--debug",)])
+def test_build_tells_of_a_handler_that_raises_in_one_line(project: Project, words: tuple[str, ...]) -> None:
+    """Whose, of which event and where; the traceback with `--debug` alone. The task is done all the same."""
+    module = project.pipeline(
+        """
+        from etlctl import Event, LocalTarget, Task
+
+
+        class Heard(Task):
+            def output(self):
+                return LocalTarget("out/heard.txt")
+
+            def run(self):
+                with self.output().open("w") as file:
+                    file.write("x")
+
+
+        @Heard.event_handler(Event.START)
+        def note(task):
+            raise KeyError("no such note")
+        """,
+        "heard",
+    )
+
+    ran = project.run("build", "Heard", *words)
+
+    assert ran.code == 0
+    place = f"{module.relative_to(project.folder)}:16"
+    said = f"ERROR etlctl: note, a handler of Event.START, raised KeyError: 'no such note' ({place}); the task goes on"
+    told = [line for line in ran.err.splitlines() if line.startswith("ERROR")]
+    assert told == [said if words else f"{said} (--debug shows the traceback)"]
+    assert ("Traceback" in ran.err) is bool(words)
+
+
 def test_build_blocked_names_the_missing_input_and_what_to_do(project: Project) -> None:
     """Exit 3; what is not behind the missing file ran."""
     ran = project.run("build", "Report", "--date", "2013-01-02")
@@ -308,3 +342,43 @@ def test_nothing_to_do_names_the_tasks_that_were_asked_for(empty_project: Projec
     again = empty_project.run("build", "Whole")
 
     assert again.out.splitlines()[0] == "nothing to do: Whole is complete"
+
+
+def test_build_whose_state_goes_away_says_why_it_stopped_and_what_to_do(empty_project: Project) -> None:
+    """A state that was chosen is needed: what had begun ends, the rest is not begun, exit 4."""
+    empty_project.write(
+        "config/etlctl.toml",
+        f'[pipelines]\npath = "{empty_project.package}"\n[state]\nurl = "sqlite:///kept/state.db"\n',
+    )
+    empty_project.pipeline("""
+        import shutil
+        from pathlib import Path
+
+        from etlctl import LocalTarget, Task, requires
+
+
+        class First(Task):
+            def output(self):
+                return LocalTarget("first.txt")
+
+            def run(self):
+                shutil.rmtree("kept")
+                Path("first.txt").touch()
+
+
+        @requires(First)
+        class Second(Task):
+            def output(self):
+                return LocalTarget("second.txt")
+    """)
+
+    ran = empty_project.run("build", "Second")
+
+    assert ran.code == 4
+    lines = ran.out.splitlines()
+    at = lines.index("stopped  1 not started")
+    assert lines[at + 1].startswith("  the state database: sqlite:///")
+    assert "state.db was removed, or another file put in its place" in lines[at + 1]
+    assert lines[at + 2] == "next  when that is mended  etlctl build Second"
+    assert "OK=1 FAIL=0 SKIP=1" in lines[-1]
+    assert not (empty_project.folder / "kept").exists()

@@ -57,7 +57,7 @@ class Wide(InProcessExecutor):
     """Four attempts at once, two of which may wait before further generators do."""
 
     capacity = 4
-    parking_places = 2
+    parking_places = 2  # type: ignore[assignment]  # there a class for one job, which has no limit
 
 
 class Counting(ProcessLeases):
