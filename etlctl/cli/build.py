@@ -145,6 +145,8 @@ def _ending(summary: RunSummary, tasks: Sequence[Task], again: str, *, options: 
     left = ((cut_off, "while at work"), (not_started, "not started"))
     if told := [f"{number:,} {what}" for number, what in left if number]:
         lines.append(line(span("stopped", Style.WARN), f"  {', '.join(told)}"))
+    if why := _given_up(summary):
+        lines.extend([line(f"  {why}"), line("next  when that is mended  ", again)])
     if summary.counts[Status.HELD]:
         lines.append(line("next  see who has it: etlctl status; when it is done, again  ", again))
     if summary.exit_code is ExitCode.BLOCKED:
@@ -158,6 +160,12 @@ def _ending(summary: RunSummary, tasks: Sequence[Task], again: str, *, options: 
     style = Style.GOOD if summary.exit_code is ExitCode.DONE else Style.BAD
     lines.append((span(total_line(summary), style),))
     return lines
+
+
+def _given_up(summary: RunSummary) -> str:
+    """Why nothing more was begun: what all tasks need could not be used any more; empty where that is not so."""
+    skipped = (one for one in summary.results if one.status is Status.SKIP and one.exit_code is ExitCode.UNAVAILABLE)
+    return next((one.reason.partition(": ")[2] for one in skipped), "")
 
 
 def _missing_lines(summary: RunSummary) -> list[Line]:

@@ -178,14 +178,14 @@ class History:
             if not self._is_over:
                 why = self._failure or f"it took longer than {patience_s:.0f} s"
                 self._warn(
-                    f"the history of run {self._about.run_id} is not complete: {why.rstrip('.')}. "
+                    f"the history of run {self._about.run_id} is not complete: {_sentence(why)} "
                     "The work itself is not touched by that."
                 )
         if self._logs is not None:
             self._logs.close()
             if self._logs.failure:
                 self._warn(
-                    f"logs of run {self._about.run_id} stay in {self._logs.folder}: {self._logs.failure.rstrip('.')}."
+                    f"logs of run {self._about.run_id} stay in {self._logs.folder}: {_sentence(self._logs.failure)}"
                 )
 
     # -- the thread
@@ -388,3 +388,7 @@ class History:
                 for row, size, tail in rows
             ],
         )
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."
