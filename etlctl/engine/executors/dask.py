@@ -208,7 +208,7 @@ class DaskExecutor:
         job.stop = stop
         if job.on:
             job.kill_at = time.monotonic() + GRACE_S
-            if job.is_running:  # else when it is
+            if job.has_begun:  # else when it is
                 self._cluster.call(job.on, remote.ended, job.order, stop.kind, stop.sentence)
         else:
             self._end(job, self._stopped(job, ""))
@@ -252,10 +252,13 @@ class DaskExecutor:
 
     def _come(self, event: dask_events.Event) -> None:
         """In the thread of the connection."""
-        if isinstance(event, Told) and "register" in event.message:
-            self._registrar.put(event)
-        else:
+        if not isinstance(event, Told):
             self._came.put(event)
+        elif event.order.startswith(f"{self._build}-"):
+            if "register" in event.message:
+                self._registrar.put(event)
+            else:
+                self._came.put(event)
 
     def _handle(self, event: dask_events.Event) -> None:
         if isinstance(event, Down):
@@ -266,11 +269,16 @@ class DaskExecutor:
         elif isinstance(event, (Told, Ended)):
             found = self._by_order.get(event.order)
             if found is None:
-                return  # given up before
-            if isinstance(event, Told):
+                self._end_stray(event)
+            elif isinstance(event, Told):
                 self._told(found, event)
             else:
                 self._ended(found, event)
+
+    def _end_stray(self, event: Told | Ended) -> None:
+        """An order that was given up, and that Dask had sent to another worker before it heard of that."""
+        if isinstance(event, Told) and "begin" in event.message:
+            self._cluster.call(event.worker, remote.ended, event.order, "cancel", "the attempt was given up")
 
     def _told(self, job: Ordered, event: Told) -> None:
         message = event.message

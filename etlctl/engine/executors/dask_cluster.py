@@ -237,7 +237,7 @@ class Cluster:
 
     def _told(self, event: tuple[float, Any]) -> None:
         message = event[1]
-        if isinstance(message, dict) and message.get("order") in self._futures:
+        if isinstance(message, dict) and "told" in message:  # of any build's orders
             self._come(Told(message["order"], message["worker"], message["told"]))
 
     async def _follow(self, order: str, future: Any) -> None:

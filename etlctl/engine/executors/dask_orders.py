@@ -30,8 +30,6 @@ class Ordered(Job):
         self.met: set[str] = set()
         self.on = ""
         """The worker that has it in hand; empty before, and when that is lost."""
-        self.is_running = False
-        """There the project is open, and the clock of its timeout runs."""
         self.is_at_end = False
         """There it has ended; its answer is on the way."""
         self.kill_at: float | None = None
@@ -51,7 +49,7 @@ class Ordered(Job):
     def leaves(self) -> None:
         """No worker has it any more."""
         self.on, self.kill_at = "", None
-        self.is_running = self.is_at_end = False
+        self.has_begun = self.is_at_end = False
 
     def is_lost_with(self, worker: str) -> None:
         """It was at it when it died."""
@@ -70,10 +68,6 @@ class Ordered(Job):
         self.leaves()
         self.on, self.began = worker, time.monotonic()
         self.attempt.worker = process
-
-    def begins(self) -> None:
-        """There the project is open."""
-        self.is_running, self.began = True, time.monotonic()
 
     @property
     def has_run(self) -> bool:
@@ -104,7 +98,7 @@ class Ordered(Job):
     @property
     def moment(self) -> float | None:
         """When something is to be done about it, should nothing come before."""
-        return self.kill_at if self.stop is not None else self.deadline if self.is_running else None
+        return self.deadline if self.stop is None else self.kill_at
 
 
 def order_text(job: Ordered, build: str, settings: Mapping[str, Any]) -> str:

@@ -190,7 +190,7 @@ def test_worker_that_would_do_something_else_refuses(
 def test_timeout_breaks_off_what_runs_in_python(dask: DaskExecutor, project: Path) -> None:
     """Its `finally` runs, the worker goes on with others, Event.TIMEOUT is told."""
     timed_out.clear()
-    with within(10):
+    with within(40):
         outcome = carried_out(dask, Spins(name="timeout", seconds=60))
 
     assert reason(outcome) == "took longer than its timeout of 0.5 s, and was ended"
@@ -203,8 +203,7 @@ def test_timeout_fails_an_attempt_that_does_not_end(dask: DaskExecutor, monkeypa
     """A library that waits hears nothing: after a grace the attempt has failed, and its worker is named."""
     monkeypatch.setattr(dask_module, "GRACE_S", 0.3)
 
-    with within(2.8):
-        outcome = carried_out(dask, Hangs(name="deaf", seconds=3))
+    outcome = carried_out(dask, Hangs(name="deaf", seconds=8))
 
     assert "was still at it, and goes on unless it is restarted" in reason(outcome)
     assert "its worker tcp://127.0.0.1:" in reason(outcome)
@@ -277,3 +276,17 @@ def test_order_holds_no_class_and_no_password(project: Path, monkeypatch: pytest
     assert told["connections"] == {"warehouse": "postgresql://etl:***@db.example.com/dw"}
     assert told["project"] == str(context.current().project)
     assert etlctl.__version__
+
+
+def test_order_that_was_given_up_is_ended_where_it_begins_all_the_same(dask: DaskExecutor, project: Path) -> None:
+    """As one that Dask had sent to another worker before it heard of it: the next attempt would run beside it."""
+    task = Spins(seconds=30)
+    dask.submit(task, Attempt())
+    (job,) = dask._by_order.values()
+    pids_in(project / "spins")
+    dask._by_order.clear()  # its begin is not yet looked at: that is what wait() does
+
+    with within(10):
+        while not (project / "ended").exists():
+            assert dask.wait(0.1) is None
+    assert job.on == ""
