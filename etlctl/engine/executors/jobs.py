@@ -111,6 +111,8 @@ class Job:
         """They were over in a moment, and silent."""
         self.is_batched = False
         """Its output and its end come by the worker's files, with those of others."""
+        self.handed = b""
+        """The datagram that it was handed ahead in."""
         self.log = 0
         """Which of its worker's pipes it writes into."""
         self.is_over = False

@@ -160,6 +160,7 @@ class Worker:
         except OSError:  # it has got as many as the system keeps
             return False
         self._streak += 1
+        job.handed = data
         self.batch.append(job)
         job.worker = self
         if not job.is_quick:
@@ -167,13 +168,18 @@ class Worker:
         return True
 
     def taken_back(self) -> list[Job]:
-        """What was handed ahead and the worker has not taken: it never will."""
-        count = 0
+        """What was handed ahead and the worker has not taken: it never will.
+
+        Both take the first that is left, in turn perhaps: so what came back is told by what it is, not by how many.
+        """
+        came: set[bytes] = set()
         if self.batch and self._orders is not None:
             with suppress(OSError):
-                while self._orders[1].recv(_LARGEST_DATAGRAM):
-                    count += 1
-        return [self.batch.pop() for _ in range(min(count, len(self.batch)))][::-1]
+                while data := self._orders[1].recv(_LARGEST_DATAGRAM):
+                    came.add(data)
+        back = [job for job in self.batch if job.handed in came]
+        self.batch = deque(job for job in self.batch if job.handed not in came)
+        return back
 
     def goes_on(self) -> Job:
         """It has taken the next of what was handed ahead. Raises LookupError where there is none."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -13,8 +16,11 @@ from etlctl.core.context import Attempt
 from etlctl.core.graph import Graph
 from etlctl.core.results import RunSummary, Status, TaskResult
 from etlctl.engine.executors.base import Outcome
+from etlctl.engine.executors.jobs import Job, Output, State
+from etlctl.engine.executors.peer import Worker
 from etlctl.engine.executors.pool import Pool
 from etlctl.engine.executors.supervisor import CLOSE_GRACE_S
+from etlctl.engine.executors.wire import Ledger
 from etlctl.engine.executors.workers import LocalExecutor
 from etlctl.engine.failures import Failure
 from etlctl.engine.runner import Runner
@@ -135,6 +141,44 @@ def test_ends_are_told_apart_however_late_they_are_read(project: Path) -> None:
 
     assert [outcome.failure for outcome in outcomes if isinstance(outcome, Outcome)] == [None] * 4
     assert [attempt.rows for attempt in attempts] == [200, 201, 202, 203]
+
+
+def test_what_is_taken_back_is_told_from_what_the_worker_takes_meanwhile(project: Path) -> None:
+    """The worker takes the second while we are at taking all of them back."""
+    ours, theirs = socket.socketpair()
+    worker = Worker(1, ours, os.open(os.devnull, os.O_RDONLY), Ledger())
+    worker.equip()
+    tasks = [CountedFile(number=number) for number in range(4)]
+    first, *ahead = [Job(task, Attempt(), Output(task, "", 0, None), None) for task in tasks]
+    for job in (first, *ahead):
+        job.is_short = job.is_quick = True
+        job.message = {"run": job.task.task_id}
+    worker.state, worker.job = State.BUSY, first
+    assert [worker.hand(job) for job in ahead] == [True] * 3
+    send, queue = worker._orders or (ours, ours)
+    worker._orders = send, cast("socket.socket", _Interrupted(queue))
+
+    back = worker.taken_back()
+
+    assert back == [ahead[0], ahead[2]]
+    assert worker.goes_on() is ahead[1]
+    worker.close()
+    theirs.close()
+
+
+class _Interrupted:
+    """A queue of which somebody else takes the second."""
+
+    def __init__(self, queue: socket.socket) -> None:
+        self._queue = queue
+        self._taken = 0
+        self.close = queue.close
+
+    def recv(self, most: int) -> bytes:
+        self._taken += 1
+        if self._taken == 2:
+            self._queue.recv(most)
+        return self._queue.recv(most)
 
 
 @_KINDS
