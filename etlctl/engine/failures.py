@@ -111,7 +111,7 @@ def lines_of(error: BaseException) -> tuple[str, ...]:
     if isinstance(error, SystemExit):
         text = f"its code called sys.exit({error.code!r})"
     elif isinstance(error, KeyboardInterrupt):
-        text = "interrupted"
+        text = "interrupted by a signal, or by a KeyboardInterrupt that its code raised"
     elif not isinstance(error, EtlctlError):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     lines = [shortened(line, 500) for line in text.splitlines() if line.strip()]

@@ -22,7 +22,7 @@ def test_lines_of_an_error_are_printable_and_begin_with_the_reason() -> None:
     """The first line is the reason, with the kind's name for an error that is not ours; no escape, no empty line."""
     assert lines_of(ValueError("bad\n\n  \x1b[31mrow\r\nfield")) == ("ValueError: bad", r"  \x1b[31mrow", "field")
     assert lines_of(CheckFailedError("check unique(carrier): 2 duplicates")) == ("check unique(carrier): 2 duplicates",)
-    assert lines_of(KeyboardInterrupt()) == ("interrupted",)
+    assert lines_of(KeyboardInterrupt()) == ("interrupted by a signal, or by a KeyboardInterrupt that its code raised",)
     assert lines_of(CheckFailedError("")) == ("CheckFailedError",)
 
 

@@ -65,7 +65,7 @@ def test_executor_hands_what_a_task_tells_to_the_live_attempt(executor: Executor
         ("SystemExit", "its code called sys.exit(0)"),
         ("StopIteration", "StopIteration: early"),
         ("GeneratorExit", "GeneratorExit: early"),
-        ("KeyboardInterrupt", "interrupted"),
+        ("KeyboardInterrupt", "interrupted by a signal, or by a KeyboardInterrupt that its code raised"),
     ],
 )
 def test_executor_tells_whatever_a_task_raises_as_its_failure(executor: Executor, kind: str, said: str) -> None:
