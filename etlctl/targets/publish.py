@@ -53,13 +53,19 @@ def refusal(path: str, doing: str, error: OSError) -> TaskError:
     return TaskError(f"{printable(path)}: {doing} failed: {reason} ({name})")
 
 
-@contextmanager
-def naming(path: str, doing: str) -> Iterator[None]:
+class naming:  # noqa: N801  reads as a function; not made of a generator: five such blocks stand about each file
     """Turns an OSError of the block into a TaskError that names `path`."""
-    try:
-        yield
-    except OSError as error:
-        raise refusal(path, doing, error) from error
+
+    def __init__(self, path: str, doing: str) -> None:
+        self._path = path
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise refusal(self._path, self._doing, error) from error
 
 
 def prepare(final: str, *, if_absent: bool, may_be_folder: bool) -> None:
