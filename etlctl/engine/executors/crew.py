@@ -67,6 +67,10 @@ class Crew:
         """Gives away what waits: there is a template again, or nothing more is submitted for now."""
         self._placing.place()
 
+    def recruit(self, count: int) -> None:
+        """Has that many workers forked, to be idle at first."""
+        self._placing.recruit(count)
+
     def _equip(self, worker: Worker) -> None:
         with suppress(OSError):  # without descriptors it works from hand to mouth
             self.watch.look_at(worker.equip(), partial(self._hear_output, worker, 1))
@@ -154,12 +158,12 @@ class Crew:
         template, self.template = self.template, None
         if template is not None:
             template.close()
+        for waiting in self._placing.closed():
+            self.come(waiting, death="could not be started")
         for worker in self.workers.values():
             for job in (worker.job, *worker.batch):
                 if job is not None and worker.state is State.BUSY:
                     self.come(job, death=f"could not be watched any longer ({type(error).__name__}: {error})")
-        for job in self._placing.closed():
-            self.come(job, death="could not be started")
         self.workers.clear()
         self._changed()
 

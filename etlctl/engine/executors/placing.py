@@ -48,6 +48,14 @@ class Placing:
         self._pending: deque[Job] = deque()
         self._busy = 0
 
+    def recruit(self, count: int) -> None:
+        """Makes that many workers, before there is anything for them."""
+        with suppress(OSError):  # it is told when an attempt needs one
+            for _ in range(count):
+                worker = self._spawned()
+                if worker is not None:
+                    self._idle.append(worker)
+
     def add(self, job: Job) -> None:
         """It waits for a worker, or to go on with its own; quick ones may wait for some others until `place()`."""
         self._pending.append(job)

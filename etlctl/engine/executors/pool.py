@@ -61,10 +61,12 @@ class Pool:
         self._jobs: dict[Task, Job] = {}
         self._paces = Paces()
 
-    def prepare(self) -> None:
-        """Forks the template: best called while this process has one thread."""
+    def prepare(self, workers: int = 0) -> None:
+        """Forks the template: best called while this process has one thread. Workers, as many as are given, get ready
+        while this process does other things."""
         with self._supervisor.lock:
             self._ready_template()
+            self._crew.recruit(workers)
 
     @property
     def room(self) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 
 from etlctl.core.context import Attempt
@@ -51,7 +52,7 @@ class LocalExecutor:
         """Ends of attempts that could not begin."""
         self._bindings = Bindings()
         if jobs > 1 or any(_may_need_worker(task) for task in tasks):
-            self._pool.prepare()
+            self._pool.prepare(_workers_for(tasks, jobs) if jobs > 1 else 0)
 
     @property
     def capacity(self) -> int:
@@ -137,6 +138,11 @@ def timeout_of(task: Task) -> float | None:
     if not 0 < seconds < math.inf:
         raise TaskError(f"its timeout is {timeout!r}; give seconds, or None for none")
     return seconds
+
+
+def _workers_for(tasks: Iterable[Task], jobs: int) -> int:
+    """How many workers these will keep busy at first."""
+    return sum(1 for _ in islice((task for task in tasks if type(task).run is not Task.run), jobs))
 
 
 def _may_need_worker(task: Task) -> bool:
