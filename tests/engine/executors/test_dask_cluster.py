@@ -169,9 +169,10 @@ def test_address_that_does_not_answer_is_told_in_time(
             dask_on(address, project, connect_timeout_s=1.0)
 
     assert raised.value.exit_code is ExitCode.UNAVAILABLE
-    said = "Connection refused" if kind == "closed" else "nothing there speaks as one does"
-    beginning = f"[executors.dask] address: no Dask scheduler answers at {address} within 1 s: {said}"
-    assert str(raised.value).startswith(beginning)
+    beginning, _, said = str(raised.value).rpartition(": ")
+    assert beginning == f"[executors.dask] address: no Dask scheduler answers at {address} within 1 s"
+    in_vain = "nothing there speaks as one does"  # of a closed port too, where the second is over while it is asked
+    assert said.startswith(("Connection refused", in_vain) if kind == "closed" else in_vain)
     assert capfd.readouterr() == ("", "")
 
 
