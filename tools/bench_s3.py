@@ -14,9 +14,10 @@ The ways take turns; quoted are medians. `work` is the work alone: the task's bu
 the rows, for its memory. Exit code 1 when a goal is missed.
 
 The goal: the dump of a million rows over the link takes at most 1.5 times boto3's upload_fileobj of the same bytes,
-which lie ready in a file. Fewer rows measure how a build begins. A dump is two things at once, COPY and upload, and
-cannot take less than either. On loopback COPY is the slower one, and client, store and database share the cores: into
-the sink and into moto, which takes a third of a second to put parts together, the ratios are printed and judge nothing.
+which lie ready in a file; in parts, each an object of its own, it takes more. Fewer rows measure how a build begins. A
+dump is two things at once, COPY and upload, and cannot take less than either. On loopback COPY is the slower one, and
+client, store and database share the cores: into the sink and into moto, which takes a third of a second to put parts
+together, the ratios are printed and judge nothing.
 
 All ways send CRC32s, as boto3 does everywhere and etlctl does to Amazon, for which moto stands here (other stores get
 an MD5 from etlctl). It is no small thing: moto, as it completes an upload without them, makes a checksum of its own.
@@ -283,8 +284,9 @@ def judge(costs: Mapping[str, Sequence[Cost]], *, is_judged: bool) -> int:
         if way not in work or FLOOR not in work:
             continue
         ratio = work[way] / work[FLOOR]
-        verdict = f", goal {SLOWDOWN}{'  missed' if ratio > SLOWDOWN else ''}" if is_judged else ""
-        missed += is_judged and ratio > SLOWDOWN
+        is_goal = is_judged and way == "etlctl dump"
+        verdict = f", goal {SLOWDOWN}{'  missed' if ratio > SLOWDOWN else ''}" if is_goal else ""
+        missed += is_goal and ratio > SLOWDOWN
         others = [other for other in work if other != FLOOR and (" alone, " in other or other == "smart_open")]
         rest = "; ".join(f"{work[way] / work[other]:.2f} x {other}" for other in others)
         print(f"{way}: {ratio:.2f} x {FLOOR}{verdict} ({rest})")
