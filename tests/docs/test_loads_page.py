@@ -18,6 +18,7 @@ from etlctl.db.connections import Database
 from etlctl.db.dialects.sqlite.values import ddl
 from etlctl.loads import checks, modes
 from etlctl.loads.base import MarkedLoad
+from etlctl.loads.connected import OnDatabase
 from etlctl.loads.copytable import CopyTable
 from etlctl.loads.dump import DumpTable
 from etlctl.loads.incremental import Incremental
@@ -53,13 +54,13 @@ def declared(*classes: type[Any]) -> dict[str, Any]:
 
 
 CLASSES = [
-    ("What every load has", (MarkedLoad,)),
+    ("What every load has", (OnDatabase, MarkedLoad)),
     ("LoadTable", (TableLoad, LoadTable)),
     ("QueryTable", (QueryTable,)),
     ("RunSQL", (RunSQL,)),
     ("CopyTable", (CopyTable,)),
     ("Incremental", (Incremental,)),
-    ("DumpTable", (DumpTable,)),
+    ("DumpTable", (OnDatabase, DumpTable)),
 ]
 
 
