@@ -84,7 +84,7 @@ def test_every_load_class_is_on_the_page() -> None:
 
     loads = (LoadTable, QueryTable, RunSQL, CopyTable, Incremental, DumpTable, Sequence)
     assert {cls.__name__ for cls in loads} <= headings
-    assert all(issubclass(cls, Task) for _, group in CLASSES for cls in group)
+    assert all(issubclass(group[-1], Task) for _, group in CLASSES)
 
 
 def test_every_mode_has_a_row() -> None:

@@ -15,6 +15,7 @@ import atexit
 import faulthandler
 import gc
 import os
+import signal
 import socket
 import sys
 import threading
@@ -104,6 +105,8 @@ class _Worker:
                 self._equip()
         if self._following is not None:
             self._teller.send({"unbegun": True})
+        elif self._ending.is_due:  # since its last end was told: the next attempt may be on its way to this process
+            self._leave(by=signal.SIGTERM)
         self._leave()
 
     def _equip(self) -> None:
@@ -273,10 +276,14 @@ class _Worker:
                 open_stream(name)
         self._sink.take_descriptors()
 
-    def _leave(self) -> NoReturn:
+    def _leave(self, by: signal.Signals | None = None) -> NoReturn:
+        """`by` the signal that was to end it, so that its end is not taken for a task's own doing."""
         with suppress(BaseException):
             atexit._run_exitfuncs()
             self._disconnect()
             gc.collect()  # what cleans up when it is freed
             self._flush()
+        if by is not None:
+            signal.signal(by, signal.SIG_DFL)
+            os.kill(os.getpid(), by)
         os._exit(0)
