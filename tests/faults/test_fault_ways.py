@@ -136,6 +136,7 @@ def test_silent_way_to_the_server_ends_within_the_connect_timeout(proxied: tuple
     assert faults(place, RowsLoad(1), done=False) == {}
 
 
+@pytest.mark.long
 def test_slow_way_to_the_server_loses_nothing(proxied: tuple[Place, Proxy]) -> None:
     """50 ms in each direction only take their time."""
     place, proxy = proxied

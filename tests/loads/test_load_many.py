@@ -49,6 +49,7 @@ def stocked(rclone_server: RcloneServer, monkeypatch: pytest.MonkeyPatch) -> Ite
         yield proxy, f"s3://{bucket}/day/"
 
 
+@pytest.mark.long
 def test_load_of_a_folder_takes_every_object_once(
     stocked: tuple[S3Proxy, str], beside_s3: Callable[[str], AnyWarehouse]
 ) -> None:

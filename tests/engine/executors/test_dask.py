@@ -209,6 +209,7 @@ def test_timeout_fails_an_attempt_that_does_not_end(dask: DaskExecutor, monkeypa
     assert "its worker tcp://127.0.0.1:" in reason(outcome)
 
 
+@pytest.mark.long
 def test_timeout_clock_stands_still_while_needs_are_built(dask: DaskExecutor) -> None:
     """What it waits for takes longer than it may itself."""
     assert carried_out(dask, PausesWithinTimeout()).failure is None
