@@ -21,6 +21,7 @@ from etlctl.cli.progress import Progress, state_lines
 from etlctl.cli.screen import show
 from etlctl.cli.session import Session, session
 from etlctl.cli.tasks import Request, TaskCommand, make_tasks
+from etlctl.core.interruption import heard
 from etlctl.core.plan import Decision, PlannedTask
 from etlctl.core.results import RunSummary, Status, failure_lines, total_line
 from etlctl.core.task import Task
@@ -57,7 +58,8 @@ def _build(ctx: click.Context, request: Request, deep: bool, force: bool, **give
                     stop=interrupts,
                     options=replace(options, command=f"etlctl build {words}{call.words}"),
                 )
-        except KeyboardInterrupt:  # the second signal while no task ran: there is no summary
+        except KeyboardInterrupt as error:  # the second signal while no task ran: there is no summary
+            heard(error)
             if interrupts.code is None:
                 raise
             call.streams.story("etlctl: interrupted.")

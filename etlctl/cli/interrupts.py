@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from etlctl.core.interruption import interrupt
 from etlctl.errors import ExitCode
 
 _CODES = {
@@ -31,10 +32,10 @@ class Interrupts:
         return self.code
 
     def received(self, number: int, frame: FrameType | None) -> None:
-        """The handler. At the second signal it gives the task a KeyboardInterrupt; a third ends the process."""
+        """The handler. At the second signal it gives the task an Interruption; a third ends the process."""
         if self.code is not None:
             signal.signal(number, signal.SIG_DFL)
-            raise KeyboardInterrupt
+            interrupt()
         self.code = _CODES[signal.Signals(number)]
         if self.speaks:
             with suppress(OSError):

@@ -17,6 +17,7 @@ from etlctl import __version__
 from etlctl.cli import options, streams
 from etlctl.cli.streams import Streams
 from etlctl.core.garbage import collected_rarely
+from etlctl.core.interruption import heard
 from etlctl.errors import EtlctlError, ExitCode
 from etlctl.text import printable
 
@@ -129,7 +130,8 @@ def _run(words: list[str], out: Streams) -> int:
     except BrokenPipeError:
         out.give_up()
         return ExitCode.DONE
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
+        heard(error)
         out.story("etlctl: interrupted.")
         return ExitCode.INTERRUPTED
     except (click.ClickException, EtlctlError, Exception) as error:  # noqa: BLE001  the one place that turns errors into codes

@@ -26,6 +26,7 @@ from typing import Any
 from etlctl.core import context
 from etlctl.core.context import Attempt
 from etlctl.core.events import Event
+from etlctl.core.interruption import heard
 from etlctl.core.target import exists_in_bulk
 from etlctl.core.task import (
     Completeness,
@@ -89,12 +90,12 @@ class Conducted:
                 error = _told(raised)
             active_s = time.perf_counter() - began
             self._active_s += active_s
-            interrupted = isinstance(error, KeyboardInterrupt)
+            interrupted = heard(error)
             failure = None
             try:
                 failure = None if needs is not None else self._ended(error)
-            except KeyboardInterrupt:  # in a callback: what the task has come to stands
-                interrupted = True
+            except KeyboardInterrupt as late:  # in a callback: what the task has come to stands
+                interrupted = heard(late)
                 if error is not None and not isinstance(error, AlreadyLoaded):
                     failure = Failure.of(error, self.task, self._project)
         return Outcome(self.task, needs, failure, active_s, interrupted=interrupted)

@@ -26,6 +26,7 @@ from typing import Any
 from etlctl.core.conduct import told
 from etlctl.core.context import Attempt, LeaseOfAttempt
 from etlctl.core.graph import Graph, Node, cycle_sentence, path_to
+from etlctl.core.interruption import heard
 from etlctl.core.leases import EndState, FailedElsewhere, Granted, Leases, Wanted
 from etlctl.core.plan import missing_line
 from etlctl.core.results import Observer, RunSummary, Status
@@ -108,7 +109,8 @@ class Runner:
                     self._handle(outcome)
                 self._cancel_lost()
             self._interrupted = self._interrupted or self._stop()  # during the last task
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
+            heard(error)
             self._interrupted = ExitCode.INTERRUPTED
         self._end_early()
         duration_s = time.monotonic() - began

@@ -188,6 +188,45 @@ def test_second_signal_stops_at_once(empty_project: Project, number: signal.Sign
     assert "Traceback" not in ran.err
 
 
+LOSES = """
+import time
+import weakref
+from pathlib import Path
+from etlctl import LocalTarget, Task
+
+class Cell:
+    pass
+
+def finalizer(_):
+    time.sleep(60)  # what a signal's handler raises here, Python tells of and forgets
+
+class Second(Task):
+    def run(self):
+        cell = Cell()
+        keeps = weakref.ref(cell, finalizer)
+        Path("started").touch()
+        if {in_exec}:
+            exec("time.sleep(60)")
+        del cell
+        time.sleep(60)
+
+    def output(self):
+        return LocalTarget("second.txt")
+"""
+
+
+@pytest.mark.parametrize("in_exec", [False, True], ids=["a finalizer", "a text that is executed"])
+def test_second_signal_stops_where_what_it_raises_is_lost(empty_project: Project, in_exec: bool) -> None:
+    """Finalizers and compiled code forget exceptions: it comes again. Python keeps it from `exec`: the code stands."""
+    began = time.monotonic()
+
+    ran = interrupted(empty_project, signal.SIGTERM, times=2, pipeline=LOSES.replace("{in_exec}", str(in_exec)))
+
+    assert ran.code == 143, ran
+    assert time.monotonic() - began < 30
+    assert "interrupted by a signal" in ran.out
+
+
 PLANS = """
 import time
 from pathlib import Path
