@@ -14,7 +14,7 @@ import click
 from etlctl.cli import documents
 from etlctl.cli.ages import wait_s
 from etlctl.cli.grouping import asked_for, groups_of
-from etlctl.cli.interrupts import Interrupts, watched
+from etlctl.cli.interrupts import watched
 from etlctl.cli.layout import Line, Style, line, span, table, text_of
 from etlctl.cli.options import WholeNumber
 from etlctl.cli.progress import Progress, state_lines
@@ -24,6 +24,7 @@ from etlctl.cli.tasks import Request, TaskCommand, make_tasks
 from etlctl.core.interruption import heard
 from etlctl.core.plan import Decision, PlannedTask
 from etlctl.core.results import RunSummary, Status, failure_lines, total_line
+from etlctl.core.signals import Interrupts
 from etlctl.core.task import Task
 from etlctl.errors import ExitCode
 from etlctl.settings.running import MOST_JOBS
