@@ -145,7 +145,52 @@ POOL_USES = Table(
     indexes={"etlctl_pool_uses_pool": "pool"},
     required=frozenset({"units", "owner"}),
 )
-ALL = (TASKS, TASK_EVENTS, TASK_PARAMETERS, RUNS, ATTEMPTS, LOGS, LEASES, POOLS, POOL_USES)
+PAUSES = Table(
+    "etlctl_pauses",
+    {
+        "id": SERIAL,
+        "profile": 128,
+        "task": 250,
+        "label": 250,
+        "reason": TEXT,
+        "paused_by": 250,
+        "paused_at": DOUBLE,
+        "resumed_by": 250,
+        "resumed_at": DOUBLE,
+    },
+    indexes={"etlctl_pauses_resumed": "resumed_at"},
+    required=frozenset({"task", "paused_at"}),
+)
+"""`task` is a family, a task_id, or empty for everything; without `resumed_at` it holds."""
+STOPS = Table(
+    "etlctl_stops",
+    {"run_id": 64, "stopped_by": 250, "stop_at": DOUBLE, "reason": TEXT},
+    key=("run_id",),
+    required=frozenset({"stop_at"}),
+)
+TURNS = Table(
+    "etlctl_turns",
+    {
+        "profile": 128,
+        "schedule": 128,
+        "number": BIG,
+        "due": DOUBLE,
+        "owner": 250,
+        "began_at": DOUBLE,
+        "ended_at": DOUBLE,
+        "code": INTEGER,
+        "run_id": 64,
+    },
+    key=("profile", "schedule", "number"),
+    indexes={"etlctl_turns_began": "began_at"},
+    required=frozenset({"due", "owner", "began_at"}),
+)
+"""`profile` is empty for none, since a key is never NULL; `number` counts the turns of one schedule."""
+ALERTS = Table("etlctl_alerts", {"alert_key": 190, "alerted_at": DOUBLE}, key=("alert_key",))
+ALL = (
+    *(TASKS, TASK_EVENTS, TASK_PARAMETERS, RUNS, ATTEMPTS, LOGS, LEASES, POOLS, POOL_USES),
+    *(PAUSES, STOPS, TURNS, ALERTS),
+)
 
 
 def declared(table: Table, column: str, words: Words) -> str:

@@ -15,8 +15,15 @@ from etlctl.errors import ExitCode, UnavailableError, UsageError
 
 NAMES = [table.name for table in tables.ALL]
 LATER = Table("etlctl_later", {"id": tables.INTEGER}, key=("id",))
+FIRST = CURRENT._replace(
+    version=1,
+    tables=tuple(
+        table for table in tables.ALL if table not in (tables.PAUSES, tables.STOPS, tables.TURNS, tables.ALERTS)
+    ),
+)
+"""What the first release with a state database makes."""
 NEXT = Schema(
-    version=2,
+    version=3,
     made_by="0.2.0",
     usable_from=1,
     usable_by="0.1.0",
@@ -32,7 +39,7 @@ NEXT = Schema(
         LATER,
     ),
 )
-AFTER_NEXT = NEXT._replace(version=3, made_by="0.3.0", usable_from=2, usable_by="0.2.0")
+AFTER_NEXT = NEXT._replace(version=4, made_by="0.3.0", usable_from=3, usable_by="0.2.0")
 
 
 def version_of(store: Store) -> tuple[int, int]:
@@ -51,7 +58,7 @@ def test_ensure_makes_every_table_and_index(store: Store) -> None:
             assert found is not None
             assert set(found.columns) == set(table.columns)
             assert set(table.indexes.values()) <= found.led_by
-    assert version_of(store) == (1, 1)
+    assert version_of(store) == (2, 1)
 
 
 def test_ensure_changes_nothing_the_second_time(store: Store) -> None:
@@ -76,7 +83,7 @@ sys.stdin.read()
 if sys.argv[3:]:
     current = schema.CURRENT
     grown = current.tables[-1]._replace(columns={**current.tables[-1].columns, "later": 20})
-    schema.ensure(store, current._replace(version=2, made_by="0.2.0", tables=(*current.tables[:-1], grown)))
+    schema.ensure(store, current._replace(version=3, made_by="0.2.0", tables=(*current.tables[:-1], grown)))
 else:
     schema.ensure(store)
 with store.transaction() as session:
@@ -122,10 +129,27 @@ def test_ensure_upgrades_once_while_eight_begin_and_an_old_one_works_on(store: S
 
     assert begin_together(database_url, ["new"] * 4 + ["old"] * 2 + ["new"] * 4) == [(0, "")] * 10
 
-    assert version_of(store) == (2, 1)
+    assert version_of(store) == (3, 1)
     with store.transaction() as session:
         assert session.run("SELECT count(*) FROM etlctl_pools") == [(10,)]
-        assert session.run("SELECT later FROM etlctl_pool_uses") == []
+        assert session.run("SELECT later FROM etlctl_alerts") == []
+
+
+def test_ensure_brings_the_first_schema_up_to_date_and_its_release_works_on(store: Store) -> None:
+    schema.ensure(store, FIRST)
+    assert version_of(store) == (1, 1)
+    assert store.tables(*NAMES) == {table.name for table in FIRST.tables}
+    with store.transaction() as session:
+        session.run("INSERT INTO etlctl_pools VALUES ('kept')")
+
+    schema.ensure(store)
+    schema.ensure(store, FIRST)
+    schema.check(store, FIRST)
+
+    assert version_of(store) == (2, 1)
+    assert store.tables(*NAMES) == set(NAMES)
+    with store.transaction() as session:
+        assert session.run("SELECT name FROM etlctl_pools") == [("kept",)]
 
 
 def test_ensure_upgrades_what_an_older_release_has_made(store: Store) -> None:
@@ -137,7 +161,7 @@ def test_ensure_upgrades_what_an_older_release_has_made(store: Store) -> None:
 
     schema.ensure(store, NEXT)
 
-    assert version_of(store) == (2, 1)
+    assert version_of(store) == (3, 1)
     with store.transaction() as session:
         assert session.run("SELECT run_id, region FROM etlctl_runs") == [("r1", None)]
         assert session.run("SELECT count(*) FROM etlctl_later") == [(0,)]
@@ -149,7 +173,7 @@ def test_ensure_lets_the_previous_release_work_on_a_newer_schema(store: Store) -
     schema.ensure(store, CURRENT)
     schema.check(store, CURRENT)
 
-    assert version_of(store) == (2, 1)
+    assert version_of(store) == (3, 1)
     with store.transaction() as session:
         session.run("INSERT INTO etlctl_runs (run_id, status, started_at, heartbeat_at) VALUES ('r', 'done', 1, 1)")
 
@@ -165,7 +189,7 @@ def test_schema_refuses_a_release_that_is_two_behind_and_names_both(
 
     text = str(raised.value)
     assert raised.value.exit_code is ExitCode.USAGE
-    assert "is of etlctl 0.3.0 (schema 3)" in text and "this etlctl 0.1.0 (schema 1)" in text
+    assert "is of etlctl 0.3.0 (schema 4)" in text and "this etlctl 0.1.0 (schema 2)" in text
     assert "0.2.0 or newer" in text and store.shown_url in text
 
 
@@ -180,7 +204,7 @@ def test_ensure_goes_on_where_a_former_one_was_killed(store: Store) -> None:
     with store.transaction() as session:
         found = catalog.found(session, "tasks")
     assert found is not None and {"task_id", "name"} <= found.led_by
-    assert version_of(store) == (1, 1)
+    assert version_of(store) == (2, 1)
 
 
 def test_check_takes_what_is_not_there_and_makes_nothing(store: Store) -> None:
