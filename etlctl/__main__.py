@@ -1,8 +1,27 @@
-"""`python -m etlctl` is `etlctl`."""
+"""The way in: `etlctl`, and `python -m etlctl`. Hears signals from the first moment, before anything is imported."""
 
+import os
+import signal
 import sys
+from types import FrameType
+from typing import NoReturn
 
-from etlctl.cli.main import main
+
+def run() -> int:
+    """Runs the command line of this process and returns its exit code."""
+    if os.getpid() == 1:  # the kernel gives the first process of a container no signal that it has no handler for
+        signal.signal(signal.SIGTERM, _leave)
+    try:
+        from etlctl.cli.main import main
+    except KeyboardInterrupt:
+        sys.stderr.write("\netlctl: interrupted.\n")
+        return 130
+    return main()
+
+
+def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

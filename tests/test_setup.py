@@ -334,7 +334,7 @@ def test_wheel_carries_types_licence_and_entry_points(tmp_path: Path) -> None:
     assert "etlctl/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith(("tests", "tools"))]
-    assert "etlctl = etlctl.cli.main:main" in entry_points
+    assert "etlctl = etlctl.__main__:run" in entry_points
     assert "etlctl = etlctl.pytest_plugin" in entry_points
 
 

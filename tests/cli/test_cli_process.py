@@ -450,3 +450,25 @@ def test_plan_that_waits_for_a_lock_says_so(empty_project: Project) -> None:
     assert (process.returncode, err) == (0, "")
     assert "nothing to do" in out
     other.close()
+
+
+INTERRUPTED_AT_IMPORT = """
+import importlib.abc, os, signal, sys
+
+class Hurry(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Hurry())
+from etlctl.__main__ import run
+sys.exit(run())
+"""
+
+
+def test_interrupt_while_python_still_imports_is_a_sentence() -> None:
+    """Somebody changes his mind in the first tenth of a second: no traceback."""
+    ran = subprocess.run([sys.executable, "-c", INTERRUPTED_AT_IMPORT], capture_output=True, text=True, timeout=60)
+
+    assert ran.returncode == 130
+    assert ran.stderr.strip() == "etlctl: interrupted."
