@@ -7,18 +7,31 @@ nor click is known here, and nothing is read at import.
 from __future__ import annotations
 
 from etlctl.settings.load import find, find_project, load, searched
-from etlctl.settings.model import ConnectionSettings, S3Settings, Settings
-from etlctl.settings.secret import Secret
+from etlctl.settings.model import (
+    ConnectionSettings,
+    LoopSettings,
+    MetricsSettings,
+    NotifySettings,
+    S3Settings,
+    ScheduleSettings,
+    Settings,
+)
+from etlctl.settings.secret import Secret, masked
 from etlctl.settings.urls import masked_url, sqlite_file
 
 __all__ = [
     "ConnectionSettings",
+    "LoopSettings",
+    "MetricsSettings",
+    "NotifySettings",
     "S3Settings",
+    "ScheduleSettings",
     "Secret",
     "Settings",
     "find",
     "find_project",
     "load",
+    "masked",
     "masked_url",
     "searched",
     "sqlite_file",

@@ -14,9 +14,9 @@ from etlctl.settings.ages import age_s, wait_s
 from etlctl.settings.document import Document
 from etlctl.settings.keys import (
     CONFIG_VARIABLE,
-    CONNECTION,
     LEAST_S,
     MOST_S,
+    NAME,
     PROFILE_VARIABLE,
     PROFILES,
     TREE,
@@ -32,7 +32,9 @@ from etlctl.settings.keys import (
 from etlctl.suggest import did_you_mean, nearest
 from etlctl.text import printable, shortened
 
-_CONNECTION_NAME = r"[A-Za-z][A-Za-z0-9_-]*"
+_NAME = r"[A-Za-z][A-Za-z0-9_-]*"
+_NAMED = {"connections": "connection", "schedules": "schedule", "notify": "notifier"}
+"""The tables of tables that the user names."""
 _PREFIX = "ETLCTL_"
 _CONNECTIONS_PREFIX = "ETLCTL_CONNECTIONS_"
 _PARAMS_PREFIX = "ETLCTL_PARAMS_"
@@ -128,13 +130,13 @@ def _variables(connections: Iterable[str]) -> dict[str, list[KeyPath]]:
     for key in all_keys():
         if key.variable is None:
             continue
-        if CONNECTION not in key.path:
+        if NAME not in key.path:
             variables[key.variable] = [key.path]
             continue
         for name in names:
             form = re.sub("[^A-Za-z0-9]", "_", name).upper()
-            path = tuple(name if part == CONNECTION else part for part in key.path)
-            variables.setdefault(key.variable.replace(f"_{CONNECTION}_", f"_{form}_"), []).append(path)
+            path = tuple(name if part == NAME else part for part in key.path)
+            variables.setdefault(key.variable.replace(f"_{NAME}_", f"_{form}_"), []).append(path)
     return variables
 
 
@@ -181,7 +183,7 @@ def _seconds(key: Key) -> str:
 
 
 def _check_count(key: Key, value: int, where: str) -> None:
-    if not 1 <= value <= key.most:
+    if not key.least <= value <= key.most:
         raise SettingsError(f"{where} must be {_count(key)}.")
 
 
@@ -192,20 +194,24 @@ def _check_age(key: Key, told: Any, where: str) -> None:
 
 
 def _count(key: Key) -> str:
-    return f"{key.kind.value} from 1 to {key.most}"
+    return f"{key.kind.value} from {key.least} to {key.most}"
 
 
 def _layer(document: Document, table: Mapping[str, Any], prefix: KeyPath, note: str) -> Layer:
     layer = Layer({}, {})
     _collect(document, table, TREE, prefix, len(prefix), layer, note)
-    for name in table.get("connections", {}):
-        path = (*prefix, "connections", name)
-        if not re.fullmatch(_CONNECTION_NAME, name):
-            raise SettingsError(
-                f"{document.at(path)}: '{dotted(path)}': a connection's name is letters, digits, _ and -, "
-                "a letter first. Rename it."
-            )
-        layer.connections[name] = document.at(path) + note
+    for named, what in _NAMED.items():
+        for name, below in table.get(named, {}).items():
+            path = (*prefix, named, name)
+            if not re.fullmatch(_NAME, name):
+                raise SettingsError(
+                    f"{document.at(path)}: '{dotted(path)}': a {what}'s name is letters, digits, _ and -, "
+                    "a letter first. Rename it."
+                )
+            if named == "connections":
+                layer.connections[name] = document.at(path) + note
+            elif not below:
+                raise SettingsError(f"{document.at(path)}: '{dotted(path)}' is empty. Fill it, or take it out.")
     return layer
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from etlctl.settings.keys import STATE_URL, dotted
 from etlctl.settings.secret import Secret
-from etlctl.settings.urls import masked_url
+from etlctl.settings.urls import hidden_in_address, hidden_in_url, is_hidden, masked_url
 
 _STATE = dotted(STATE_URL.path)
 _STATE_LOCK_TIMEOUT_S = 30
@@ -52,6 +52,8 @@ class LogSettings(NamedTuple):
     keep_s: float
     max_bytes: int
     """Of one attempt."""
+    format: str = "text"
+    """Of the lines that tell a run's story: `text` for people, `json` for what collects logs."""
 
 
 class BuildSettings(NamedTuple):
@@ -64,6 +66,72 @@ class BuildSettings(NamedTuple):
     """`local` or `dask`."""
     dask_address: str | None = None
     """Of a scheduler; None for a cluster of one's own."""
+
+
+class ScheduleSettings(NamedTuple):
+    """One `[schedules.NAME]`; the cron line, the zone, date and deadline are read where it is opened, not here."""
+
+    name: str
+    tasks: tuple[str, ...]
+    """One at least."""
+    every_s: float | None
+    """None, or else `cron` is: a schedule has one of the two."""
+    cron: str | None
+    timezone: str
+    date: str | None
+    window_s: float | None
+    """Whole days; given together with a date alone."""
+    params: Mapping[str, Any]
+    jitter_s: float
+    overlap: str
+    """`skip` or `queue`."""
+    deadline: str | None
+    place: str
+    """Where it begins, to begin a sentence about it: `config/etlctl.toml:7: 'schedules.NAME'`."""
+
+
+class LoopSettings(NamedTuple):
+    """The table `[loop]`."""
+
+    grace_s: float = 30
+    """How long running tasks may go on after the first signal."""
+    backoff_max_s: float = 300
+    health_port: int | None = None
+    health_host: str = "127.0.0.1"
+    health_file: Path | None = None
+    """Absolute."""
+    local_state_ok: bool = False
+
+
+class NotifySettings(NamedTuple):
+    """One `[notify.NAME]`; what its kind asks of it is looked at where it is opened, not here."""
+
+    name: str
+    kind: str
+    on: tuple[str, ...]
+    tasks: tuple[str, ...]
+    """Patterns of names; empty for every task, as for `tags`."""
+    tags: tuple[str, ...]
+    url: Secret | None
+    timeout_s: float
+    retries: int
+    repeat_s: float
+    """How soon the same is told again."""
+    options: Mapping[str, Any]
+    """`[notify.NAME.options]`, and the keys that only some kinds take; `password`, `dsn` and each of `headers` is a
+    Secret."""
+    place: str
+    """As of a schedule."""
+
+    def __repr__(self) -> str:  # a user's own option may be a secret too
+        return f"NotifySettings(name={self.name!r}, kind={self.kind!r}, …)"
+
+
+class MetricsSettings(NamedTuple):
+    """The table `[metrics]`."""
+
+    textfile: Path | None = None
+    """Absolute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +195,12 @@ class Settings:
     """How long a task stays held by a process that says nothing any more."""
     is_history_kept: bool
     history_keep_s: float
+    schedules: Mapping[str, ScheduleSettings]
+    """By name, in the order of the file."""
+    loop: LoopSettings
+    notify: Mapping[str, NotifySettings]
+    """By name, in the order of the file."""
+    metrics: MetricsSettings
     warnings: tuple[str, ...] = ()
     """Sentences for the user about settings that work and look wrong."""
 
@@ -143,8 +217,35 @@ class Settings:
         """Whether somebody has named the state database, rather than left it to the default."""
         return self.origins[_STATE] != "default"
 
+    def secrets(self) -> tuple[Secret, ...]:
+        """Every text that no message may hold, as `masked` takes them; PRIVATE parameters are the tasks' to tell."""
+        urls = [self.state_url, *(connection.url for connection in self.connections.values())]
+        found = [text for url in urls for text in hidden_in_url(url.reveal())]
+        for notifier in self.notify.values():
+            dsn = notifier.options.get("dsn")
+            addresses = [one for one in (notifier.url, dsn) if isinstance(one, Secret)]
+            found += [text for address in addresses for text in hidden_in_address(address.reveal())]
+            found += _hidden_in(notifier.options)
+        keys = (self.s3.access_key_id, self.s3.secret_access_key, self.s3.session_token)
+        found += [key.reveal() for key in keys if key is not None]
+        return tuple(Secret(text) for text in sorted({*found} - {""}, key=lambda text: (-len(text), text)))
+
     def place_of_param(self, family: str, name: str | None = None) -> str:
         """Where `[params.FAMILY]`, or a value in it, stands: `config/etlctl.toml:7`."""
         section = ("params", family)
         path = section if name is None else (*section, name)
         return self.origins.get(dotted(path)) or self.origins.get(dotted(section)) or f"[{dotted(section)}]"
+
+
+def _hidden_in(options: Mapping[str, Any], *, is_hidden_here: bool = False) -> list[str]:
+    """The texts under names that speak of secrets, at any depth."""
+    found: list[str] = []
+    for name, value in options.items():
+        hidden = is_hidden_here or is_hidden(name)
+        if isinstance(value, Secret):
+            found.append(value.reveal())
+        elif isinstance(value, Mapping):
+            found += _hidden_in(value, is_hidden_here=hidden)
+        elif hidden:
+            found += [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+    return found

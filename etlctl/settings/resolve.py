@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from etlctl.errors import SettingsError
-from etlctl.settings import aws, keys, running
+from etlctl.settings import aws, keys, operating, running
 from etlctl.settings.entries import Entries
 from etlctl.settings.keys import Key, KeyPath, dotted
 from etlctl.settings.model import ConnectionSettings, Settings
@@ -60,6 +60,10 @@ def resolved(
         lease_ttl_s=running.number(resolver, keys.LEASE_TTL),
         is_history_kept=running.is_on(resolver, keys.HISTORY_ENABLED),
         history_keep_s=running.age_s(resolver, keys.HISTORY_KEEP),
+        schedules=operating.schedules(resolver),
+        loop=operating.loop(resolver),
+        notify=operating.notifiers(resolver),
+        metrics=operating.metrics(resolver),
         params=_params(resolver),
         pipelines_modules=_modules(resolver),
         pipelines_path=_pipelines_path(resolver),

@@ -9,7 +9,7 @@ from typing import Any
 
 from etlctl.errors import SettingsError
 from etlctl.settings.entries import Entries, Entry
-from etlctl.settings.keys import CONNECTION, Key, KeyPath, dotted
+from etlctl.settings.keys import NAME, Key, KeyPath, dotted
 from etlctl.settings.secret import Secret
 from etlctl.settings.texts import expanded, expanded_url, referred, sources
 from etlctl.settings.urls import anchored, complaint, is_in_memory, masked_url
@@ -53,15 +53,18 @@ class Resolver:
         """The text at `path`, or None when nobody has given one; no origin is noted then."""
         return self.text(path, "") if path in self.entries else None
 
-    def secret(self, path: KeyPath) -> Secret | None:
-        """The text at `path`, from a reference too, or None when nobody has given one."""
+    def secret(self, path: KeyPath, *, is_key: bool = True) -> Secret | None:
+        """The text at `path`, from a reference too, or None when nobody has given one.
+
+        A key is printable ASCII without blanks; what is none, such as a password, is taken as it is.
+        """
         if path not in self.entries:
             return None
         entry = self.entry(path, None)
         at = place_of(entry, path)
         text = referred(entry.value, at=at, environ=self.environ, project=self.project)
         text = filled(self.expand(entry, entry.value, path) if text is None else text, at)
-        if not re.fullmatch("[!-~]+", text):
+        if is_key and not re.fullmatch("[!-~]+", text):
             raise SettingsError(f"{at} holds a blank, a line break or a letter that no key has. Write the key alone.")
         return Secret(text)
 
@@ -86,8 +89,8 @@ class Resolver:
 
 
 def path_of(key: Key, name: str) -> KeyPath:
-    """The path of a connection's key, for the connection of this name."""
-    return tuple(name if part == CONNECTION else part for part in key.path)
+    """The path of a key in a table that the user names, for the one of this name."""
+    return tuple(name if part == NAME else part for part in key.path)
 
 
 def filled(text: str, at: str) -> str:
@@ -102,15 +105,16 @@ def place_of(entry: Entry, path: KeyPath) -> str:
     return f"{entry.origin}: '{dotted(path)}'"
 
 
-def one_of(resolver: Resolver, key: Key, words: tuple[str, ...]) -> str:
-    """The text at `key`, or its default, which must be one of `words`."""
-    given = resolver.optional(key.path)
+def one_of(resolver: Resolver, key: Key, words: tuple[str, ...], *, name: str = "") -> str:
+    """The text at `key`, or its default, which must be one of `words`; `name` as in `path_of`."""
+    path = path_of(key, name)
+    given = resolver.optional(path)
     if given is None:
         return str(key.default)
     if given not in words:
         known = f"{', '.join(words[:-1])} or {words[-1]}"
         raise SettingsError(
-            f"{place_of(resolver.entry(key.path, None), key.path)} must be {known}, "
+            f"{place_of(resolver.entry(path, None), path)} must be {known}, "
             f"not '{printable(shortened(given, 40))}'.{did_you_mean(given, words)}"
         )
     return given

@@ -15,6 +15,7 @@ from etlctl.settings.resolver import Resolver, one_of, place_of
 from etlctl.text import printable, shortened
 
 EXECUTORS = ("local", "dask")
+LOG_FORMATS = ("text", "json")
 MOST_JOBS = keys.BUILD_JOBS.most
 _POOL = r"\w[\w.-]*"
 _MOST_POOL = 100
@@ -37,14 +38,19 @@ def logs(resolver: Resolver) -> LogSettings:
         )
     if not store.startswith("s3://"):
         store = os.path.abspath(resolver.project / store)
-    return LogSettings(store, age_s(resolver, keys.LOGS_KEEP), int(number(resolver, keys.LOGS_MAX_BYTES)))
+    return LogSettings(
+        store,
+        age_s(resolver, keys.LOGS_KEEP),
+        int(number(resolver, keys.LOGS_MAX_BYTES)),
+        one_of(resolver, keys.LOGS_FORMAT, LOG_FORMATS),
+    )
 
 
 def build(resolver: Resolver) -> BuildSettings:
     """The tables `[build]` and `[executors.dask]`."""
     return BuildSettings(
         jobs=int(number(resolver, keys.BUILD_JOBS)),
-        wait_held_s=_seconds(resolver, keys.BUILD_WAIT_HELD, ages.wait_s),
+        wait_held_s=wait_s(resolver, keys.BUILD_WAIT_HELD),
         executor=one_of(resolver, keys.BUILD_EXECUTOR, EXECUTORS),
         dask_address=resolver.optional(keys.DASK_ADDRESS.path),
     )
@@ -78,6 +84,11 @@ def is_on(resolver: Resolver, key: Key) -> bool:
 def age_s(resolver: Resolver, key: Key) -> float:
     """The age at `key`, or its default, in seconds."""
     return _seconds(resolver, key, ages.age_s)
+
+
+def wait_s(resolver: Resolver, key: Key) -> float:
+    """The wait at `key`, or its default, in seconds."""
+    return _seconds(resolver, key, ages.wait_s)
 
 
 def _seconds(resolver: Resolver, key: Key, read: Callable[[str], float | None]) -> float:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from urllib.parse import quote, quote_plus
+
+_LEAST_WITHIN = 4
+"""A shorter secret is masked only where it stands as a word: in `db`, it would be found everywhere."""
+
 
 class Secret:
     """Holds a text that only `reveal()` hands out; equal to another Secret of the same text."""
@@ -26,3 +33,28 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash((Secret, self._text))
+
+
+def masked(text: str, secrets: Iterable[Secret]) -> str:
+    """`text` with `***` for each of the secrets in it, as it stands, quoted for a URL, and as Python or JSON writes it.
+
+    What is written in no such form, or is cut, is not found: a secret is to be kept out of texts, and this is the
+    second line.
+    """
+    forms = {form for secret in secrets for form in _forms(secret.reveal())}
+    if not forms:
+        return text
+    found = "|".join(_pattern(form) for form in sorted(forms, key=len, reverse=True))
+    return re.sub(found, "***", text)
+
+
+def _forms(text: str) -> set[str]:
+    import json  # for those alone who mask
+
+    written = {text, text.strip(), quote(text), quote(text, safe=""), quote_plus(text)}
+    written |= {repr(text)[1:-1], json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
+    return written - {""}
+
+
+def _pattern(form: str) -> str:
+    return re.escape(form) if len(form) >= _LEAST_WITHIN else rf"(?<!\w){re.escape(form)}(?!\w)"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, unquote_plus
 
 _URL = r"""
     (?P<scheme>[A-Za-z][\w+]*)://
@@ -35,6 +35,8 @@ _OPTIONS = ("timeout", "uri")
 _FILE_OPTIONS = ("cache", "immutable", "mode", "nolock", "psow", "vfs")
 """What SQLite takes with uri=true, https://sqlite.org/uri.html. The driver's other options would undo what loads need
 (isolation_level, cached_statements) or change values (detect_types)."""
+_LEAST_HIDDEN = 8
+"""What is shorter in an address lets nobody in, and stands in other texts by chance: `/hook`, `/42`."""
 _ENCODE = "Characters such as @ : / ? # % in a user or password are percent-encoded (@ is %40), or given as ${VAR}."
 
 
@@ -68,6 +70,28 @@ def masked_url(url: str) -> str:
     if match["password"] is not None:
         shown = shown[: match.start("password")] + "***" + shown[match.end("password") :]
     return shown
+
+
+def hidden_in_url(url: str) -> list[str]:
+    """What `masked_url` hides of a database's URL, as it stands there and decoded."""
+    match = re.match(_URL, url, re.VERBOSE)
+    if match is None or _form_complaint(url) is not None:
+        return [url]
+    options = [option.partition("=") for option in (match["query"] or "").split("&")]
+    hidden = [match["password"] or "", *(value for name, _, value in options if is_hidden(name))]
+    return [form for text in hidden for form in (text, unquote(text), unquote_plus(text)) if form]
+
+
+def hidden_in_address(url: str) -> list[str]:
+    """What of an address of the web lets its holder in: all of it, user, password, and what follows the host."""
+    match = re.fullmatch(r"[^/?#]*//(?:(?P<user>[^/?#@:]*)(?::(?P<password>[^/?#@]*))?@)?[^/?#]*(?P<path>.*)", url)
+    hidden = [url, *(match.groups(default="") if match is not None else ())]
+    return [form for text in hidden if len(text) >= _LEAST_HIDDEN or text == url for form in (text, unquote(text))]
+
+
+def is_hidden(name: str) -> bool:
+    """Whether an option of this name holds a secret, as far as its name tells."""
+    return re.search(_HIDDEN_OPTION, name) is not None
 
 
 def is_sqlite(url: str) -> bool:
@@ -174,4 +198,4 @@ def _is_port(text: str) -> bool:
 
 def _masked_option(option: str) -> str:
     name, equals, _ = option.partition("=")
-    return f"{name}=***" if equals and re.search(_HIDDEN_OPTION, name) else option
+    return f"{name}=***" if equals and is_hidden(name) else option

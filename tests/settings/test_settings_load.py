@@ -75,6 +75,10 @@ def test_load_reads_the_example_of_the_design_with_an_origin_for_each_value(load
         "connections.warehouse.lock_timeout": "default",
         "connections.warehouse.audit": "default",
         "connections.warehouse.static_keys": "default",
+        "loop.grace": "default",
+        "loop.backoff_max": "default",
+        "loop.health_host": "default",
+        "loop.local_state_ok": "default",
         "params.LoadFlights": "config/etlctl.toml:10",
         "params.LoadFlights.batch": "config/etlctl.toml:11",
     }
