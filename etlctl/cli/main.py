@@ -32,6 +32,7 @@ COMMANDS = {
     "logs": ("etlctl.cli.logs", "What the tasks of a run printed."),
     "markers": ("etlctl.cli.markers", "List the marker tables, adopt Luigi's, resolve a torn load."),
     "gc": ("etlctl.cli.gc", "Remove what killed processes have left, and what is too old."),
+    "doctor": ("etlctl.cli.doctor", "Show every setting and its origin, and whether all of it works."),
     "completion": ("etlctl.cli.completion", "Set up completion in bash, zsh or fish."),
 }
 """Command -> its module, and the line that `etlctl --help` shows without importing it."""

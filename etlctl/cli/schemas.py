@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from etlctl.cli import documents, gc_documents, history_documents, marker_documents
+from etlctl.cli import doctor_documents, documents, gc_documents, history_documents, marker_documents
 
 SCHEMAS: Final[dict[str, type[Any]]] = {
     **documents.SCHEMAS,
     **marker_documents.SCHEMAS,
     **gc_documents.SCHEMAS,
     **history_documents.SCHEMAS,
+    **doctor_documents.SCHEMAS,
 }
 """Every document there is."""

@@ -274,12 +274,12 @@ def ensure(database: Database, doing: str) -> None:
     """Makes the marker table, or adopts an older one, in a short transaction of its own under a lock."""
     if not database.is_absent:
         with database.reading(doing, is_ours=True) as connection:
-            if _is_current(connection, database):
+            if is_current(connection, database):
                 return
     dialect = database.dialect
     with database.writing(doing) as connection, dialect.lock_for_ddl(connection):
         table = marker_table(database, **dialect.table_options(connection))
-        if _is_current(connection, database):
+        if is_current(connection, database):
             return
         if dialect.table_columns(connection, database.marker_name) is None:
             dialect.create_markers(connection, table)
@@ -289,7 +289,8 @@ def ensure(database: Database, doing: str) -> None:
         _check_adopted(connection, database, doing)
 
 
-def _is_current(connection: sa.Connection, database: Database) -> bool:
+def is_current(connection: sa.Connection, database: Database) -> bool:
+    """Whether the table is as this etlctl makes it, or more: with our columns, and the key of the pair alone."""
     wanted = {column.name for column in marker_table(database).columns}
     if not wanted <= _columns(connection, database):
         return False
@@ -308,7 +309,7 @@ def _check_adoptable(connection: sa.Connection, database: Database, doing: str) 
 
 
 def _check_adopted(connection: sa.Connection, database: Database, doing: str) -> None:
-    if not _is_current(connection, database):
+    if not is_current(connection, database):
         raise LoadError(
             f"{doing}: {database.marker_table} has an index of its own that keeps update_id alone unique, so that two "
             "tables could not be loaded under one id. Drop that index; the table is as it was."

@@ -85,6 +85,15 @@ def check(store: Store, schema: Schema = CURRENT) -> None:
         _check(found, store, schema)
 
 
+def version_of(store: Store) -> int | None:
+    """The version of the tables there are; None where there are none, or a Luigi's alone. Writes nothing."""
+    if not store.tables(_VERSIONS.name):
+        return None
+    with _as_unavailable(store), store.transaction(write=False) as session:
+        found = _read(session)
+    return None if found is None else found.version
+
+
 def _used(store: Store) -> _Version | None:
     """The version, noting that it was used: what cannot be written is found out here, before anything runs."""
     if not store.tables(_VERSIONS.name):
