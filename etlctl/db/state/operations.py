@@ -141,7 +141,8 @@ class Operations:
         return self._claims().claim(schedule, due)
 
     def end_turn(self, turn: Turn, *, code: int, run_id: str | None = None) -> None:
-        """Writes down how it ended and lets the next one begin; after an UnavailableError it can be called again."""
+        """Writes down how it ended and lets the next one begin, for others within a fifth of a second. After an
+        UnavailableError it can be called again."""
         self._claims().end(turn, code=code, run_id=run_id)
 
     def lost(self, turn: Turn) -> str:
