@@ -36,6 +36,7 @@ class Entry:
         "granted",
         "held_by",
         "held_since",
+        "is_kept_back",
         "is_parked",
         "node",
         "rank",
@@ -77,5 +78,7 @@ class Entry:
         """Who had it when we asked last."""
         self.held_since: float | None = None
         """When it was first found held by this one, by the monotonic clock."""
+        self.is_kept_back = False
+        """Somebody does not want it to begin: see `hold` of the runner."""
         self.is_parked = False
         """Its attempt has been set aside until what it needs is there."""

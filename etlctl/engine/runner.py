@@ -52,7 +52,8 @@ _LOOK_S = 0.5
 
 
 class Runner:
-    """One run. `stop` is asked before each submission: an exit code ends the run gently.
+    """One run. `stop` is asked before each submission: an exit code ends the run gently. `hold` tells of a task that is
+    not to begin why not: it ends HELD with that sentence; what has begun goes on, further attempts included.
 
     `began` is when it began by the monotonic clock, where that was before: asking what is done may take its time.
     `log_path` says where the output of a task's attempt of this number is kept.
@@ -71,6 +72,7 @@ class Runner:
         fail_fast: bool = False,
         observers: Sequence[Observer] = (),
         stop: Callable[[], ExitCode | None] = lambda: None,
+        hold: Callable[[Task], str] | None = None,
         log_path: Callable[[Task, int], str] = lambda task, number: "",  # noqa: ARG005
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         began: float | None = None,
@@ -84,6 +86,7 @@ class Runner:
         self._fail_fast = fail_fast
         self._ledger = Ledger(observers)
         self._stop = stop
+        self._hold = hold
         self._log_path = log_path
         self._now = now
         self._began = began
@@ -171,7 +174,18 @@ class Runner:
             self._parking.drop(entry)
             self._fail(entry, error)
             return
-        self._admission.push(entry, conduct.priority)
+        if not self._is_kept_back(entry):
+            self._admission.push(entry, conduct.priority)
+
+    def _is_kept_back(self, entry: Entry) -> bool:
+        """Whether `hold` is against it: asked when all it requires is there, and once more when it is to begin."""
+        if self._hold is None or entry.attempts:
+            return False
+        why = self._hold(entry.node.task)
+        if why:
+            entry.is_kept_back = True
+            self._end(entry, Status.HELD, why, exit_code=ExitCode.HELD)
+        return bool(why)
 
     # -- running
 
@@ -209,6 +223,8 @@ class Runner:
 
     def _begin(self, entry: Entry, granted: Granted) -> None:
         other = granted.done_by or granted.left_by
+        if self._is_kept_back(entry):
+            return
         if other and not entry.node.forced and not entry.is_parked and self._is_done(entry, granted):
             entry.node.complete = True
             self._end(entry, Status.UPTODATE, notes=(f"done by {other}",))
@@ -312,11 +328,16 @@ class Runner:
         return True
 
     def _cancel_lost(self) -> None:
-        """What another process has taken over, or could not be kept, is ended here: the marker decides who loads."""
+        """What another process has taken over, or could not be kept, is ended here: the marker decides who loads.
+
+        Once in a while, as is a wish to end while nothing runs.
+        """
         now = time.monotonic()
         if now < self._next_look:
             return
         self._next_look = now + _LOOK_S / 2
+        if not self._running:  # it waits for others: nothing is begun that would ask
+            self._interrupted = self._interrupted or self._stop()
         lost = self._admission.lost()
         for entry in [one for one in self._entries.values() if one.wanted.key in lost] if lost else ():
             entry.granted = None
@@ -328,6 +349,7 @@ class Runner:
                 self._parking.drop(entry)
                 if not entry.waiting and entry.failure is None:
                     self._push(entry)
+                    self._settle()
 
     def _set_aside(self, entry: Entry, needs: tuple[Task, ...]) -> None:
         """The attempt waits for tasks: those it requires (usually all done) or yielded (perhaps new to the graph)."""
@@ -401,7 +423,8 @@ class Runner:
         if cause.status is Status.BLOCKED:
             self._end(entry, Status.BLOCKED, f"blocked by {root}", exit_code=ExitCode.BLOCKED)
         elif cause.status is Status.HELD:
-            self._end(entry, Status.HELD, f"waits for {root}, which another process has", exit_code=ExitCode.HELD)
+            why = f": {entry.cause.reason}" if entry.cause.is_kept_back else ", which another process has"
+            self._end(entry, Status.HELD, f"waits for {root}{why}", exit_code=ExitCode.HELD)
         else:
             self._end(entry, Status.SKIP, f"{root} failed")
 
