@@ -99,6 +99,15 @@ def is_sqlite(url: str) -> bool:
     return re.match(r"sqlite(\+\w+)?://", url) is not None
 
 
+def is_elsewhere(url: str) -> bool:
+    """Whether the URL leads to a server of another machine, as far as its host's name tells; nothing is looked up."""
+    match = _parts(url)
+    if match is None or is_sqlite(url):
+        return False
+    host = match["host"] or match["ipv6"] or ""
+    return not (host in ("", "localhost", "::1") or host.startswith("127."))
+
+
 def is_in_memory(url: str) -> bool:
     """Whether the URL is that of a SQLite database without a file."""
     return is_sqlite(url) and sqlite_file(url) is None

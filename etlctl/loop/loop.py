@@ -1,0 +1,338 @@
+"""The loop: waits for what is due, begins its turns one after the other, and outlives what goes wrong in them.
+
+    Loop.run()
+      opener()            settings, pipelines, schedules; again at SIGHUP
+      until a signal:
+        _step(course)     for the schedule that is due first, and in time
+          _plan             what is due next, by what is on record
+          _attend           paused? -> claimed from the other loops? -> _turn
+            _turn             App.build for the whole window, oldest first -> _settle
+        _idle               nothing is due: waits, the deadlines in mind
+
+When turns are due is decided in turns.py, what they consist of in wanted.py. One turn at a time: a build belongs to the
+main thread, as signals do. Of several schedules the one that has been due for longest goes first.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol
+
+from etlctl.core.interruption import heard
+from etlctl.core.results import Observer, RunSummary
+from etlctl.db.state.operations import Busy, Turn
+from etlctl.errors import EtlctlError, ExitCode, UnavailableError
+from etlctl.loop.clock import Clock
+from etlctl.loop.outages import Outages
+from etlctl.loop.project import Project
+from etlctl.loop.story import Story, is_idle, moment_text
+from etlctl.loop.turns import backoff_s, first_due, following_due
+from etlctl.loop.vitals import Vitals
+from etlctl.schedule import Every, Schedule
+from etlctl.text import printable
+
+_logger = logging.getLogger("etlctl")
+_LONGEST_WAIT_S = 30.0
+"""Without a look at the clock on the wall: it may have been set, or the machine have slept."""
+_PAUSED_S = 5.0
+"""Between two looks whether a pause has ended."""
+_FAILING = (ExitCode.FAILED, ExitCode.USAGE, ExitCode.TORN)
+"""What is not mended by waiting for somebody else: the next turn keeps off for a while."""
+
+
+class Ending(Protocol):
+    """How the loop hears of signals; `ending.Ending` is one."""
+
+    def __call__(self) -> ExitCode | None:
+        """The exit code of the first signal; None while there was none."""
+
+    def take_reload(self) -> bool:
+        """Whether settings and pipelines are to be read anew."""
+
+
+@dataclass
+class _Past:
+    """A turn of this loop, as turns.Recorded."""
+
+    due: datetime
+    began_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass
+class Course:
+    """Where one schedule stands in this loop."""
+
+    schedule: Schedule
+    due: datetime | None = None
+    """Of the turn to begin next; None while that is to be found out."""
+    begins_at: datetime | None = None
+    """`due`, with its jitter."""
+    not_before: float = 0.0
+    """By the monotonic clock."""
+    is_first: bool = True
+    turn: Turn | None = None
+    """Claimed, and not brought to its end: what it needs could not be used."""
+    unended: tuple[Turn, ExitCode, str | None] | None = None
+    """A turn that has ended while the state database could not be told."""
+    failures: int = 0
+    """Turns in a row that failed."""
+    outages: int = 0
+    """Tries in a row that could not use something."""
+    said: str = ""
+    """What keeps it from beginning, as told last."""
+    was_idle: bool = False
+    """Whether its last turn found nothing to do."""
+
+
+class _Built(NamedTuple):
+    """What came of a turn."""
+
+    code: ExitCode
+    summary: RunSummary | None = None
+    why: str = ""
+    """What could not be used, where that is the code."""
+
+
+class Loop:
+    """One loop; `run` is its whole life. `say` takes its story, a line at a time."""
+
+    def __init__(
+        self,
+        opener: Callable[[], Project],
+        *,
+        clock: Clock,
+        ending: Ending,
+        vitals: Vitals,
+        say: Callable[[str], None],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._opener = opener
+        self._clock = clock
+        self._ending = ending
+        self._vitals = vitals
+        self._say = say
+        self._chance = chance
+        self._outages = Outages(say, clock.monotonic)
+        self._project = opener()
+        self._courses = {one.name: Course(one) for one in self._project.schedules}
+        vitals.settings_loaded()
+
+    def run(self, turns: int | None = None) -> ExitCode:
+        """Until a signal (its exit code), or until so many turns have ended (DONE).
+
+        UsageError where the state database is of a newer release; nothing else that happens in a turn comes out.
+        """
+        try:
+            while self._ending() is None and turns != 0:
+                if self._ending.take_reload():
+                    self._reload()
+                course = self._next()
+                if course is None:
+                    self._idle()
+                elif self._step(course) and turns is not None:
+                    turns -= 1
+            return self._ending() or ExitCode.DONE
+        except KeyboardInterrupt as error:
+            heard(error)
+            return self._ending() or ExitCode.INTERRUPTED
+        finally:
+            self._project.close()
+
+    # -- what is next
+
+    def _next(self) -> Course | None:
+        """The schedule that may go on now; of several the one that has waited longest."""
+        now, moment = self._clock.now(), self._clock.monotonic()
+        able = [
+            one
+            for one in self._courses.values()
+            if one.not_before <= moment and (one.begins_at is None or one.begins_at <= now)
+        ]
+        return min(able, key=lambda one: one.begins_at or now, default=None)
+
+    def _idle(self) -> None:
+        now, moment = self._clock.now(), self._clock.monotonic()
+        waits = [
+            max((one.begins_at - now).total_seconds() if one.begins_at is not None else 0.0, one.not_before - moment)
+            for one in self._courses.values()
+        ]
+        seconds = min([*waits, _LONGEST_WAIT_S])
+        self._vitals.waits(seconds)
+        self._clock.wait(max(seconds, 0.001))
+
+    def _step(self, course: Course) -> bool:
+        """One thing to do for a schedule; whether a turn has ended."""
+        try:
+            self._end(course)
+            has_ended = self._plan(course) if course.due is None else self._attend(course, course.due)
+        except UnavailableError as error:  # of the state database: those of a turn come out as its exit code
+            self._vitals.state_reachable(False, str(error))
+            self._project.heard("state_reachable", False)
+            self._put_off(course, "the state", str(error))
+            if course.turn is None:
+                course.due = course.begins_at = None
+            return False
+        self._vitals.state_reachable(True)
+        self._project.heard("state_reachable", True)
+        self._outages.back("the state")
+        return has_ended
+
+    def _put_off(self, course: Course, asker: str, sentence: str) -> None:
+        """Something cannot be used: tries again, less and less often."""
+        course.outages += 1
+        most_s = self._project.backoff_max_s
+        course.not_before = self._clock.monotonic() + backoff_s(course.outages, most_s, self._chance())
+        self._outages.gone(asker, sentence, then=f"the loop goes on, and tries every {most_s:g} s at least")
+
+    def _plan(self, course: Course) -> bool:
+        """Finds out what is due next."""
+        schedule, now = course.schedule, self._clock.now()
+        last = self._project.operations.last_turn(schedule.name)
+        if course.is_first:
+            is_at_once = isinstance(schedule.times, Every)
+            due = first_due(schedule.times, now, last, overlap=schedule.overlap, is_at_once=is_at_once)
+        elif last is None:
+            due = schedule.times.after(now)
+        else:
+            due = following_due(schedule.times, now, last, overlap=schedule.overlap)
+        self._set_due(course, due)
+        return False
+
+    def _set_due(self, course: Course, due: datetime) -> None:
+        course.due = due
+        course.begins_at = due + timedelta(seconds=course.schedule.jitter_s * self._chance())
+        self._vitals.next_due(course.schedule.name, due)
+        self._project.heard("next_due", course.schedule.name, due)
+
+    # -- a turn
+
+    def _attend(self, course: Course, due: datetime) -> bool:
+        if self._is_paused(course, due):
+            return False
+        turn = self._kept(course, course.turn) if course.turn is not None else self._claimed(course, due)
+        return self._turn(course, turn) if turn is not None else False
+
+    def _is_paused(self, course: Course, due: datetime) -> bool:
+        """Whether pauses hold all that the turn consists of: then it is not begun, and due all the same."""
+        why = self._project.held(course.schedule, due)
+        self._tell(course, f"waits: {why}" if why else "")
+        if why:
+            course.not_before = self._clock.monotonic() + _PAUSED_S
+        return bool(why)
+
+    def _tell(self, course: Course, sentence: str) -> None:
+        """Says what keeps it from beginning, once."""
+        if sentence and sentence != course.said:
+            self._say(f"{course.schedule.name}: {printable(sentence)}")
+        course.said = sentence
+
+    def _claimed(self, course: Course, due: datetime) -> Turn | None:
+        answer = self._project.operations.claim_turn(course.schedule.name, due)
+        course.is_first = False
+        if isinstance(answer, Turn):
+            return answer
+        if isinstance(answer, Busy):  # until it has ended, or its process has: then it is ours
+            course.not_before = self._clock.monotonic() + self._project.look_s
+            self._vitals.next_due(course.schedule.name, due)
+        course.due = course.begins_at = None
+        return None
+
+    def _kept(self, course: Course, turn: Turn) -> Turn | None:
+        """The turn that could not be brought to its end; None where it is another's now, or a later one is due."""
+        is_over = course.schedule.times.latest(self._clock.now()) > turn.due
+        if is_over:
+            self._project.operations.end_turn(turn, code=ExitCode.UNAVAILABLE)
+        if is_over or self._project.operations.lost(turn):
+            course.turn = course.due = course.begins_at = None
+            return None
+        return turn
+
+    def _turn(self, course: Course, turn: Turn) -> bool:
+        name, began_at = course.schedule.name, self._clock.now()
+        self._vitals.turn_began(name, turn.due)
+        self._project.heard("turn_began", name, turn.due)
+        built = self._built(course, turn)
+        code = self._ending() or built.code
+        self._vitals.turn_ended(name, code, built.summary)
+        self._project.heard("turn_ended", name, code, built.summary)
+        if self._ending() is not None:
+            return False  # its row stays without an end: whoever begins next goes on with it
+        past = _Past(turn.due, began_at, self._clock.now())
+        if built.code is ExitCode.UNAVAILABLE:
+            course.turn = turn
+            self._put_off(course, name, built.why)
+            return False
+        self._outages.back(name)
+        self._settle(course, turn, built, past)
+        return True
+
+    def _built(self, course: Course, turn: Turn) -> _Built:
+        schedule, project = course.schedule, self._project
+        title = f"{schedule.name} {moment_text(turn.due, schedule.zone)}"
+        observers: list[Observer] = [Story(self._say, title, is_brief=course.was_idle or course.turn is not None)]
+
+        def stop() -> ExitCode | None:
+            return self._ending() or (ExitCode.HELD if project.operations.lost(turn) else None)
+
+        try:
+            summary = project.build(schedule, turn.due, observers=observers, stop=stop)
+        except UnavailableError as error:
+            return _Built(error.exit_code, None, str(error))
+        except EtlctlError as error:
+            self._say(f"{title}: {printable(str(error))}")
+            return _Built(error.exit_code)
+        except Exception as error:
+            _logger.exception("%s: internal error: %s", title, printable(f"{type(error).__name__}: {error}"))
+            return _Built(ExitCode.FAILED)
+        course.was_idle = is_idle(summary)
+        return _Built(summary.exit_code, summary, _unusable(summary))
+
+    def _settle(self, course: Course, turn: Turn, built: _Built, past: _Past) -> None:
+        """The turn has come to its end, well or not; what is due next follows from it."""
+        schedule, code = course.schedule, built.code
+        course.turn, course.outages = None, 0
+        course.unended = turn, code, built.summary.run_id if built.summary is not None else None
+        self._set_due(course, following_due(schedule.times, self._clock.now(), past, overlap=schedule.overlap))
+        course.failures = course.failures + 1 if code in _FAILING else 0
+        if course.failures:
+            keep_off_s = backoff_s(course.failures, self._project.backoff_max_s, self._chance())
+            course.not_before = self._clock.monotonic() + keep_off_s
+        self._end(course)
+
+    def _end(self, course: Course) -> None:
+        """Writes a turn's end down, now or after an outage."""
+        if course.unended is not None:
+            turn, code, run_id = course.unended
+            self._project.operations.end_turn(turn, code=code, run_id=run_id)
+            course.unended = None
+
+    # -- reload
+
+    def _reload(self) -> None:
+        """Settings and pipelines as they are now; those before stay where these cannot be used."""
+        try:
+            fresh = self._opener()
+        except (EtlctlError, OSError) as error:
+            self._say(f"settings and pipelines stay as they were, since they cannot be read: {printable(str(error))}")
+            return
+        self._project.close()
+        self._project = fresh
+        before, self._courses = self._courses, {one.name: Course(one) for one in fresh.schedules}
+        for name, course in self._courses.items():
+            if name in before:
+                old = before.pop(name)
+                course.is_first, course.failures, course.not_before = False, old.failures, old.not_before
+        for name in before:
+            self._vitals.forget(name)
+        self._vitals.settings_loaded()
+        self._say(f"settings and pipelines were read anew: {', '.join(self._courses)}")
+
+
+def _unusable(summary: RunSummary) -> str:
+    """The first reason for which tasks could not be done that is none of their own."""
+    return next((one.reason for one in summary.results if one.exit_code is ExitCode.UNAVAILABLE), "")

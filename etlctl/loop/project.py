@@ -1,0 +1,183 @@
+"""What a loop works with until the next reload: an app, its schedules, what loops tell each other. And how it is
+opened: at the first time, and anew when settings or pipelines have changed.
+
+    project = opened(load, schedules_of)      settings -> app -> pipelines -> schedules -> their tasks, tried once
+    project.build(schedule, due, …)           the turn; closes every connection at its end
+    project.close()
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import ModuleType
+from typing import Any
+
+from etlctl.app import App
+from etlctl.core.results import Observer, RunSummary
+from etlctl.core.task import Task
+from etlctl.db.state.operations import Operations
+from etlctl.db.state.store import Store
+from etlctl.errors import ExitCode, PipelineImportError, SettingsError, UsageError
+from etlctl.loop.wanted import tasks_of
+from etlctl.runs import RunOptions
+from etlctl.schedule import Schedule
+from etlctl.settings import Settings
+from etlctl.settings.urls import is_elsewhere, is_sqlite
+
+_LONGEST_LOOK_S = 5.0
+_LEAST_LOOK_S = 0.2
+
+
+class Project:
+    """Settings, pipelines and schedules as they were when it was opened."""
+
+    def __init__(self, app: App, schedules: Sequence[Schedule], options: RunOptions) -> None:
+        """`schedules` have been tried: their tasks can be made. `options` are those of each build."""
+        settings = app.settings
+        self.app = app
+        self.schedules = schedules
+        self._options = options
+        self._store = Store(settings.state)
+        self.operations = Operations(self._store, profile=settings.profile, lease_ttl_s=settings.lease_ttl_s)
+        self._hold = self.operations.holding()
+
+    @property
+    def backoff_max_s(self) -> float:
+        """The longest wait between two tries."""
+        return self.app.settings.loop.backoff_max_s
+
+    @property
+    def look_s(self) -> float:
+        """Between two looks at a turn that another process is at: soon after that has died, it is ours."""
+        return min(_LONGEST_LOOK_S, max(_LEAST_LOOK_S, self.app.settings.lease_ttl_s / 4))
+
+    def build(
+        self,
+        schedule: Schedule,
+        due: datetime,
+        *,
+        observers: Sequence[Observer],
+        stop: Callable[[], ExitCode | None],
+    ) -> RunSummary:
+        """The turn that was due then: the whole window, oldest first. Raises as App.build, and UsageError."""
+        with self.app as app:
+            return app.build(
+                self._tasks(schedule, due),
+                observers=observers,
+                stop=stop,
+                hold=self._hold,
+                options=replace(self._options, command=f"etlctl loop: {schedule.name}"),
+            )
+
+    def held(self, schedule: Schedule, due: datetime) -> str:
+        """Why nothing of the turn may begin, where pauses hold all its tasks; else empty."""
+        try:
+            with self.app:
+                reasons = [self._hold(task) for task in self._tasks(schedule, due)]
+        except UsageError:
+            return ""  # the turn itself says so
+        return reasons[0] if reasons and all(reasons) else ""
+
+    def heard(self, what: str, *told: Any) -> None:
+        """Hands what the loop does on to the metrics."""
+        if self._options.metrics is not None:
+            getattr(self._options.metrics, what)(*told)
+
+    def alert(self, kind: str, title: str, text: str, task: Task | None = None) -> None:
+        """Tells those whom `[notify]` names."""
+        if self._options.notifications is not None:
+            self._options.notifications.alert(kind, title, text, task=task)
+
+    def close(self) -> None:
+        """Gives back what is claimed, and closes what is open."""
+        self.operations.close()
+        self._store.close()
+        self.app.close()
+
+    def _tasks(self, schedule: Schedule, due: datetime) -> list[Task]:
+        return tasks_of(schedule, self.app.registry, schedule.dates(due), due)
+
+
+def opened(
+    load: Callable[[], Settings],
+    schedules_of: Callable[[Settings], Sequence[Schedule]],
+    options_of: Callable[[Settings], RunOptions],
+    *,
+    is_reload: bool,
+    app: App | None = None,
+    now: datetime | None = None,
+) -> Project:
+    """The project as its files are now. UsageError where the settings, the pipelines or a schedule cannot be used.
+
+    With `is_reload` pipelines are imported once more, and where that fails those before stay imported. `app` is one
+    that is open already.
+    """
+    with ExitStack() as stack:
+        if app is None:
+            settings = load()
+            if is_reload:
+                stack.enter_context(_imported_anew(_packages(settings)))
+            app = App.open(settings)
+        if is_reload and app.registry.broken:
+            raise PipelineImportError(str(app.registry.broken[0]))
+        schedules = schedules_of(app.settings)
+        if not schedules:
+            raise UsageError(
+                "etlctl loop needs a TASK with --every or --cron, or schedules in the settings: "
+                '[schedules.nightly] with tasks = ["DailyReport"] and cron = "0 6 * * *".'
+            )
+        with app:
+            for schedule in schedules:
+                moment = now or datetime.now(UTC)
+                tasks_of(schedule, app.registry, schedule.dates(moment), moment)
+        return Project(app, schedules, options_of(app.settings))
+
+
+def check_state(settings: Settings, *, is_local_ok: bool) -> None:
+    """SettingsError where the warehouse is another machine's and the state a file of this one.
+
+    A second loop elsewhere would know nothing of this one. The loads have their markers, but files would be made, and
+    pauses heeded, by each loop for itself.
+    """
+    if is_local_ok or settings.loop.local_state_ok or not is_sqlite(settings.state_url.reveal()):
+        return
+    for connection in settings.connections.values():
+        if is_elsewhere(connection.url.reveal()):
+            raise SettingsError(
+                f"the connection {connection.name} is {connection.shown_url}, and the state database is "
+                f"{settings.state.shown_url}, a file of this machine: a loop on another machine would not know of this "
+                "one. Name a database that both reach in [state] url, or say --local-state-ok (local_state_ok = true "
+                "in [loop]) where there will never be a second loop."
+            )
+
+
+def _packages(settings: Settings) -> list[str]:
+    path = settings.pipelines_path
+    return [*([path.name] if path is not None else []), *settings.pipelines_modules]
+
+
+@contextmanager
+def _imported_anew(packages: Sequence[str]) -> Iterator[None]:
+    """In the block these packages are imported from their files again; where it fails, all is as it was before."""
+    before = _taken_out(packages)
+    importlib.invalidate_caches()
+    try:
+        yield
+    except BaseException:
+        _taken_out(packages)
+        sys.modules.update(before)
+        raise
+    finally:
+        before = {}
+        gc.collect()  # the classes before are found as subclasses of Task for as long as they are there
+
+
+def _taken_out(packages: Sequence[str]) -> Mapping[str, ModuleType]:
+    names = [one for one in sys.modules if any(one == name or one.startswith(f"{name}.") for name in packages)]
+    return {name: sys.modules.pop(name) for name in names}
