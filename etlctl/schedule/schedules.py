@@ -1,0 +1,105 @@
+"""A `Schedule` made of what the settings or a command line say: every text in it read, or refused with its place."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+from etlctl.errors import SettingsError
+from etlctl.schedule import deadline
+from etlctl.schedule.dates import turn_dates
+from etlctl.schedule.times import Cron, Every, Times
+from etlctl.schedule.zones import zone_of
+from etlctl.settings import ScheduleSettings, Settings
+from etlctl.text import printable, shortened
+
+_Text = TypeVar("_Text")
+_Value = TypeVar("_Value")
+_DAY_S = 86_400
+_SOME_DAY = dt.datetime(2026, 6, 15, 12, tzinfo=dt.UTC)
+
+
+class Schedule(NamedTuple):
+    """What is built when, and for which dates."""
+
+    name: str
+    tasks: tuple[str, ...]
+    times: Times
+    zone: dt.tzinfo
+    """Of its cron line, its dates and its deadline."""
+    date: str | None
+    """A word that `turn_dates` takes; None for a schedule without dates."""
+    window_days: int
+    params: Mapping[str, Any]
+    jitter_s: float
+    overlap: str
+    """`skip` or `queue`."""
+    deadline: str | None
+    """A time of day that `deadline` takes."""
+    place: str
+    """To begin a sentence about it."""
+
+    def dates(self, began_at: dt.datetime) -> list[dt.date]:
+        """The dates of a turn that began at this instant, oldest first; none for a schedule without dates."""
+        return turn_dates(self.date, self.window_days, began_at, self.zone) if self.date is not None else []
+
+    def deadline_of(self, due: dt.datetime) -> dt.datetime | None:
+        """By when a turn that was due at this instant must be done, aware UTC; None for one without a deadline."""
+        return deadline.next_due(due, self.deadline, self.zone) if self.deadline is not None else None
+
+
+def opened(settings: Settings) -> list[Schedule]:
+    """Each `[schedules.NAME]`, in the file's order; SettingsError for the first that cannot be used."""
+
+    def place_of(name: str, key: str) -> str:
+        dotted = f"schedules.{name}.{key}"
+        return f"{settings.origins[dotted]}: '{dotted}'"
+
+    return [schedule_of(told, partial(place_of, told.name)) for told in settings.schedules.values()]
+
+
+def schedule_of(told: ScheduleSettings, place_of: Callable[[str], str]) -> Schedule:
+    """The schedule of these texts; `place_of("cron")` begins the sentence of the SettingsError about that one."""
+    zone = _read(zone_of, told.timezone, place_of, "timezone")
+    if told.date is not None:
+        _read(_checked_date, told.date, place_of, "date")
+    if told.deadline is not None:
+        _read(deadline.parsed, told.deadline, place_of, "deadline")
+    return Schedule(
+        name=told.name,
+        tasks=told.tasks,
+        times=_times(told, place_of),
+        zone=zone,
+        date=told.date,
+        window_days=int(told.window_s or _DAY_S) // _DAY_S,
+        params=told.params,
+        jitter_s=told.jitter_s,
+        overlap=told.overlap,
+        deadline=told.deadline,
+        place=told.place,
+    )
+
+
+def _times(told: ScheduleSettings, place_of: Callable[[str], str]) -> Times:
+    if told.cron is not None:
+        return _read(partial(Cron, zone=told.timezone), told.cron, place_of, "cron")
+    if told.every_s is None:  # settings and command line have looked
+        raise AssertionError(f"{told.place} has neither every nor cron")
+    return _read(Every, told.every_s, place_of, "every")
+
+
+def _checked_date(word: str) -> None:
+    try:
+        turn_dates(word, 1, _SOME_DAY, dt.UTC)
+    except ValueError as error:
+        shown = printable(shortened(word, 40))
+        raise ValueError(f"'{shown}' is no date for a turn: {error}. Write yesterday, today or -3d.") from None
+
+
+def _read(reading: Callable[[_Text], _Value], text: _Text, place_of: Callable[[str], str], key: str) -> _Value:
+    try:
+        return reading(text)
+    except ValueError as error:
+        raise SettingsError(f"{place_of(key)}: {error}") from None

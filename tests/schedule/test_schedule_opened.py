@@ -1,0 +1,71 @@
+"""Schedules made of settings: every text read, or refused with its line (F76, F80)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from etlctl.errors import SettingsError
+from etlctl.schedule import Schedule, opened
+from etlctl.settings import load
+
+F = "etlctl.toml"
+NIGHTLY = """\
+[schedules.nightly]
+tasks = ["DailyReport"]
+cron = "0 6 * * *"
+timezone = "Europe/Berlin"
+date = "yesterday"
+window = "3d"
+deadline = "07:00"
+
+[schedules.feeds]
+tasks = ["Feeds"]
+every = "30m"
+"""
+
+
+def schedules(folder: Path, text: str) -> list[Schedule]:
+    """Those of a settings file of this text."""
+    file = folder / F
+    file.write_text(text, encoding="utf-8")
+    return opened(load(file, environ={}, cwd=folder))
+
+
+def at(text: str) -> dt.datetime:
+    """The instant of an ISO text in UTC."""
+    return dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
+
+
+def test_a_schedule_answers_when_for_which_dates_and_until_when(tmp_path: Path) -> None:
+    nightly, feeds = schedules(tmp_path, NIGHTLY)
+
+    due = nightly.times.after(at("2026-11-22 12:00"))
+    assert due == at("2026-11-23 05:00") and nightly.deadline_of(due) == at("2026-11-23 06:00")
+    assert nightly.dates(due) == [dt.date(2026, 11, day) for day in (20, 21, 22)]
+    assert (feeds.name, feeds.times.text, feeds.window_days, feeds.overlap) == ("feeds", "every 30m", 1, "skip")
+    assert feeds.dates(due) == [] and feeds.deadline_of(due) is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"0 6 * * *"', '"0 25 * * *"', f"{F}:3: 'schedules.nightly.cron': '0 25 * * *' is a cron line with a hour"),
+        ("Europe/Berlin", "Berlin", f"{F}:4: 'schedules.nightly.timezone': 'Berlin' is no time zone"),
+        ("yesterday", "yesterdy", f"{F}:5: 'schedules.nightly.date': 'yesterdy' is no date for a turn: "),
+        ("yesterday", "2023-02-29", f"{F}:5: 'schedules.nightly.date': '2023-02-29' is no date for a turn: "),
+        (
+            "yesterday",
+            "-3d..today",
+            f"{F}:5: 'schedules.nightly.date': '-3d..today' is no date for a turn: it is a range",
+        ),
+        ("07:00", "7 am", f"{F}:7: 'schedules.nightly.deadline': '7 am' is no time of day"),
+    ],
+)
+def test_a_text_that_cannot_be_read_is_told_with_its_line(tmp_path: Path, old: str, new: str, told: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        schedules(tmp_path, NIGHTLY.replace(old, new))
+
+    assert str(raised.value).startswith(told)
