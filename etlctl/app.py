@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from etlctl.core.results import Observer, RunSummary
     from etlctl.db.dialects.redshift.remains import SweptStaging
     from etlctl.db.inventory import Adoption, Listing, Wanted
+    from etlctl.db.state.stopping import StopAsked
     from etlctl.db.torn import Torn
     from etlctl.runs import RunOptions
     from etlctl.s3.leftovers import Swept
@@ -97,12 +98,14 @@ class App:
         force: Collection[Task] = (),
         observers: Sequence[Observer] = (),
         stop: Callable[[], ExitCode | None] = lambda: None,
+        hold: Callable[[Task], str] | None = None,
         options: RunOptions | None = None,
     ) -> RunSummary:
         """Runs what is missing behind `tasks`, requirements first; raises only for what is found before anything runs.
 
         `deep` asks behind complete tasks too; `force` names tasks that run although they are complete; `stop` is
-        asked before each task and ends the run gently with the exit code it returns.
+        asked before each task and ends the run gently with the exit code it returns; `hold` tells of a task that is
+        not to begin why not, and it ends HELD with that. Without a `hold` pauses are told of, and not heeded.
         """
         from etlctl.engine.runner import Runner  # `list` and `show` run nothing
         from etlctl.runs import RunOptions, opened
@@ -110,14 +113,22 @@ class App:
         began = time.monotonic()
         options = options or RunOptions.of(self.settings)
         run_id = _new_run_id()
+        asked: list[StopAsked] = []
+
+        def any_stop() -> ExitCode | None:
+            return stop() or (asked[0]() if asked else None)
+
         with (
-            context.use(replace(self.context, has_state=options.has_state, stop=stop)),
+            context.use(replace(self.context, has_state=options.has_state, stop=any_stop)),
             opened(self.settings, options, run_id, database=self._database, disconnect=self._disconnect) as run,
         ):
             with collected_rarely():
                 graph, roots = self._resolved(tasks, deep=deep, force=force)
             to_run = [node.task for node in graph.nodes.values() if not node.complete]
+            if hold is None:
+                run.tell_pauses(to_run)
             with set_apart(), run.parts(to_run, observers) as parts:
+                asked.extend(parts.stop_asked)
                 runner = Runner(
                     graph,
                     parts.executor,
@@ -128,7 +139,9 @@ class App:
                     is_nested=options.is_nested,
                     fail_fast=options.fail_fast,
                     observers=parts.observers,
-                    stop=stop,
+                    stop=any_stop,
+                    stopped_by=lambda: asked[0].sentence if asked else "",
+                    hold=hold,
                     log_path=parts.log_path,
                     began=began,
                 )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from etlctl.core.results import Observer
     from etlctl.core.task import Task
     from etlctl.db.state.logs import LogStore
+    from etlctl.db.state.stopping import StopAsked
     from etlctl.db.state.store import Store
     from etlctl.engine.executors.base import Executor
     from etlctl.settings import Settings
@@ -68,6 +69,8 @@ class Parts:
     leases: Leases
     observers: Sequence[Observer]
     log_path: Callable[[Task, int], str]
+    stop_asked: Sequence[StopAsked]
+    """Hears whoever asks through the state database that the run ends; none where no history is kept."""
 
 
 class Run:
@@ -101,14 +104,42 @@ class Run:
                 history = self._history(stack, logs)
                 leases = self._leases()
                 stack.callback(leases.close)
+                stop_asked = self._stop_asked(stack)
             finally:
                 stack.callback(executor.close)
             yield Parts(
                 executor,
                 leases,
-                [*observers, *history, *plugged_in()],
+                [*observers, *history, *stop_asked, *plugged_in()],
                 lambda task, number: logs.path_for(self._run_id, task.task_id, number) if logs is not None else "",
+                stop_asked,
             )
+
+    def tell_pauses(self, to_run: Sequence[Task]) -> None:
+        """Says in one line which of `to_run` are paused, for a run that does not heed it."""
+        if self._store is None or self._options.is_nested or not to_run:
+            return
+        from etlctl.db.state.pauses import Pauses, active
+
+        try:
+            with self._store.transaction(write=False) as session:
+                found = Pauses(active(session, self._settings.profile))
+        except UnavailableError as error:  # the leases are about to tell
+            _logger.debug("pauses could not be read", exc_info=error)
+            return
+        paused = {one.id: one for task in to_run if (one := found.of(task)) is not None}
+        if paused:
+            told = "; ".join(f"{one.shown} is {one.sentence}" for one in paused.values())
+            _logger.warning("%s. Loops heed that, a build by hand goes on all the same.", told)
+
+    def _stop_asked(self, stack: ExitStack) -> list[StopAsked]:
+        if self._store is None or not self._settings.is_history_kept:
+            return []
+        from etlctl.db.state.stopping import StopAsked
+
+        stop_asked = StopAsked(self._store, self._run_id)
+        stack.callback(stop_asked.close)
+        return [stop_asked]
 
     def _executor(self, to_run: Sequence[Task]) -> Executor:
         options, settings = self._options, self._settings

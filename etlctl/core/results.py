@@ -78,7 +78,9 @@ class RunSummary:
     started_at: datetime
     duration_s: float
     interrupted: ExitCode | None = None
-    """INTERRUPTED, TERMINATED or HANGUP when a signal ended the run early."""
+    """INTERRUPTED, TERMINATED or HANGUP when a signal, or `etlctl stop`, ended the run early."""
+    stopped: str = ""
+    """`stopped by ann@etl-1: an upgrade`, when somebody asked for the end with `etlctl stop`; else empty."""
 
     def __bool__(self) -> bool:
         return self.exit_code is ExitCode.DONE

@@ -54,6 +54,7 @@ _LOOK_S = 0.5
 class Runner:
     """One run. `stop` is asked before each submission: an exit code ends the run gently. `hold` tells of a task that is
     not to begin why not: it ends HELD with that sentence; what has begun goes on, further attempts included.
+    `stopped_by` says who it was that `stop` speaks for.
 
     `began` is when it began by the monotonic clock, where that was before: asking what is done may take its time.
     `log_path` says where the output of a task's attempt of this number is kept.
@@ -73,6 +74,7 @@ class Runner:
         observers: Sequence[Observer] = (),
         stop: Callable[[], ExitCode | None] = lambda: None,
         hold: Callable[[Task], str] | None = None,
+        stopped_by: Callable[[], str] = lambda: "",
         log_path: Callable[[Task, int], str] = lambda task, number: "",  # noqa: ARG005
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         began: float | None = None,
@@ -87,6 +89,7 @@ class Runner:
         self._ledger = Ledger(observers)
         self._stop = stop
         self._hold = hold
+        self._stopped_by = stopped_by
         self._log_path = log_path
         self._now = now
         self._began = began
@@ -117,7 +120,8 @@ class Runner:
             self._interrupted = ExitCode.INTERRUPTED
         self._end_early()
         duration_s = time.monotonic() - began
-        summary = RunSummary(self._run_id, self._ledger.results, started_at, duration_s, self._interrupted)
+        stopped = self._stopped_by() if self._interrupted else ""
+        summary = RunSummary(self._run_id, self._ledger.results, started_at, duration_s, self._interrupted, stopped)
         self._ledger.tell("run_finished", summary)
         return summary
 

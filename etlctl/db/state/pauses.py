@@ -44,6 +44,11 @@ class Pause(NamedTuple):
     id: int = 0
 
     @property
+    def shown(self) -> str:
+        """What is paused, for people."""
+        return self.label or self.task or "everything"
+
+    @property
     def sentence(self) -> str:
         """`paused by ann@etl-1 since 2026-11-23 05:13 UTC: the feed is being moved`."""
         told = f"paused by {self.by} since {self.since:%Y-%m-%d %H:%M} UTC"
