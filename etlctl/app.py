@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ from etlctl.core.garbage import collected_rarely, set_apart
 from etlctl.core.registry import Registry
 from etlctl.core.task import Task
 from etlctl.errors import EtlctlError, ExitCode, PipelineImportError, TaskError, UsageError
-from etlctl.settings import Settings
+from etlctl.settings import S3Settings, Settings
 from etlctl.text import shortened
 
 if TYPE_CHECKING:
@@ -324,6 +324,18 @@ def _told(*, jobs: object, workers: object, executor: object, wait_held: object)
     return {name: value for name, value in given.items() if value is not None}
 
 
+def load_settings(path: Path | None, *, environ: Mapping[str, str], cwd: Path, profile: str | None = None) -> Settings:
+    """As `settings.load`, with what `aws-sm:` references need: they are fetched when they are first asked for."""
+    return settings_module.load(path, environ=environ, cwd=cwd, profile=profile, fetch=fetched_secret)
+
+
+def fetched_secret(reference: str, s3: S3Settings, at: str) -> str:
+    """See `s3.secrets.fetched`."""
+    from etlctl.s3.secrets import fetched  # what has no such reference waits for nothing
+
+    return fetched(reference, s3, at)
+
+
 def _checked(tasks: Iterable[Any]) -> list[Task]:
     found = list(tasks)
     for one in found:
@@ -405,7 +417,7 @@ def _stamp(places: Iterable[str]) -> object:
 def _settings_here() -> Settings:
     folder = Path(_outside.folder())
     path = settings_module.find(None, os.environ, folder)
-    return settings_module.load(path, profile=None, environ=os.environ, cwd=folder)
+    return load_settings(path, environ=os.environ, cwd=folder)
 
 
 def _new_run_id() -> str:

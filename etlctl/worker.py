@@ -23,7 +23,7 @@ from typing import Any
 
 import etlctl
 from etlctl import settings as settings_module
-from etlctl.app import App
+from etlctl.app import App, load_settings
 from etlctl.core import context
 from etlctl.engine.executors import remote
 from etlctl.engine.executors.dask_cluster import Teller
@@ -149,7 +149,7 @@ def _settings(told: dict[str, Any]) -> Settings:
             "its settings file in ETLCTL_CONFIG of the worker's environment."
         )
     environ = {name: value for name, value in os.environ.items() if name != PROFILE_VARIABLE}
-    return settings_module.load(file, profile=told["profile"], environ=environ, cwd=folder)
+    return load_settings(file, profile=told["profile"], environ=environ, cwd=folder)
 
 
 def _check_same(settings: Settings, told: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from etlctl.app import App
     from etlctl.core.task import Task
     from etlctl.db.state.queries import Reader
-    from etlctl.settings import Settings
+    from etlctl.settings import S3Settings, Settings
 
 _KEY = "etlctl.session"
 _MOST_CONNECTIONS = 3
@@ -48,7 +48,7 @@ class Session:
         from etlctl import settings
 
         file = settings.find(self.asked.config, os.environ, Path.cwd())
-        return settings.load(file, environ=os.environ, cwd=Path.cwd(), profile=self.asked.profile)
+        return settings.load(file, environ=os.environ, cwd=Path.cwd(), profile=self.asked.profile, fetch=_fetched)
 
     @cached_property
     def app(self) -> App:
@@ -136,6 +136,12 @@ class Session:
 
             self._logs = True
             self._stack.enter_context(installed(self.streams, debug=self.asked.debug))
+
+
+def _fetched(reference: str, s3: S3Settings, at: str) -> str:
+    from etlctl.app import fetched_secret  # `history` and `logs` open no app
+
+    return fetched_secret(reference, s3, at)
 
 
 class _Waiting(Attempt):

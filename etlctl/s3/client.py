@@ -106,21 +106,31 @@ def _is_amazon(endpoint_url: str) -> bool:
     return host.endswith(_AMAZON)
 
 
-def _make(given: S3Settings) -> Any:
+def session_of(given: S3Settings, origins: Mapping[str, str]) -> Any:
+    """A session of boto3 with the credentials that the settings name; errors come out as botocore's.
+
+    `origins` are the settings' own, for what a refusal says of the credentials.
+    """
     import boto3  # heavy: `list` and `show` need no client
+
+    session = boto3.session.Session(
+        profile_name=given.profile,
+        region_name=given.region,
+        aws_access_key_id=given.access_key_id.reveal() if given.access_key_id else None,
+        aws_secret_access_key=given.secret_access_key.reveal() if given.secret_access_key else None,
+        aws_session_token=given.session_token.reveal() if given.session_token else None,
+    )
+    tell_whose(session._session, given, origins)  # boto3 has no public way to events of each request
+    if given.role_arn:
+        _assume(session, given, origins)
+    return session
+
+
+def _make(given: S3Settings) -> Any:
     from botocore.config import Config
 
     with translating("opening S3"):
-        session = boto3.session.Session(
-            profile_name=given.profile,
-            region_name=given.region,
-            aws_access_key_id=given.access_key_id.reveal() if given.access_key_id else None,
-            aws_secret_access_key=given.secret_access_key.reveal() if given.secret_access_key else None,
-            aws_session_token=given.session_token.reveal() if given.session_token else None,
-        )
-        tell_whose(session._session, given, _origins())  # boto3 has no public way to events of each request
-        if given.role_arn:
-            _assume(session, given)
+        session = session_of(given, _origins())
         config = Config(
             retries={"mode": "standard", "total_max_attempts": given.max_attempts},
             connect_timeout=given.connect_timeout_s,
@@ -170,7 +180,7 @@ def _add_md5(params: dict[str, Any], **_: Any) -> None:
     params["headers"].setdefault("Content-MD5", base64.b64encode(digest).decode())
 
 
-def _assume(session: Any, given: S3Settings) -> None:
+def _assume(session: Any, given: S3Settings, origins: Mapping[str, str]) -> None:
     """Lets the session act in the role, with credentials that are fetched when needed and renewed before they expire.
 
     boto3 does so for a role in a profile; a role in the settings goes the same way (botocore.credentials).
@@ -191,7 +201,7 @@ def _assume(session: Any, given: S3Settings) -> None:
         role_arn=given.role_arn,
         extra_args=extra,
     )
-    role = role_words(given, _origins())
+    role = role_words(given, origins)
 
     def fetch() -> Any:
         with assuming(role):

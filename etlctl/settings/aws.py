@@ -81,6 +81,12 @@ def _keys(resolver: Resolver) -> tuple[Secret | None, Secret | None, Secret | No
     """The access key, whole or not at all."""
     asked = (keys.S3_ACCESS_KEY_ID, keys.S3_SECRET_ACCESS_KEY, keys.S3_SESSION_TOKEN)
     key_id, secret, token = (resolver.secret(key.path) for key in asked)
+    fetched = next((key for key, one in zip(asked, (key_id, secret, token), strict=True) if not _is_at_hand(one)), None)
+    if fetched is not None and keys.S3_ENDPOINT_URL.path not in resolver.entries:
+        raise SettingsError(
+            f"{place_of(resolver.entry(fetched.path, None), fetched.path)}: the keys of [s3] cannot be kept in Secrets "
+            "Manager, which is asked with them. Use env:NAME, file:PATH, a profile or a role."
+        )
     if (key_id is None) != (secret is None) or (key_id is None and token is not None):
         given = next(key for key in asked if key.path in resolver.entries)
         missing = next(key for key in asked if key.path not in resolver.entries)
@@ -89,6 +95,10 @@ def _keys(resolver: Resolver) -> tuple[Secret | None, Secret | None, Secret | No
             "Give both, or neither: boto3 then looks for credentials by itself."
         )
     return key_id, secret, token
+
+
+def _is_at_hand(secret: Secret | None) -> bool:
+    return secret is None or secret.is_known
 
 
 def _role(resolver: Resolver, path: KeyPath) -> str | None:

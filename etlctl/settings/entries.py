@@ -14,6 +14,7 @@ from etlctl.settings.ages import age_s, wait_s
 from etlctl.settings.document import Document
 from etlctl.settings.keys import (
     CONFIG_VARIABLE,
+    INHERITS,
     LEAST_S,
     MOST_S,
     NAME,
@@ -65,6 +66,8 @@ class Layer(NamedTuple):
     entries: Entries
     connections: dict[str, str]
     """Every connection that is named, be it with an empty table, and where."""
+    inherits: Entry | None = None
+    """Of a profile: the name of the one that it inherits from."""
 
 
 def file_layer(document: Document) -> Layer:
@@ -76,12 +79,21 @@ def file_layer(document: Document) -> Layer:
 def profile_layers(document: Document) -> dict[str, Layer]:
     """The keys of every `[profiles.NAME]`, by name."""
     profiles = _table(document, document.table.get(PROFILES, {}), (PROFILES,))
-    return {
-        name: _layer(
-            document, _table(document, table, (PROFILES, name)), (PROFILES, name), f" (profile {printable(name)})"
-        )
-        for name, table in profiles.items()
-    }
+    return {name: _profile(document, name, table) for name, table in profiles.items()}
+
+
+def _profile(document: Document, name: str, value: Any) -> Layer:
+    path = (PROFILES, name)
+    table = _table(document, value, path)
+    own = {key: below for key, below in table.items() if key != INHERITS}
+    layer = _layer(document, own, path, f" (profile {printable(name)})")
+    if INHERITS not in table:
+        return layer
+    at = document.at((*path, INHERITS))
+    if not isinstance(table[INHERITS], str):
+        shown = dotted((*path, INHERITS))
+        raise SettingsError(f"{at}: '{shown}' must be the name of a profile, not {_kind_of(table[INHERITS])}.")
+    return layer._replace(inherits=Entry(table[INHERITS], at))
 
 
 def environment_entries(environ: Mapping[str, str], connections: Iterable[str]) -> Entries:

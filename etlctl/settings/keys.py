@@ -243,6 +243,8 @@ TREE: Tree = {
     "metrics": {"textfile": METRICS_TEXTFILE},
 }
 PROFILES = "profiles"
+INHERITS = "inherits"
+"""Of a profile: the name of another one, over which its own keys are laid."""
 CONFIG_VARIABLE = "ETLCTL_CONFIG"
 PROFILE_VARIABLE = "ETLCTL_PROFILE"
 

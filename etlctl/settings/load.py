@@ -2,7 +2,7 @@
 
 load
 ├── document.read            TOML, and the line of each key
-├── entries.*                names and types; environment over profile over file
+├── entries.*                names and types; environment over profile over what it inherits over file
 └── resolve.resolved         what texts stand for, defaults, absolute paths
 """
 
@@ -17,7 +17,9 @@ from etlctl.settings.document import Document, owner_warning, read
 from etlctl.settings.entries import Layer, environment_entries, file_layer, profile_layers, variable_warnings
 from etlctl.settings.keys import CONFIG_VARIABLE, PIPELINES_PATH, PROFILE_VARIABLE
 from etlctl.settings.model import Settings
+from etlctl.settings.profiles import check, lineage
 from etlctl.settings.resolve import DEFAULT_NAME, Place, resolved
+from etlctl.settings.resolver import Fetch, fetch_nothing
 from etlctl.suggest import did_you_mean
 from etlctl.text import printable
 
@@ -56,8 +58,17 @@ def find_project(folder: Path) -> Path | None:
     return next((place for place in places if os.access(place, os.R_OK)), None)
 
 
-def load(path: Path | None, *, environ: Mapping[str, str], cwd: Path, profile: str | None = None) -> Settings:
+def load(
+    path: Path | None,
+    *,
+    environ: Mapping[str, str],
+    cwd: Path,
+    profile: str | None = None,
+    fetch: Fetch = fetch_nothing,
+) -> Settings:
     """The Settings of the file that `find` found, or of none; `profile` goes before ETLCTL_PROFILE.
+
+    `fetch` is called for an `aws-sm:` reference, not now but when the secret is first needed.
 
     SettingsError for whatever cannot be used, with the place of it.
     """
@@ -66,8 +77,10 @@ def load(path: Path | None, *, environ: Mapping[str, str], cwd: Path, profile: s
     profiles = profile_layers(document)
     layers = [file_layer(document)]
     chosen, chosen_by = _profile(profile, environ)
+    check(profiles)
     if chosen is not None:
-        layers.append(_chosen_layer(profiles, chosen, chosen_by, document))
+        _check_chosen(profiles, chosen, chosen_by, document)
+        layers.extend(lineage(profiles, chosen))
 
     connections = {name: at for layer in layers for name, at in layer.connections.items()} or {DEFAULT_NAME: "default"}
     entries = {path: entry for layer in layers for path, entry in layer.entries.items()}
@@ -76,7 +89,7 @@ def load(path: Path | None, *, environ: Mapping[str, str], cwd: Path, profile: s
     warning = owner_warning(file, shown=document.shown, user=os.getuid()) if file is not None else None
     warnings = ((warning,) if warning else ()) + variable_warnings(environ, connections)
     place = Place(project=_project(file, cwd), file=file, profile=chosen, profile_origin=chosen_by)
-    return resolved(place, entries, connections, environ=environ, warnings=warnings)
+    return resolved(place, entries, connections, environ=environ, warnings=warnings, fetch=fetch)
 
 
 def _named(text: str, cwd: Path, origin: str) -> Path:
@@ -107,9 +120,9 @@ def _profile(profile: str | None, environ: Mapping[str, str]) -> tuple[str | Non
     return environ[PROFILE_VARIABLE], origin
 
 
-def _chosen_layer(profiles: Mapping[str, Layer], chosen: str, chosen_by: str, document: Document) -> Layer:
+def _check_chosen(profiles: Mapping[str, Layer], chosen: str, chosen_by: str, document: Document) -> None:
     if chosen in profiles:
-        return profiles[chosen]
+        return
     sentence = f"{chosen_by}: there is no profile '{printable(chosen)}'."
     if not document.shown:
         raise SettingsError(f"{sentence} There is no settings file here; [profiles.NAME] of one holds a profile.")

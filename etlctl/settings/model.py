@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from etlctl.settings.keys import STATE_URL, dotted
-from etlctl.settings.secret import Secret
+from etlctl.settings.secret import FetchedSecret, Secret
 from etlctl.settings.urls import hidden_in_address, hidden_in_url, is_hidden, masked_url
 
 _STATE = dotted(STATE_URL.path)
@@ -162,6 +162,8 @@ class ConnectionSettings:
     @property
     def shown_url(self) -> str:
         """The URL with its password masked, for people."""
+        if isinstance(self.url, FetchedSecret):
+            return self.url.reference
         return masked_url(self.url.reveal())
 
 
@@ -220,14 +222,14 @@ class Settings:
     def secrets(self) -> tuple[Secret, ...]:
         """Every text that no message may hold, as `masked` takes them; PRIVATE parameters are the tasks' to tell."""
         urls = [self.state_url, *(connection.url for connection in self.connections.values())]
-        found = [text for url in urls for text in hidden_in_url(url.reveal())]
+        found = [text for url in urls if url.is_known for text in hidden_in_url(url.reveal())]
         for notifier in self.notify.values():
             dsn = notifier.options.get("dsn")
-            addresses = [one for one in (notifier.url, dsn) if isinstance(one, Secret)]
+            addresses = [one for one in (notifier.url, dsn) if isinstance(one, Secret) and one.is_known]
             found += [text for address in addresses for text in hidden_in_address(address.reveal())]
             found += _hidden_in(notifier.options)
         keys = (self.s3.access_key_id, self.s3.secret_access_key, self.s3.session_token)
-        found += [key.reveal() for key in keys if key is not None]
+        found += [key.reveal() for key in keys if key is not None and key.is_known]
         return tuple(Secret(text) for text in sorted({*found} - {""}, key=lambda text: (-len(text), text)))
 
     def place_of_param(self, family: str, name: str | None = None) -> str:
@@ -243,7 +245,7 @@ def _hidden_in(options: Mapping[str, Any], *, is_hidden_here: bool = False) -> l
     for name, value in options.items():
         hidden = is_hidden_here or is_hidden(name)
         if isinstance(value, Secret):
-            found.append(value.reveal())
+            found += [value.reveal()] if value.is_known else []
         elif isinstance(value, Mapping):
             found += _hidden_in(value, is_hidden_here=hidden)
         elif hidden:

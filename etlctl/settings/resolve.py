@@ -14,7 +14,7 @@ from etlctl.settings import aws, keys, operating, running
 from etlctl.settings.entries import Entries
 from etlctl.settings.keys import Key, KeyPath, dotted
 from etlctl.settings.model import ConnectionSettings, Settings
-from etlctl.settings.resolver import DEFAULT, Resolver, path_of, place_of
+from etlctl.settings.resolver import DEFAULT, Fetch, Resolver, path_of, place_of
 from etlctl.settings.secret import Secret
 from etlctl.settings.urls import is_sqlite, sqlite_file
 from etlctl.suggest import did_you_mean
@@ -40,11 +40,13 @@ def resolved(
     *,
     environ: Mapping[str, str],
     warnings: tuple[str, ...],
+    fetch: Fetch,
 ) -> Settings:
     """The Settings made of `entries`; `connections` tells each connection's name and where it was found."""
-    resolver = Resolver(entries, environ, place.project)
+    resolver = Resolver(entries, environ, place.project, fetch)
     if place.profile is not None:
         resolver.origins["profile"] = place.profile_origin
+    resolver.s3 = aws.s3_settings(resolver)
     made = {name: _connection(resolver, name, at) for name, at in connections.items()}
     settings = Settings(
         project=place.project,
@@ -52,7 +54,7 @@ def resolved(
         profile=place.profile,
         default_connection=_default_connection(resolver, made),
         connections=MappingProxyType(made),
-        s3=aws.s3_settings(resolver),
+        s3=resolver.s3,
         state_url=resolver.url(keys.STATE_URL.path, keys.STATE_URL.default),
         logs=running.logs(resolver),
         build=running.build(resolver),
@@ -81,7 +83,7 @@ def _connection(resolver: Resolver, name: str, at: str) -> ConnectionSettings:
         raise SettingsError(f"{at}: '{dotted(url[:-1])}' has no url. Give it one: url = \"sqlite:///PATH\".")
     schema = path_of(keys.MARKER_SCHEMA, name)
     secret = resolver.url(url, default)
-    has_schema = schema in resolver.entries and not is_sqlite(secret.reveal())
+    has_schema = schema in resolver.entries and not (secret.is_known and is_sqlite(secret.reveal()))
     return ConnectionSettings(
         name=name,
         url=secret,
@@ -188,5 +190,5 @@ def _check_apart(settings: Settings) -> None:
 
 
 def _real_file(url: Secret) -> str | None:
-    file = sqlite_file(url.reveal())
+    file = sqlite_file(url.reveal()) if url.is_known else None
     return os.path.realpath(file) if file is not None else None

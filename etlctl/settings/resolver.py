@@ -3,30 +3,46 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from etlctl.errors import SettingsError
 from etlctl.settings.entries import Entries, Entry
 from etlctl.settings.keys import NAME, Key, KeyPath, dotted
-from etlctl.settings.secret import Secret
-from etlctl.settings.texts import expanded, expanded_url, referred, sources
-from etlctl.settings.urls import anchored, complaint, is_in_memory, masked_url
+from etlctl.settings.model import S3Settings
+from etlctl.settings.secret import FetchedSecret, Secret
+from etlctl.settings.texts import expanded, expanded_url, kept_at_aws, referred, sources
+from etlctl.settings.urls import anchored, complaint, is_in_memory, is_sqlite, masked_url
 from etlctl.suggest import did_you_mean
 from etlctl.text import printable, shortened
 
 DEFAULT = "default"
 """The origin of a value that nobody has given."""
 
+Fetch: TypeAlias = Callable[[str, S3Settings, str], str]
+"""Fetches `NAME` or `NAME#KEY` from Secrets Manager, with the credentials of `[s3]`; the last is what its errors begin
+with. boto3 is not known here: whoever loads settings hands it in."""
+
+
+def fetch_nothing(reference: str, s3: S3Settings, at: str) -> str:  # noqa: ARG001  a Fetch
+    """For those who load settings and cannot fetch."""
+    raise SettingsError(f"{at}: aws-sm:{reference} is fetched where settings are loaded by etlctl.app.load_settings.")
+
 
 class Resolver:
     """The values of one settings file, profile and environment."""
 
-    def __init__(self, entries: Entries, environ: Mapping[str, str], project: Path) -> None:
+    def __init__(
+        self, entries: Entries, environ: Mapping[str, str], project: Path, fetch: Fetch = fetch_nothing
+    ) -> None:
         self.entries = entries
         self.environ = environ
         self.project = project
+        self.fetch = fetch
+        self.s3 = S3Settings()
+        """Known once `[s3]` is resolved; secrets are fetched later."""
         self.origins: dict[str, str] = {}
 
     def text(self, path: KeyPath, default: str) -> str:
@@ -38,16 +54,13 @@ class Resolver:
         """The URL at `path`, its file absolute; without a default the entry must be there."""
         entry = self.entry(path, default)
         at = place_of(entry, path)
+        kept = self._kept(entry, at, partial(_checked_far_url, project=self.project))
+        if kept is not None:
+            return kept
         url = referred(entry.value, at=at, environ=self.environ, project=self.project)
         if url is None:
             url = entry.value if entry.is_literal else expanded_url(entry.value, at=at, environ=self.environ)
-        wrong = complaint(filled(url, at))
-        if wrong is None and is_in_memory(url):
-            wrong = "is a database in memory, which ends with the command. Give it a file: sqlite:///PATH."
-        if wrong is not None:
-            shown = masked_url(url)
-            raise SettingsError(f"{at}{'' if shown == '***' else f' ({shown})'} {wrong}")
-        return Secret(anchored(url, self.project))
+        return Secret(_checked_url(url, at, self.project))
 
     def optional(self, path: KeyPath) -> str | None:
         """The text at `path`, or None when nobody has given one; no origin is noted then."""
@@ -62,11 +75,20 @@ class Resolver:
             return None
         entry = self.entry(path, None)
         at = place_of(entry, path)
+        check = partial(_checked_key, is_key=is_key)
+        kept = self._kept(entry, at, check)
+        if kept is not None:
+            return kept
         text = referred(entry.value, at=at, environ=self.environ, project=self.project)
         text = filled(self.expand(entry, entry.value, path) if text is None else text, at)
-        if is_key and not re.fullmatch("[!-~]+", text):
-            raise SettingsError(f"{at} holds a blank, a line break or a letter that no key has. Write the key alone.")
-        return Secret(text)
+        return Secret(check(text, at))
+
+    def _kept(self, entry: Entry, at: str, check: Callable[[str, str], str]) -> Secret | None:
+        """The secret that an `aws-sm:` reference names, which is fetched and checked when it is first asked for."""
+        name = kept_at_aws(entry.value, at=at, environ=self.environ)
+        if name is None:
+            return None
+        return FetchedSecret(f"aws-sm:{name}", lambda: check(filled(self.fetch(name, self.s3, at), at), at))
 
     def entry(self, path: KeyPath, default: Any) -> Entry:
         """The raw value at `path`, or the default; its origin is noted."""
@@ -86,6 +108,28 @@ class Resolver:
         if isinstance(value, dict):
             return {name: self.expand(entry, item, (*path, name)) for name, item in value.items()}
         return value
+
+
+def _checked_url(url: str, at: str, project: Path) -> str:
+    wrong = complaint(filled(url, at))
+    if wrong is None and is_in_memory(url):
+        wrong = "is a database in memory, which ends with the command. Give it a file: sqlite:///PATH."
+    if wrong is not None:
+        shown = masked_url(url)
+        raise SettingsError(f"{at}{'' if shown == '***' else f' ({shown})'} {wrong}")
+    return anchored(url, project)
+
+
+def _checked_far_url(url: str, at: str, *, project: Path) -> str:
+    if is_sqlite(url):  # what is looked at in a SQLite URL before anything runs could not be
+        raise SettingsError(f"{at}: the secret is the URL of a SQLite file, which holds no password: write it here.")
+    return _checked_url(url, at, project)
+
+
+def _checked_key(text: str, at: str, *, is_key: bool) -> str:
+    if is_key and not re.fullmatch("[!-~]+", text):
+        raise SettingsError(f"{at} holds a blank, a line break or a letter that no key has. Write the key alone.")
+    return text
 
 
 def path_of(key: Key, name: str) -> KeyPath:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import quote, quote_plus
 
 _LEAST_WITHIN = 4
@@ -22,6 +22,11 @@ class Secret:
         """The text itself, exactly as it was given; for the driver, never for a message."""
         return self._text
 
+    @property
+    def is_known(self) -> bool:
+        """Whether `reveal()` answers at once, and asks nobody."""
+        return True
+
     def __repr__(self) -> str:
         return "Secret('***')"
 
@@ -35,13 +40,45 @@ class Secret:
         return hash((Secret, self._text))
 
 
+class FetchedSecret(Secret):
+    """A Secret that is kept elsewhere, and fetched at the first `reveal()`, which raises what fetching does.
+
+    Equal to another one of the same reference: comparing, and showing, asks nobody.
+    """
+
+    __slots__ = ("_fetch", "reference")
+
+    def __init__(self, reference: str, fetch: Callable[[], str]) -> None:
+        super().__init__("")
+        self.reference = reference
+        """Where it is kept, as the settings say it: `aws-sm:prod/warehouse#url`."""
+        self._fetch = fetch
+
+    @property
+    def is_known(self) -> bool:
+        return bool(self._text)
+
+    def reveal(self) -> str:
+        if not self._text:
+            self._text = self._fetch()
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return isinstance(other, FetchedSecret) and self.reference == other.reference
+
+    def __hash__(self) -> int:
+        return hash((FetchedSecret, self.reference))
+
+
 def masked(text: str, secrets: Iterable[Secret]) -> str:
     """`text` with `***` for each of the secrets in it, as it stands, quoted for a URL, and as Python or JSON writes it.
 
     What is written in no such form, or is cut, is not found: a secret is to be kept out of texts, and this is the
     second line.
     """
-    forms = {form for secret in secrets for form in _forms(secret.reveal())}
+    forms = {form for secret in secrets if secret.is_known for form in _forms(secret.reveal())}
     if not forms:
         return text
     found = "|".join(_pattern(form) for form in sorted(forms, key=len, reverse=True))

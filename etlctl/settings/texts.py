@@ -1,4 +1,4 @@
-"""What a text of the settings stands for: `${VAR}` within it, and the secret references `env:` and `file:` of URLs.
+"""What a text of the settings stands for: `${VAR}` within it, and the secret references `env:`, `file:`, `aws-sm:`.
 
 Sentences name variables and files and never show what they hold.
 """
@@ -16,6 +16,9 @@ from etlctl.text import printable
 _MARK = r"\$\$\{|\$\{(?P<name>[^}]*)\}|\$\{"
 _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 _REFERENCES = ("env", "file", "aws-sm")
+_AWS = "aws-sm:"
+_AWS_NAME = r"[A-Za-z0-9/_+=.@!:-]{1,2048}(?:#[^#\x00-\x1f\x7f]{1,200})?"
+"""A secret's name or ARN (Secrets Manager, CreateSecret), and a key of the JSON it holds."""
 _USER_PART = r"(?P<scheme>[A-Za-z][\w+]*://)(?P<user>[^:/@]*(?P<password>:[^@]*)?)@"
 
 
@@ -51,18 +54,29 @@ def expanded_url(text: str, *, at: str, environ: Mapping[str, str]) -> str:
 
 
 def referred(text: str, *, at: str, environ: Mapping[str, str], project: Path) -> str | None:
-    """What `env:NAME` or `file:PATH` refers to, exactly; None when `text` is no reference."""
+    """What `env:NAME` or `file:PATH` refers to, exactly; None when `text` is neither."""
     kind, _, rest = text.partition(":")
-    if kind not in _REFERENCES:
+    if kind not in ("env", "file"):
         return None
-    if kind == "aws-sm":
-        raise SettingsError(f"{at}: aws-sm: references are not read by this version; env:NAME and file:PATH are.")
     if kind == "file":
         path = expanded(rest, at=at, environ=environ).removeprefix("//")
         return _file_text(project / path, at=at)
     if not re.fullmatch(_VARIABLE, rest):
         raise SettingsError(f"{at}: env: is followed by the name of an environment variable, as in env:WAREHOUSE_URL.")
     return variable(rest, at=at, environ=environ)
+
+
+def kept_at_aws(text: str, *, at: str, environ: Mapping[str, str]) -> str | None:
+    """`NAME` or `NAME#KEY` of `aws-sm:NAME#KEY`, variables filled in; None when `text` is no such reference."""
+    if not text.startswith(_AWS):
+        return None
+    name = expanded(text.removeprefix(_AWS), at=at, environ=environ)
+    if not re.fullmatch(_AWS_NAME, name):
+        raise SettingsError(
+            f"{at}: aws-sm: is followed by the name or ARN of a secret, and where it holds JSON by # and a key, as in "
+            "aws-sm:prod/warehouse#url."
+        )
+    return name
 
 
 def variable(name: str, *, at: str, environ: Mapping[str, str]) -> str:

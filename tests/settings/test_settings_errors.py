@@ -73,7 +73,8 @@ def test_bad_toml_is_told_with_file_line_and_column(
             "[profiles.dev]\n[profiles.dev.state]\nurk = 'x'",
             f"{F}:3: unknown key 'profiles.dev.state.urk'. Did you mean 'url'?",
         ),
-        ("[profiles.dev]\ninherits = 'base'", f"{F}:2: unknown key 'profiles.dev.inherits'."),
+        ("inherits = 'base'", f"{F}:1: unknown key 'inherits'."),
+        ("[profiles.dev.state]\ninherits = 'base'", f"{F}:2: unknown key 'profiles.dev.state.inherits'."),
         ("[profiles.dev.profiles.x]", f"{F}:1: unknown key 'profiles.dev.profiles'."),
         ("[pool]\nredshift = 1", f"{F}:1: unknown key 'pool'. Did you mean 'pools'?"),
         (

@@ -89,7 +89,15 @@ def test_a_password_variable_survives_whatever_it_holds(password: str, user: str
         ("state.url = 'file:config'", {}, "cannot be read: Is a directory."),
         ("state.url = 'file:empty'", {}, "that it refers to is empty."),
         ("state.url = 'file:binary'", {}, "that it refers to is not UTF-8 text."),
-        ("state.url = 'aws-sm:prod/dw'", {}, f"{F}:1: 'state.url': aws-sm: references are not read by this version"),
+        ("state.url = 'aws-sm:'", {}, f"{F}:1: 'state.url': aws-sm: is followed by the name or ARN of a secret"),
+        ("state.url = 'aws-sm:a b'", {}, f"{F}:1: 'state.url': aws-sm: is followed by the name or ARN of a secret"),
+        ("state.url = 'aws-sm:a#'", {}, f"{F}:1: 'state.url': aws-sm: is followed by the name or ARN of a secret"),
+        ("state.url = 'aws-sm:${X}/dw'", {}, f"{F}:1: 'state.url' needs the environment variable X"),
+        (
+            "s3.access_key_id = 'a'\ns3.secret_access_key = 'aws-sm:keys#secret'",
+            {},
+            f"{F}:2: 's3.secret_access_key': the keys of [s3] cannot be kept in Secrets Manager, which is asked with",
+        ),
     ],
 )
 def test_a_variable_or_reference_that_leads_nowhere_is_named(
