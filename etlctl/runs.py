@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from etlctl.engine.leases import DispensableLeases, ProcessLeases
 from etlctl.engine.observers import plugged_in
-from etlctl.errors import UnavailableError
+from etlctl.errors import EtlctlError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from etlctl.core.leases import Leases
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from etlctl.db.state.stopping import StopAsked
     from etlctl.db.state.store import Store
     from etlctl.engine.executors.base import Executor
+    from etlctl.metrics import Metrics
+    from etlctl.notify import Memory, Notifications
     from etlctl.settings import Settings
 
 _logger = logging.getLogger("etlctl")
@@ -52,6 +54,10 @@ class RunOptions:
     """Whether a task of another build asks for it, in its run()."""
     has_state: bool = True
     """Whether the state database is used: False leaves no trace of the run, and knows of no other."""
+    notifications: Notifications | None = None
+    """Of a caller that has many runs, and closes them; None for those of the settings, closed at the run's end."""
+    metrics: Metrics | None = None
+    """As `notifications`."""
 
     @classmethod
     def of(cls, settings: Settings, **given: Any) -> Self:
@@ -85,8 +91,10 @@ class Run:
         *,
         database: Callable[[str | None], Any],
         disconnect: Callable[[], None],
+        hearers: Sequence[Observer] = (),
     ) -> None:
         self._settings = settings
+        self._hearers = hearers
         self._options = options
         self._run_id = run_id
         self._store = store
@@ -110,7 +118,7 @@ class Run:
             yield Parts(
                 executor,
                 leases,
-                [*observers, *history, *stop_asked, *plugged_in()],
+                [*observers, *history, *stop_asked, *self._hearers, *plugged_in()],
                 lambda task, number: logs.path_for(self._run_id, task.task_id, number) if logs is not None else "",
                 stop_asked,
             )
@@ -224,12 +232,73 @@ def opened(
     where a state database that somebody has chosen cannot be used, UsageError where it is too new; without the default
     one (a folder that cannot be written to) the run goes on, and a warning says what is missing.
     """
-    store = _store(settings) if options.has_state else None
-    try:
-        yield Run(settings, options, run_id, store, database=database, disconnect=disconnect)
-    finally:
+    with ExitStack() as stack:
+        hearers = _hearers(stack, settings, options, run_id)  # before any work: their settings may be wrong
+        store = _store(settings) if options.has_state else None
         if store is not None:
-            store.close()
+            stack.callback(store.close)
+        yield Run(settings, options, run_id, store, database=database, disconnect=disconnect, hearers=hearers)
+
+
+def notifications(settings: Settings, *, has_state: bool = True) -> Notifications | None:
+    """Those of the settings, opened for one run or for many; to be closed. None where there are none.
+
+    What was told is remembered in the state database. Raises as `notify.opened`.
+    """
+    if not settings.notify:
+        return None
+    from etlctl import notify
+
+    def memory() -> Memory:
+        from etlctl.db.state import schema
+        from etlctl.db.state.notices import Notices
+        from etlctl.db.state.store import Store
+
+        store = Store(settings.state)  # of its own: a run's is closed while messages are still on their way
+        schema.ensure(store)
+        return Notices(store)
+
+    return notify.opened(
+        settings.notify,
+        project=settings.project,
+        profile=settings.profile,
+        secrets=settings.secrets(),
+        memory=memory if has_state else None,
+    )
+
+
+def metrics_of(settings: Settings) -> Metrics | None:
+    """Figures for the textfile of the settings; None where there is none. UsageError where the extra is missing."""
+    if settings.metrics.textfile is None:
+        return None
+    from etlctl.metrics import Metrics
+
+    return Metrics(textfile=settings.metrics.textfile)
+
+
+def _hearers(stack: ExitStack, settings: Settings, options: RunOptions, run_id: str) -> list[Observer]:
+    """Notifications and metrics of a run; of a build in a task's run() the build around it tells."""
+    if options.is_nested:
+        return []
+    metrics = options.metrics or metrics_of(settings)
+    told = options.notifications
+    if told is None:
+        told = notifications(settings, has_state=options.has_state)
+        if told is not None:
+            stack.callback(told.close)
+    if told is not None:
+        stack.push(_telling(told, run_id))
+    return [one for one in (metrics, told) if one is not None]
+
+
+def _telling(told: Notifications, run_id: str) -> Callable[..., None]:
+    """The end of a `with` block: an error that the run ends with, and no summary of it does, is told."""
+
+    def ended(kind: object, error: BaseException | None, trace: object) -> None:  # noqa: ARG001  as ExitStack calls it
+        if isinstance(error, EtlctlError) and not isinstance(error, UsageError):
+            told.given_up(run_id, error)
+
+    return ended
 
 
 def _store(settings: Settings) -> Store | None:

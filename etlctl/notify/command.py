@@ -1,0 +1,110 @@
+"""The kind `command`: a program of one's own that is given the message as JSON on its stdin. Never a shell."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryFile
+from threading import Lock
+from typing import IO
+
+from etlctl.notify import options
+from etlctl.notify.masking import Mask
+from etlctl.notify.message import Message, NotSent
+from etlctl.settings import NotifySettings
+from etlctl.text import shortened
+
+_MOST_SAID = 300
+_MOST_READ = 4_096
+
+
+class Command:
+    """Runs the program once a message, in the project's folder; it is ended, with all it started, when time is up."""
+
+    def __init__(self, settings: NotifySettings, project: Path, mask: Mask) -> None:
+        """SettingsError for a command that is none, or that holds a secret: everybody on the machine can see it."""
+        options.check_names(settings, {"command"})
+        self._words = list(options.texts(settings, "command"))
+        if any("\0" in word for word in self._words):
+            raise options.wrong(settings, "command", "holds a NUL character.")
+        if any(mask.holds(word) for word in self._words):
+            raise options.wrong(
+                settings,
+                "command",
+                "holds a secret, which everybody on the machine could see. Let the program read it from its "
+                "environment, or from a file.",
+            )
+        self._project = project
+        self._timeout_s = settings.timeout_s
+        self._lock = Lock()
+        self._running: subprocess.Popen[bytes] | None = None
+        self._is_aborted = False
+
+    def send(self, message: Message) -> None:
+        """See Notifier. Exit 0 is sent; 75 (EX_TEMPFAIL of sysexits.h) is tried again, and nothing else is."""
+        data = json.dumps(message.document(), ensure_ascii=False).encode("utf-8", "backslashreplace")
+        program = shortened(self._words[0])
+        with TemporaryFile() as output:  # a pipe would be waited for as long as a child of the program has it
+            try:
+                running = self._begun(output)
+            except OSError as error:
+                raise NotSent(f"{program} cannot be run: {error.strerror}", can_retry=False) from error
+            try:
+                running.communicate(data, timeout=self._timeout_s)
+            except subprocess.TimeoutExpired as error:
+                raise NotSent(f"{program} did not end within {self._timeout_s:g} s, and was killed") from error
+            finally:
+                self._ended(running)
+            if running.returncode:
+                how = f"exit {running.returncode}" if running.returncode > 0 else f"signal {-running.returncode}"
+                raise NotSent(
+                    f"{program} ended with {how}{_last_line(output)}", can_retry=running.returncode == os.EX_TEMPFAIL
+                )
+
+    def abort(self) -> None:
+        """See Notifier: kills what runs; nothing is begun after it."""
+        with self._lock:
+            self._is_aborted = True
+            running = self._running
+        if running is not None:
+            _kill(running)
+
+    def _begun(self, output: IO[bytes]) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._is_aborted:
+                raise NotSent("the command ended meanwhile", can_retry=False)
+            self._running = subprocess.Popen(
+                self._words,
+                cwd=self._project,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            return self._running
+
+    def _ended(self, running: subprocess.Popen[bytes]) -> None:
+        _kill(running)
+        running.wait()
+        if running.stdin is not None:
+            with suppress(OSError):
+                running.stdin.close()
+        with self._lock:
+            self._running = None
+
+
+def _last_line(output: IO[bytes]) -> str:
+    output.seek(0, os.SEEK_END)
+    output.seek(max(0, output.tell() - _MOST_READ))
+    last = output.read().decode("utf-8", "replace").strip().rpartition("\n")[2]
+    return f": {shortened(last, _MOST_SAID)}" if last else ""
+
+
+def _kill(running: subprocess.Popen[bytes]) -> None:
+    """Ends the group, of which children may be left when the program itself has ended."""
+    with suppress(OSError):
+        os.killpg(running.pid, signal.SIGKILL)
