@@ -33,6 +33,7 @@ COMMANDS = {
     "markers": ("etlctl.cli.markers", "List the marker tables, adopt Luigi's, resolve a torn load."),
     "gc": ("etlctl.cli.gc", "Remove what killed processes have left, and what is too old."),
     "doctor": ("etlctl.cli.doctor", "Show every setting and its origin, and whether all of it works."),
+    "init": ("etlctl.cli.init", "Write a small project that builds at once."),
     "completion": ("etlctl.cli.completion", "Set up completion in bash, zsh or fish."),
 }
 """Command -> its module, and the line that `etlctl --help` shows without importing it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from etlctl.cli import doctor_documents, documents, gc_documents, history_documents, marker_documents
+from etlctl.cli import doctor_documents, documents, gc_documents, history_documents, init, marker_documents
 
 SCHEMAS: Final[dict[str, type[Any]]] = {
     **documents.SCHEMAS,
@@ -12,5 +12,6 @@ SCHEMAS: Final[dict[str, type[Any]]] = {
     **gc_documents.SCHEMAS,
     **history_documents.SCHEMAS,
     **doctor_documents.SCHEMAS,
+    **init.SCHEMAS,
 }
 """Every document there is."""
