@@ -1,0 +1,200 @@
+"""What a loop's end is made of: waits that signals wake, a grace, and a watch that does not count on handlers."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from etlctl.errors import ExitCode
+from etlctl.loop.ending import LEAVE_S, Ending
+
+PROGRAM = """
+import sys, time
+from etlctl.core.interruption import heard
+from etlctl.loop.ending import Ending
+
+ending = Ending(float(sys.argv[1]), on_end=lambda: print("told", flush=True))
+try:
+    with ending:
+        print("there", flush=True)
+        {body}
+except KeyboardInterrupt as error:
+    heard(error)
+    print("cut short" if ending.is_cut_short else "interrupted", flush=True)
+sys.exit(ending() or 0)
+"""
+NEVER_PYTHON = """import sqlite3
+        sqlite3.connect(":memory:").execute(
+            "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c").fetchone()"""
+LEAVES_A_THREAD = """import threading
+        threading.Thread(target=time.sleep, args=(60,)).start()
+        ending.wait(60)"""
+SLEEPS = "time.sleep(60)"
+IS_IGNORED = """import signal
+        print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN, flush=True)"""
+FORKS = """import os, signal
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(60)
+        time.sleep(0.2)
+        os.kill(pid, signal.SIGTERM)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), ending(), flush=True)"""
+POOL = """import multiprocessing
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            pool.apply_async(time.sleep, (60,))
+            time.sleep(0.3)
+        print(ending(), flush=True)"""
+
+
+def ran(body: str, *numbers: int, grace_s: float = 1.0, pause_s: float = 0.3) -> tuple[int, float, str]:
+    """Exit code, seconds from the first of the signals on, and what it wrote."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.replace("{body}", body), str(grace_s)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "there\n"
+    began = time.monotonic()
+    for number in numbers:
+        process.send_signal(number)
+        time.sleep(pause_s)
+    out, _ = process.communicate(timeout=60)
+    return process.returncode, time.monotonic() - began, out
+
+
+def test_end_does_not_wait_for_python_code() -> None:
+    """A statement that SQLite computes for ever keeps the handlers from running: the watch ends the process."""
+    code, took_s, out = ran(NEVER_PYTHON, signal.SIGTERM)
+
+    assert (code, 1 <= took_s < 3) == (143, True), out
+    assert "told\n" in out and "what runs did not end in time" in out
+
+
+def test_second_signal_does_not_wait_for_python_code() -> None:
+    """Nor for the grace; the code is that of the first."""
+    code, took_s, out = ran(NEVER_PYTHON, signal.SIGINT, signal.SIGTERM, grace_s=30)
+
+    assert (code, took_s < 3) == (130, True), out
+
+
+def test_grace_that_is_over_ends_what_runs() -> None:
+    """By the exception that a second signal raises."""
+    code, took_s, out = ran(SLEEPS, signal.SIGTERM)
+
+    assert (code, 1 <= took_s < 2.5, out.splitlines()[-1]) == (143, True, "cut short")
+
+
+def test_thread_that_a_task_has_left_does_not_keep_the_process() -> None:
+    """Python would wait for it."""
+    code, took_s, out = ran(LEAVES_A_THREAD, signal.SIGTERM, grace_s=30)
+
+    assert (code, took_s < LEAVE_S + 1) == (143, True), out
+
+
+def test_third_signal_ends_what_takes_no_heed() -> None:
+    """At once, by the signal itself."""
+    body = "while True:\n            try: time.sleep(60)\n            except BaseException: pass"
+    code, took_s, out = ran(body, signal.SIGTERM, signal.SIGTERM, signal.SIGTERM, grace_s=30, pause_s=0.2)
+
+    assert (code, took_s < LEAVE_S) == (-signal.SIGTERM, True), out
+
+
+@pytest.mark.parametrize(("body", "told"), [(FORKS, "-15 None"), (POOL, "None")], ids=["fork", "multiprocessing"])
+def test_signal_to_a_process_that_a_task_forked_is_not_ours(body: str, told: str) -> None:
+    """It ends that process, and not the loop."""
+    code, _, out = ran(body)
+
+    assert (code, out) == (0, f"{told}\n")
+
+
+def test_signal_that_was_ignored_stays_so() -> None:
+    """A shell starts what runs in the background so."""
+    command = [sys.executable, "-c", PROGRAM.replace("{body}", IS_IGNORED), "1"]
+
+    out = subprocess.run(["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command], capture_output=True, text=True).stdout
+
+    assert out == "there\nTrue\n"
+
+
+# -- in this process
+
+
+def waited(ending: Ending, seconds: float) -> float:
+    began = time.monotonic()
+    ending.wait(seconds)
+    return time.monotonic() - began
+
+
+def soon(do: Callable[[], object]) -> None:
+    threading.Timer(0.2, do).start()
+
+
+def test_wait_returns_when_its_time_is_over_and_not_before() -> None:
+    with Ending(1) as ending:
+        assert 0.2 <= waited(ending, 0.2) < 5
+        assert waited(ending, -1) < 5
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_wake_ends_a_wait(is_before: bool) -> None:
+    """Also one that has not begun; and only one."""
+    with Ending(1) as ending:
+        if is_before:
+            ending.wake()
+        else:
+            soon(ending.wake)
+
+        assert waited(ending, 60) < 20
+        assert waited(ending, 0.2) >= 0.2
+
+
+def test_hang_up_is_told_once_and_ends_nothing() -> None:
+    with Ending(1) as ending:
+        soon(lambda: os.kill(os.getpid(), signal.SIGHUP))
+
+        assert waited(ending, 60) < 20
+        assert (ending.take_reload(), ending.take_reload(), ending()) == (True, False, None)
+
+
+def test_end_from_a_thread_is_as_a_signal() -> None:
+    """The wait ends, later ones do not begin; the process has its time from then on."""
+    left: queue.Queue[int] = queue.Queue()
+    told = threading.Event()
+    with Ending(30, on_end=told.set, leave=left.put) as ending:
+        soon(ending.end)
+
+        assert waited(ending, 60) < 20
+        assert waited(ending, 60) < 20
+        assert ending() is ExitCode.TERMINATED
+        assert told.wait(20)
+
+    assert left.get(timeout=20) == 143
+
+
+def test_ending_without_a_signal_leaves_nothing_behind() -> None:
+    """Handlers, threads, descriptors and the wake-up descriptor are as before."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGURG)
+
+    def now() -> object:
+        fd = signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(fd)
+        files = len(os.listdir("/proc/self/fd")) if Path("/proc").exists() else 0
+        return [signal.getsignal(one) for one in numbers], threading.active_count(), files, fd
+
+    before = now()
+    with Ending(1) as ending:
+        ending.wait(0)
+
+    assert now() == before
+    ending.wake()

@@ -1,0 +1,169 @@
+"""A loop ends within its grace and two seconds, whatever it is at, with the code of the signal, and nothing half done.
+
+F68 and F69, in processes of their own; as process 1 of a container where PID namespaces are permitted.
+"""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from looping import Looping, looping, make_project, small_loop, why_not_first
+from servers.postgres import Postgres
+
+GRACE_S = 1.0
+BOUND_S = GRACE_S + 2
+TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
+
+
+@pytest.fixture
+def project(tmp_path: Path, sqlite_url: str) -> Path:
+    return make_project(tmp_path, sqlite_url)
+
+
+@pytest.fixture
+def shared_project(tmp_path: Path, postgres_url: str) -> Path:
+    """Its warehouse and its state are one PostgreSQL database."""
+    return make_project(tmp_path, postgres_url, state=postgres_url)
+
+
+@pytest.fixture(params=[False, True], ids=["a process", "process 1"])
+def is_first(request: pytest.FixtureRequest) -> bool:
+    if request.param and (why := why_not_first()):
+        pytest.skip(why)
+    return bool(request.param)
+
+
+def at_work(loop: Looping, project: Path) -> None:
+    loop.wait_for((project / "started").exists, "the task")
+
+
+@pytest.mark.parametrize(("number", "code"), [(TERM, 143), (INT, 130)])
+def test_signal_ends_a_loop_that_waits_at_once(
+    project: Path, is_first: bool, number: signal.Signals, code: int
+) -> None:
+    """F68: idle; no grace is needed."""
+    command, port = small_loop(30, "Quick")
+    with looping(command, project, port, is_first=is_first) as loop:
+        loop.wait_for_turn()
+
+        loop.send(number)
+        ended = loop.ended()
+
+    assert (ended.code, ended.took_s < 2) == (code, True), ended
+    assert "Traceback" not in ended.err
+
+
+def test_signal_ends_a_loop_in_backoff_at_once(project: Path, is_first: bool) -> None:
+    """F68: its turn has failed, and it waits before the next."""
+    command, port = small_loop(30, "Failing")
+    with looping(command, project, port, is_first=is_first) as loop:
+        loop.wait_for_turn()
+
+        loop.send(TERM)
+        ended = loop.ended()
+
+    assert (ended.code, ended.took_s < 2) == (143, True), ended
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_task_that_ends_within_the_grace_ends_well(project: Path, is_first: bool, jobs: int) -> None:
+    """F68: its output is there; the task after it is not begun."""
+    command, port = small_loop(30, "After", jobs)
+    with looping(command, project, port, is_first=is_first) as loop:
+        at_work(loop, project)
+
+        loop.send(TERM)
+        ended = loop.ended()
+
+    assert ended.code == 143, ended
+    assert (project / "Short.txt").exists()
+    assert not (project / "After.txt").exists()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_task_that_takes_longer_than_the_grace_is_ended(project: Path, is_first: bool, jobs: int) -> None:
+    """F68: within grace and 2 s; nothing of its output is there, nor a temporary file."""
+    command, port = small_loop(GRACE_S, "Slow", jobs)
+    with looping(command, project, port, is_first=is_first) as loop:
+        at_work(loop, project)
+
+        loop.send(TERM)
+        ended = loop.ended()
+
+    assert (ended.code, GRACE_S <= ended.took_s < BOUND_S) == (143, True), ended
+    assert "Traceback" not in ended.err
+    assert [path.name for path in project.iterdir() if "slow" in path.name.lower()] == []
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_task_that_takes_no_heed_does_not_keep_the_process(project: Path, is_first: bool, jobs: int) -> None:
+    """F68: one that catches every exception, in a loop: the process leaves without it."""
+    command, port = small_loop(GRACE_S, "Stubborn", jobs)
+    with looping(command, project, port, is_first=is_first) as loop:
+        at_work(loop, project)
+
+        loop.send(TERM)
+        ended = loop.ended()
+
+    assert (ended.code, GRACE_S <= ended.took_s < BOUND_S) == (143, True), ended
+    assert "what runs did not end in time" in ended.err
+
+
+@pytest.mark.parametrize(("number", "code"), [(TERM, 143), (INT, 130)])
+def test_second_signal_does_not_wait_for_the_grace(
+    project: Path, is_first: bool, number: signal.Signals, code: int
+) -> None:
+    """F69: at once, though the grace is half a minute."""
+    command, port = small_loop(30, "Slow")
+    with looping(command, project, port, is_first=is_first) as loop:
+        at_work(loop, project)
+
+        loop.send(number)
+        loop.wait_for(lambda: loop.document()["reason"] == "the loop is ending", "the first signal's end")
+        loop.send(number)
+        ended = loop.ended()
+
+    assert (ended.code, ended.took_s < 4) == (code, True), ended
+    assert not (project / "Slow.txt").exists()
+
+
+def test_hang_up_reloads_and_ends_nothing(project: Path, is_first: bool) -> None:
+    """F69: SIGHUP begins the next turn."""
+    command, port = small_loop(30, "Quick")
+    with looping(command, project, port, is_first=is_first) as loop:
+        loop.wait_for_turn()
+        (project / "quick.txt").unlink()
+
+        loop.send(HUP)
+        loop.wait_for((project / "quick.txt").exists, "the next turn")
+        loop.send(TERM)
+
+        assert loop.ended().code == 143
+
+
+def test_signal_in_copy_leaves_nothing_in_the_database(
+    shared_project: Path, is_first: bool, postgres_server: Postgres, postgres_url: str
+) -> None:
+    """F68: rows are on their way. Neither they nor a marker, a lease or a session are there afterwards."""
+
+    def ask(query: str) -> object:
+        return postgres_server.ask(query, url=postgres_url)[0][0]
+
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    leases = "SELECT count(*) FROM etlctl_leases WHERE state = 'running'"
+    command, port = small_loop(GRACE_S, "Copying")
+    with looping(command, shared_project, port, is_first=is_first) as loop:
+        loop.wait_for(lambda: ask("SELECT count(*) FROM pg_stat_progress_copy WHERE tuples_processed > 0"), "COPY")
+        held = ask(leases)
+
+        loop.send(TERM)
+        ended = loop.ended()
+
+        assert (ended.code, GRACE_S <= ended.took_s < BOUND_S) == (143, True), ended
+        assert "did not end in time" not in ended.err
+        assert ask(f"{sessions} AND state <> 'idle'") == 0
+        assert (ask("SELECT count(*) FROM copying"), ask("SELECT count(*) FROM table_updates")) == (0, 0)
+        assert (held, ask(leases)) == (1, 0)
