@@ -9,8 +9,13 @@ import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from etlctl.loop.reaping import stand_before
+
+if TYPE_CHECKING:
+    from etlctl.loop.ending import Ending
+    from etlctl.loop.vitals import Vitals
 
 PAUSE_S = 600.0
 
@@ -30,7 +35,7 @@ def main(grace_s: float, port: int, task: str, jobs: int) -> int:
     return ending() or 0
 
 
-def turns(vitals, ending, port: int, task: str, jobs: int) -> None:  # type: ignore[no-untyped-def]  imported above
+def turns(vitals: Vitals, ending: Ending, port: int, task: str, jobs: int) -> None:
     from etlctl import settings
     from etlctl.app import App
     from etlctl.loop import health

@@ -74,7 +74,12 @@ def test_pulse_feeds_the_watchdog_while_the_loop_lives(monkeypatch: pytest.Monke
     now = [0.0]
     sent: list[str] = []
     vitals = Vitals(now=lambda: datetime.now(UTC), monotonic=lambda: now[0])
-    with Pulse(vitals, notify=lambda text: not sent.append(text)):  # type: ignore[func-returns-value]  None, so True
+
+    def notify(text: str) -> bool:
+        sent.append(text)
+        return True
+
+    with Pulse(vitals, notify=notify):
         until = time.monotonic() + 20
         while len(sent) < 4 and time.monotonic() < until:
             time.sleep(0.01)
