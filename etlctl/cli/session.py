@@ -21,6 +21,8 @@ from etlctl.text import printable
 
 if TYPE_CHECKING:
     from etlctl.app import App
+    from etlctl.cli.json_log import JsonLog
+    from etlctl.core.results import Observer
     from etlctl.core.task import Task
     from etlctl.db.state.queries import Reader
     from etlctl.settings import S3Settings, Settings
@@ -45,6 +47,10 @@ class Session:
     @cached_property
     def settings(self) -> Settings:
         """The settings of this call. Raises SettingsError."""
+        return self.load_settings()
+
+    def load_settings(self) -> Settings:
+        """Those that its words name, as they are now. Raises SettingsError."""
         from etlctl import settings
 
         file = settings.find(self.asked.config, os.environ, Path.cwd())
@@ -53,6 +59,7 @@ class Session:
     @cached_property
     def app(self) -> App:
         """The opened application, its context in place until the command ends. Raises UsageError."""
+        _ = self.json_log  # before stdout is pointed at stderr: what is printed becomes lines of it
         self._stack.enter_context(self.streams.claimed())
         if self.asked.debug:
             self.log()
@@ -135,7 +142,21 @@ class Session:
             from etlctl.cli.story_log import installed
 
             self._logs = True
-            self._stack.enter_context(installed(self.streams, debug=self.asked.debug))
+            self._stack.enter_context(installed(self.streams, debug=self.asked.debug, json_log=self.json_log))
+
+    @cached_property
+    def json_log(self) -> JsonLog | None:
+        """The story as JSON, from the first question on, where the settings ask for it. Raises SettingsError."""
+        if self.settings.logs.format != "json":
+            return None
+        from etlctl.cli.json_log import spoken
+
+        return self._stack.enter_context(spoken(self.streams))
+
+    @property
+    def observers(self) -> list[Observer]:
+        """What hears of every run that the command has."""
+        return [self.json_log] if self.json_log is not None else []
 
 
 def _fetched(reference: str, s3: S3Settings, at: str) -> str:

@@ -6,9 +6,13 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
+from typing import TYPE_CHECKING
 
 from etlctl.cli.streams import Streams
 from etlctl.text import printable
+
+if TYPE_CHECKING:
+    from etlctl.cli.json_log import JsonLog
 
 _TELL_KEYS = ("boto3", "botocore", "s3transfer")
 """Their DEBUG records hold session tokens, signatures and the answers that keys come in; and what they warn of with a
@@ -16,10 +20,11 @@ traceback, such as credentials that could not be renewed, comes out as an error 
 
 
 @contextmanager
-def installed(streams: Streams, *, debug: bool) -> Iterator[None]:
+def installed(streams: Streams, *, debug: bool, json_log: JsonLog | None = None) -> Iterator[None]:
     """Warnings and worse, with `debug` everything but what tells keys, go to `streams` while the block goes on."""
-    handler = _StoryHandler(streams)
-    handler.setFormatter(_PrintableFormatter("%(levelname)s %(name)s: %(message)s", debug=debug))
+    handler = _StoryHandler(streams, json_log)
+    form = "%(levelname)s %(name)s: %(message)s" if json_log is None else "%(message)s"
+    handler.setFormatter(_PrintableFormatter(form, debug=debug))
     handler.addFilter(_tells_no_keys)
     if not debug:
         handler.addFilter(_is_no_traceback_of_theirs)
@@ -45,13 +50,18 @@ def _is_no_traceback_of_theirs(record: logging.LogRecord) -> bool:
 class _StoryHandler(logging.Handler):
     """Hands each record to the story, so that it does not run into a live display."""
 
-    def __init__(self, streams: Streams) -> None:
+    def __init__(self, streams: Streams, json_log: JsonLog | None) -> None:
         super().__init__()
         self._streams = streams
+        self._json_log = json_log
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._streams.story(self.format(record))
+            text = self.format(record)
+            if self._json_log is not None:
+                self._streams.line(self._json_log.record(record, text))
+            else:
+                self._streams.story(text)
         except Exception:  # noqa: BLE001  what the logging module asks of every handler
             self.handleError(record)
 

@@ -34,6 +34,8 @@ class Streams:
         """Why results could not be written, other than a reader that went away."""
         self.diverted: Callable[[str], None] | None = None
         """Takes the story instead of stderr while a live display owns the terminal."""
+        self.told: Callable[[str, str], str] | None = None
+        """Makes the line that is written of a text of the story and its level; None writes the text."""
         self._is_gone = out is None
 
     @property
@@ -64,11 +66,16 @@ class Streams:
             self.error = error
             self.give_up()
 
-    def story(self, text: str) -> None:
-        """Writes `text` and a line end to stderr, at once."""
+    def story(self, text: str, level: str = "info") -> None:
+        """Writes `text` and a line end to stderr, at once; `level` is for those who read it as data."""
         if self.diverted is not None:
             self.diverted(text)
-        elif self.err is not None:
+        else:
+            self.line(text if self.told is None else self.told(text, level))
+
+    def line(self, text: str) -> None:
+        """Writes `text` to stderr as it is, whatever the story looks like."""
+        if self.err is not None:
             with suppress(OSError, ValueError):  # there is no place left to tell it
                 _write(self.err, text)
 
