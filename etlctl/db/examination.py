@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 """That a loader needs on the marker table."""
-_POSTGRESQL = """
+_POSTGRESQL = r"""
     SELECT 'PostgreSQL ' || current_setting('server_version') AS version,
            CAST(extract(epoch FROM clock_timestamp()) AS double precision) AS now,
-           coalesce(CAST(:schema AS text), current_schema()) AS place,
+           coalesce(CAST(:schema AS text), CASE WHEN current_schema() LIKE 'pg\_temp%' THEN NULL
+                                                ELSE CAST(current_schema() AS text) END) AS place,
            pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS is_read_only,
            (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS is_encrypted
 """
