@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SMALL_LOOP = Path(__file__).with_name("small_loop.py")
 UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 PATIENCE_S = 40.0
 """For what takes a second on a machine with nothing else to do."""
@@ -178,10 +177,11 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("ETLCTL_")}
 
 
-def small_loop(grace_s: float, task: str, jobs: int = 1) -> tuple[list[str], int]:
-    """The command of a loop in little that asks for `task`, and the port of its health."""
+def loop_of(task: str, *, grace_s: float, jobs: int = 1) -> tuple[list[str], int]:
+    """The command of a loop that asks for `task` every ten minutes, and the port of its health."""
     port = free_port()
-    return [sys.executable, str(SMALL_LOOP), f"{grace_s:g}", str(port), task, str(jobs)], port
+    words = f"loop {task} --every 10m --grace {grace_s:g}s -j {jobs} --health-port {port}"
+    return [sys.executable, "-m", "etlctl", *words.split()], port
 
 
 def free_port() -> int:

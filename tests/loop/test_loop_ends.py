@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from looping import Looping, looping, make_project, small_loop, why_not_first
+from looping import Looping, loop_of, looping, make_project, why_not_first
 from servers.postgres import Postgres
 
 GRACE_S = 1.0
@@ -45,7 +45,7 @@ def test_signal_ends_a_loop_that_waits_at_once(
     project: Path, is_first: bool, number: signal.Signals, code: int
 ) -> None:
     """F68: idle; no grace is needed."""
-    command, port = small_loop(30, "Quick")
+    command, port = loop_of("Quick", grace_s=30)
     with looping(command, project, port, is_first=is_first) as loop:
         loop.wait_for_turn()
 
@@ -58,7 +58,7 @@ def test_signal_ends_a_loop_that_waits_at_once(
 
 def test_signal_ends_a_loop_in_backoff_at_once(project: Path, is_first: bool) -> None:
     """F68: its turn has failed, and it waits before the next."""
-    command, port = small_loop(30, "Failing")
+    command, port = loop_of("Failing", grace_s=30)
     with looping(command, project, port, is_first=is_first) as loop:
         loop.wait_for_turn()
 
@@ -71,7 +71,7 @@ def test_signal_ends_a_loop_in_backoff_at_once(project: Path, is_first: bool) ->
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_task_that_ends_within_the_grace_ends_well(project: Path, is_first: bool, jobs: int) -> None:
     """F68: its output is there; the task after it is not begun."""
-    command, port = small_loop(30, "After", jobs)
+    command, port = loop_of("After", grace_s=30, jobs=jobs)
     with looping(command, project, port, is_first=is_first) as loop:
         at_work(loop, project)
 
@@ -86,7 +86,7 @@ def test_task_that_ends_within_the_grace_ends_well(project: Path, is_first: bool
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_task_that_takes_longer_than_the_grace_is_ended(project: Path, is_first: bool, jobs: int) -> None:
     """F68: within grace and 2 s; nothing of its output is there, nor a temporary file."""
-    command, port = small_loop(GRACE_S, "Slow", jobs)
+    command, port = loop_of("Slow", grace_s=GRACE_S, jobs=jobs)
     with looping(command, project, port, is_first=is_first) as loop:
         at_work(loop, project)
 
@@ -101,7 +101,7 @@ def test_task_that_takes_longer_than_the_grace_is_ended(project: Path, is_first:
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_task_that_takes_no_heed_does_not_keep_the_process(project: Path, is_first: bool, jobs: int) -> None:
     """F68: one that catches every exception, in a loop: the process leaves without it."""
-    command, port = small_loop(GRACE_S, "Stubborn", jobs)
+    command, port = loop_of("Stubborn", grace_s=GRACE_S, jobs=jobs)
     with looping(command, project, port, is_first=is_first) as loop:
         at_work(loop, project)
 
@@ -117,7 +117,7 @@ def test_second_signal_does_not_wait_for_the_grace(
     project: Path, is_first: bool, number: signal.Signals, code: int
 ) -> None:
     """F69: at once, though the grace is half a minute."""
-    command, port = small_loop(30, "Slow")
+    command, port = loop_of("Slow", grace_s=30)
     with looping(command, project, port, is_first=is_first) as loop:
         at_work(loop, project)
 
@@ -131,14 +131,16 @@ def test_second_signal_does_not_wait_for_the_grace(
 
 
 def test_hang_up_reloads_and_ends_nothing(project: Path, is_first: bool) -> None:
-    """F69: SIGHUP begins the next turn."""
-    command, port = small_loop(30, "Quick")
+    """F69: pipelines are read anew, and what was waited for is waited for again."""
+    command, port = loop_of("Quick", grace_s=30)
     with looping(command, project, port, is_first=is_first) as loop:
         loop.wait_for_turn()
-        (project / "quick.txt").unlink()
+        with (project / "pipelines" / "looped.py").open("a") as file:
+            file.write('Path("read anew").touch()\n')
 
         loop.send(HUP)
-        loop.wait_for((project / "quick.txt").exists, "the next turn")
+        loop.wait_for((project / "read anew").exists, "the reload")
+        assert loop.document()["live"] is True
         loop.send(TERM)
 
         assert loop.ended().code == 143
@@ -154,7 +156,7 @@ def test_signal_in_copy_leaves_nothing_in_the_database(
 
     sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     leases = "SELECT count(*) FROM etlctl_leases WHERE state = 'running'"
-    command, port = small_loop(GRACE_S, "Copying")
+    command, port = loop_of("Copying", grace_s=GRACE_S)
     with looping(command, shared_project, port, is_first=is_first) as loop:
         loop.wait_for(lambda: ask("SELECT count(*) FROM pg_stat_progress_copy WHERE tuples_processed > 0"), "COPY")
         held = ask(leases)
@@ -166,4 +168,4 @@ def test_signal_in_copy_leaves_nothing_in_the_database(
         assert "did not end in time" not in ended.err
         assert ask(f"{sessions} AND state <> 'idle'") == 0
         assert (ask("SELECT count(*) FROM copying"), ask("SELECT count(*) FROM table_updates")) == (0, 0)
-        assert (held, ask(leases)) == (1, 0)
+        assert (held, ask(leases)) == (2, 0)  # the turn's and the task's
