@@ -21,3 +21,14 @@ def turn_dates(word: str, window_days: int, instant: dt.datetime, zone: dt.tzinf
     if (last - dt.date.min).days < window_days:
         raise ValueError(f"{window_days} days before it there is no calendar")
     return [last - dt.timedelta(days=back) for back in range(window_days - 1, -1, -1)]
+
+
+def window_words(word: str, window_days: int, instant: dt.datetime, zone: dt.tzinfo) -> str:
+    """The same dates as words of a command line, which mean them on any other day too: `-7d..yesterday`."""
+    found = turn_dates(word, window_days, instant, zone)
+    if window_days == 1:
+        return word
+    ago = (instant.astimezone(zone).date() - found[0]).days
+    if word[:1].isdigit():
+        return f"{found[0]}..{word}"
+    return f"{'today' if ago == 0 else f'-{ago}d'}..{word}"

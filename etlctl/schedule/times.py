@@ -50,6 +50,7 @@ class Every:
     def __init__(self, seconds: float) -> None:
         if not seconds >= _LEAST_S:  # nor nan
             raise ValueError(f"every {seconds:g} s is too often: once a second is the most.")
+        self.seconds = seconds
         self._step = dt.timedelta(microseconds=round(seconds * 1_000_000))
         self.text = f"every {_length(self._step)}"
 
