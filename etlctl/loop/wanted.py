@@ -52,7 +52,7 @@ def tasks_of(wanted: Wanted, registry: Registry, days: Sequence[date], due: date
     classes = [registry.find(name) for name in wanted.tasks]
     _check_params(wanted, classes)
     local = due.astimezone(wanted.zone).replace(tzinfo=None)
-    dated = {cls: _dated(cls, wanted) if days else None for cls in classes}
+    dated = {cls: day_parameter(cls, wanted) if days else None for cls in classes}
     if days and not any(dated.values()):
         raise UsageError(
             f"{wanted.place} has a date, but none of its tasks has a parameter that takes one: "
@@ -98,8 +98,9 @@ def _values_of_day(parameter: Parameter[Any], day: date, days: Sequence[date], l
     return values
 
 
-def _dated(cls: type[Task], wanted: Wanted) -> str | None:
-    """The parameter that takes the day: `date`, or the only one that can; None for a task without any."""
+def day_parameter(cls: type[Task], wanted: Wanted) -> str | None:
+    """The parameter that takes the day: `date`, or the only one that can; None for a task without any. UsageError
+    where several could."""
     able = [name for name, one in cls.get_params() if _takes_days(one) and name not in wanted.params]
     if _DATE in able or len(able) < 2:
         return _DATE if _DATE in able else next(iter(able), None)
