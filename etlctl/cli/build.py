@@ -43,11 +43,12 @@ etlctl build LoadFlights --help          # its parameters
 _DONE = (Status.OK, Status.UPTODATE)
 
 
-def _build(ctx: click.Context, request: Request, deep: bool, force: bool, **given: Any) -> int:
+def _build(ctx: click.Context, request: Request, deep: bool, force: bool, blocked_ok: bool, **given: Any) -> int:
     call = session(ctx)
     tasks = make_tasks(request, call)
     options, option_words = _run_options(call, given), _words_of(given)
     words = f"{request.words}{' --deep' if deep else ''}{' --force' if force else ''}{option_words}"
+    words += " --blocked-ok" if blocked_ok else ""
     with watched() as interrupts:
         try:
             with _shown(call, tasks, interrupts) as progress:
@@ -67,6 +68,7 @@ def _build(ctx: click.Context, request: Request, deep: bool, force: bool, **give
             return interrupts.code
         if interrupts.code is not None:
             summary = replace(summary, interrupted=interrupts.code)
+    summary = replace(summary, is_blocked_ok=blocked_ok)
     if call.asked.json:
         call.streams.result(documents.dump(documents.build_document(summary)))
     else:
@@ -152,7 +154,7 @@ def _ending(summary: RunSummary, tasks: Sequence[Task], again: str, *, options: 
         lines.extend([line(f"  {why}"), line("next  when that is mended  ", again)])
     if summary.counts[Status.HELD]:
         lines.append(line("next  see who has it: etlctl status; when it is done, again  ", again))
-    if summary.exit_code is ExitCode.BLOCKED:
+    if summary.exit_code is ExitCode.BLOCKED or (summary.counts[Status.BLOCKED] and not summary.exit_code):
         lines.append(line("next  bring the missing input, then again  ", again))
     if summary.interrupted and any(result.status not in _DONE for result in summary.results):
         lines.append(line("next  go on where it stopped  ", again))
@@ -213,6 +215,7 @@ command = TaskCommand(
             type=click.Choice(["local", "dask"]),
             help="Where tasks run: on this machine, or on a Dask cluster. [default: local; executor in [build]]",
         ),
+        click.Option(["--blocked-ok"], is_flag=True, help="Exit 0, not 3, when only external input is missing."),
         click.Option(["--fail-fast"], is_flag=True, help="Begin nothing more after the first failure."),
         click.Option(
             ["--wait-held"],

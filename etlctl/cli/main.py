@@ -30,6 +30,7 @@ COMMANDS = {
     "graph": ("etlctl.cli.graph", "What a task requires, as a tree, Mermaid, DOT or JSON."),
     "history": ("etlctl.cli.history", "Tell what ran, when, for how long, and how it ended."),
     "logs": ("etlctl.cli.logs", "What the tasks of a run printed."),
+    "cron": ("etlctl.cli.cron", "Print schedules as lines of crontab, or as units of systemd."),
     "markers": ("etlctl.cli.markers", "List the marker tables, adopt Luigi's, resolve a torn load."),
     "gc": ("etlctl.cli.gc", "Remove what killed processes have left, and what is too old."),
     "doctor": ("etlctl.cli.doctor", "Show every setting and its origin, and whether all of it works."),

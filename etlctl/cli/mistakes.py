@@ -30,7 +30,6 @@ _ABSENT = {
         "--timeout": "`timeout` is an attribute of the task's class",
         "--from": _RANGE,
         "--to": _RANGE,
-        "--blocked-ok": "exit code 3 says that nothing but external input is missing",
         "--dry-run": "`etlctl plan` tells what it would run",
         "--local-scheduler": "there is no other scheduler",
     },

@@ -21,7 +21,7 @@ _MOST_LABELS = 5
 _WIDEST_LABEL = 44
 BUILD_OPTIONS = frozenset(
     {"config", "debug", "deep", "executor", "fail-fast", "force", "help", "jobs", "json", "param", "profile"}
-    | {"show-output", "wait-held", "workers"}
+    | {"blocked-ok", "show-output", "wait-held", "workers"}
 )
 """Names that mean something else on the command line of `etlctl build`; a test of the command keeps this true."""
 
@@ -81,6 +81,8 @@ class RunSummary:
     """INTERRUPTED, TERMINATED or HANGUP when a signal, or `etlctl stop`, ended the run early."""
     stopped: str = ""
     """`stopped by ann@etl-1: an upgrade`, when somebody asked for the end with `etlctl stop`; else empty."""
+    is_blocked_ok: bool = False
+    """Whether external input that is missing is no reason for another code than DONE."""
 
     def __bool__(self) -> bool:
         return self.exit_code is ExitCode.DONE
@@ -88,7 +90,8 @@ class RunSummary:
     @cached_property
     def exit_code(self) -> ExitCode:
         """What `etlctl build` exits with; see `ExitCode.worst` for several failures."""
-        return self.interrupted or ExitCode.worst({result.exit_code for result in self.results})
+        codes = {result.exit_code for result in self.results} - ({ExitCode.BLOCKED} if self.is_blocked_ok else set())
+        return self.interrupted or ExitCode.worst(codes)
 
     @cached_property
     def counts(self) -> dict[Status, int]:
@@ -187,7 +190,8 @@ def total_line(summary: RunSummary) -> str:
     """`OK=2 FAIL=1 SKIP=1 BLOCKED=0 HELD=0 UPTODATE=0 TOTAL=4     1.2 s     exit 1`."""
     counts = " ".join(f"{status}={number}" for status, number in summary.counts.items())
     code = summary.exit_code
-    verdict = f"exit {code}" if code else "nothing to do" if not summary.counts[Status.OK] else "exit 0"
+    is_idle = not summary.counts[Status.OK] and not summary.counts[Status.BLOCKED]
+    verdict = f"exit {code}" if code or not is_idle else "nothing to do"
     return f"{counts} TOTAL={len(summary.results)}     {seconds(summary.duration_s)}     {verdict}"
 
 

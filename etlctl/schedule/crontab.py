@@ -24,6 +24,7 @@ def crontab(job: Job) -> str:
             f"# {job.name}: {job.title}, {job.times.text}",
             *(f"# {note}" for note in job.notes),
             *(["# Jitter is left out: crontab has no such thing."] if job.jitter_s else []),
+            "# CRON_TZ is cronie's; a cron that does not know it, as Debian's, goes by the machine's zone.",
             f"CRON_TZ={zone}",
             f"{fields} {command_of(job)}",
             "",

@@ -78,6 +78,7 @@ def test_the_line_stands_below_its_zone_and_what_cron_does_not_know() -> None:
         "# The settings ask for these variables, which nobody sets here: PW.",
         "# Left out, since only `etlctl loop` can do it: deadline.",
         "# Jitter is left out: crontab has no such thing.",
+        "# CRON_TZ is cronie's; a cron that does not know it, as Debian's, goes by the machine's zone.",
         "CRON_TZ=Europe/Berlin",
         "0 6 * * * cd /srv/etl && TZ=Europe/Berlin /bin/etlctl build DailyReport",
     ]

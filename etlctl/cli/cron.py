@@ -1,0 +1,143 @@
+"""`etlctl cron`: schedules as lines of crontab, or as units of systemd, for those who start builds by these."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from etlctl.cli import cron_documents, documents
+from etlctl.cli.asked_schedule import asked_schedule, schedule_options
+from etlctl.cli.session import Session, session
+from etlctl.cli.tasks import Request, TaskCommand
+from etlctl.core.parameters import ParameterVisibility
+from etlctl.core.results import BUILD_OPTIONS
+from etlctl.core.task import Task
+from etlctl.errors import UsageError
+from etlctl.settings.load import searched
+
+if TYPE_CHECKING:
+    from etlctl.schedule import Schedule
+    from etlctl.schedule.jobs import Job
+    from etlctl.settings import Settings
+
+_EXAMPLES = """
+etlctl cron                                  # all [schedules] of the settings
+etlctl cron DailyReport --cron "0 6 * * *" --timezone Europe/Berlin --date yesterday --window 7d
+etlctl cron DailyReport --every 30m --systemd
+(crontab -l; etlctl cron) | crontab -
+"""
+_NEEDED = r"\$\{(\w+)\}|\bfrom env:(\w+)|^environment variable (ETLCTL_\w+)"
+"""What the origin of a setting tells of variables."""
+
+
+def _cron(ctx: click.Context, request: Request, systemd: bool, **given: Any) -> int:
+    from etlctl.schedule import opened
+    from etlctl.schedule.crontab import crontab
+    from etlctl.schedule.units import units
+
+    call = session(ctx)
+    asked = asked_schedule(request, given)
+    schedules = [asked] if asked is not None else opened(call.settings)
+    if not schedules:
+        raise UsageError("there is no TASK, and no [schedules.NAME] in the settings: etlctl cron TASK --cron LINE.")
+    jobs = [_job(call, schedule, is_asked=asked is not None) for schedule in schedules]
+    lines = [] if systemd else [crontab(job) for job in jobs]
+    files = [unit for job in jobs for unit in units(job)] if systemd else []
+    if call.asked.json:
+        call.streams.result(documents.dump(cron_documents.cron_document(lines, files)))
+        return 0
+    for text in (*lines, *(f"# /etc/systemd/system/{unit.file}\n{unit.text}" for unit in files)):
+        call.streams.result(text)
+    return 0
+
+
+def _job(call: Session, schedule: Schedule, *, is_asked: bool) -> Job:
+    from etlctl.loop.wanted import tasks_of
+    from etlctl.schedule.jobs import Job, job_name
+
+    registry = call.app.registry
+    due = schedule.times.latest(call.now)
+    tasks_of(schedule, registry, schedule.dates(due), due)  # what cannot be made is told now, and not at night
+    classes = [registry.find(name) for name in schedule.tasks]
+    words = [*(cls.task_family for cls in classes), *_date_words(schedule, classes, due), *_params(schedule, classes)]
+    settings = call.settings
+    is_left_out = {"deadline": schedule.deadline is not None, "overlap": schedule.overlap != "skip"}
+    return Job(
+        name=job_name("-".join(schedule.tasks) if is_asked else schedule.name),
+        title=" ".join(schedule.tasks),
+        command=(*_program(), "build", *words, "--blocked-ok", *_settings_words(settings)),
+        folder=str(settings.project),
+        times=schedule.times,
+        zone=getattr(schedule.zone, "key", "UTC") if schedule.date is not None else None,
+        jitter_s=schedule.jitter_s,
+        variables=_variables(settings),
+        left_out=tuple(name for name, is_asked_for in is_left_out.items() if is_asked_for),
+    )
+
+
+def _program() -> list[str]:
+    """This very etlctl, by its full path."""
+    beside = Path(sys.executable).with_name("etlctl")
+    return [str(beside)] if os.access(beside, os.X_OK) else [sys.executable, "-m", "etlctl"]
+
+
+def _date_words(schedule: Schedule, classes: Sequence[type[Task]], due: Any) -> list[str]:
+    """The window as options: `--date=-7d..yesterday`, which means the same on any day."""
+    if schedule.date is None:
+        return []
+    from etlctl.loop.wanted import day_parameter
+    from etlctl.schedule.dates import window_words
+
+    window = window_words(schedule.date, schedule.window_days, due, schedule.zone)
+    names = dict.fromkeys(name for name in (day_parameter(cls, schedule) for cls in classes) if name is not None)
+    return [word for name in names for word in _option(name, window)]
+
+
+def _params(schedule: Schedule, classes: Sequence[type[Task]]) -> list[str]:
+    return [word for name, value in schedule.params.items() for word in _option(name, _text(name, value, classes))]
+
+
+def _text(name: str, value: Any, classes: Sequence[type[Task]]) -> str:
+    parameters = [dict(cls.get_params())[name] for cls in classes if name in dict(cls.get_params())]
+    if any(one.visibility is ParameterVisibility.PRIVATE for one in parameters):
+        raise UsageError(
+            f"{name} is private: no command line may hold it. Write it in the settings, as in "
+            f'[params.{classes[0].task_family}] {name} = "${{VARIABLE}}".'
+        )
+    return value if isinstance(value, str) else str(parameters[0].serialize(parameters[0].normalize(value)))
+
+
+def _option(name: str, text: str) -> list[str]:
+    option = name.replace("_", "-")
+    return ["-p", f"{name}={text}"] if option in BUILD_OPTIONS else [f"--{option}={text}"]
+
+
+def _settings_words(settings: Settings) -> list[str]:
+    """The options by which the command finds these settings from the project's folder, without any variable."""
+    found = next((file for file in searched(settings.project) if file.exists()), None)
+    config = ["--config", str(settings.file)] if settings.file is not None and settings.file != found else []
+    return [*config, *(["--profile", settings.profile] if settings.profile is not None else [])]
+
+
+def _variables(settings: Settings) -> tuple[str, ...]:
+    found = (match for origin in settings.origins.values() for match in re.finditer(_NEEDED, origin))
+    return tuple(sorted({name for match in found for name in match.groups() if name}))
+
+
+command = TaskCommand(
+    "cron",
+    needs_task=False,
+    callback=click.pass_context(_cron),
+    params=[
+        *schedule_options(),
+        click.Option(["--systemd"], is_flag=True, help="Units of systemd: a service and its timer for each schedule."),
+    ],
+    help="Print the schedules of the settings, or one of TASKs, as lines of crontab that run etlctl build.",
+    examples=_EXAMPLES,
+)
