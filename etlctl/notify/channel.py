@@ -20,9 +20,9 @@ from typing import Protocol, TypeAlias
 
 from etlctl.errors import EtlctlError
 from etlctl.notify.digest import Told
-from etlctl.notify.masking import Mask
 from etlctl.notify.memory import Memory
 from etlctl.notify.message import Message, NotSent
+from etlctl.settings.masks import Mask
 from etlctl.text import shortened
 
 MOST_WAITING = 100

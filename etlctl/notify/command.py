@@ -13,9 +13,9 @@ from threading import Lock
 from typing import IO
 
 from etlctl.notify import options
-from etlctl.notify.masking import Mask
 from etlctl.notify.message import Message, NotSent
 from etlctl.settings import NotifySettings
+from etlctl.settings.masks import Mask
 from etlctl.text import shortened
 
 _MOST_SAID = 300

@@ -8,8 +8,8 @@ from typing import Any
 
 from etlctl.errors import EtlctlError, SettingsError
 from etlctl.notify.channel import Notifier
-from etlctl.notify.masking import Mask
 from etlctl.settings import NotifySettings
+from etlctl.settings.masks import Mask
 from etlctl.suggest import did_you_mean
 from etlctl.text import printable, shortened
 

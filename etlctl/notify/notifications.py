@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from etlctl.core.context import Attempt
+from etlctl.core.private import private_values
 from etlctl.core.results import RunSummary, Status
 from etlctl.core.task import Task
 from etlctl.errors import EtlctlError
@@ -16,11 +17,11 @@ from etlctl.notify import options
 from etlctl.notify.channel import Channel
 from etlctl.notify.digest import About, Told, Wanted
 from etlctl.notify.kinds import made
-from etlctl.notify.masking import Mask, private_values
 from etlctl.notify.memory import LocalMemory, Memory
 from etlctl.notify.recalling import Recalling
 from etlctl.notify.selection import WORDS, Selection
 from etlctl.settings import NotifySettings, Secret
+from etlctl.settings.masks import Mask
 from etlctl.suggest import did_you_mean
 from etlctl.text import printable, shortened
 

@@ -17,7 +17,7 @@ EVERYTHING = ("ok", "fail", "blocked", "held", "recovered", "deadline", "alert")
 class Load(Task):
     """Fails, or not, as the test says."""
 
-    day = IntParameter(default=1)
+    day = IntParameter(default=0)
     tags = ("nightly",)
 
 
@@ -30,7 +30,7 @@ class Report(Task):
 class Feed(ExternalTask):
     """What is waited for."""
 
-    day = IntParameter(default=1)
+    day = IntParameter(default=0)
 
 
 class Needs(Task):
