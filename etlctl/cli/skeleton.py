@@ -103,7 +103,7 @@ def _name_of(text: str, *, is_given: bool) -> str:
     name = re.sub("[^a-z0-9_-]+", "-", text.lower()).strip("-_")
     if is_given and name != text:
         hint = f" As in --name {name}." if name else ""
-        raise UsageError(f"--name {shortened(text)!r}: a project's name is small letters, digits, - and _.{hint}")
+        raise UsageError(f"--name '{shortened(text)}': a project's name is small letters, digits, - and _.{hint}")
     return name or "project"
 
 

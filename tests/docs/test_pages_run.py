@@ -11,7 +11,10 @@ from docs.walkthrough import ROOT, Walk, blocks_of, copy_demo, is_same, stand_in
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # forty commands, each a process: ten seconds, but a minute and more on a busy machine
-@pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md", "docs/coming-from-luigi.md", "docs/development.md"])
+@pytest.mark.parametrize(
+    "name",
+    ["README.md", "docs/tutorial.md", "docs/coming-from-luigi.md", "docs/development.md", "docs/testing.md"],
+)
 def test_a_page_shows_what_its_commands_print(name: str, tmp_path: Path) -> None:
     """Files are written and commands typed in the order of the page; each prints what the page shows."""
     if name in ("README.md", "docs/development.md"):
