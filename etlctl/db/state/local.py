@@ -77,6 +77,8 @@ class LocalDatabase:
         self._timeout_s = float(told[1]) if told else timeout_s
         self._lock = Lock()
         self._kept: list[sqlite3.Connection] = []
+        self._making = Lock()
+        """Held by whoever makes the file: see _make_file."""
         self._pid = os.getpid()
         self._opened_file: _File | None = None
         """What connections are open on: after a `rm` they would go on in a file that nobody else can see."""
@@ -194,9 +196,14 @@ class LocalDatabase:
         return "&".join(given if has_mode else [*given, f"mode={mode}"])
 
     def _make_file(self, file: Path) -> None:
+        """An empty file, where there is none. One that is there is not opened: all locks that this process has on it
+        would end with the descriptor (https://www.sqlite.org/howtocorrupt.html 2.2)."""
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            with self._making:
+                os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            return
         except PermissionError:
             if not file.exists():
                 raise UnavailableError(
