@@ -1,0 +1,168 @@
+"""Builds from the command line that notify: a whole process each, by the settings, with the state database's memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.project import Project
+from notify.receivers import Web, silent_server, web
+
+FLOWS = '''
+    """A task that fails until a file is there, and others beside it."""
+
+    import os
+
+    import etlctl
+    from etlctl import ExternalTask, LocalTarget, Parameter, ParameterVisibility, Task
+
+
+    class Flaky(Task):
+        pin = Parameter(default="PIN-98765", visibility=ParameterVisibility.PRIVATE)
+
+        def output(self):
+            return LocalTarget("out/flaky")
+
+        def run(self):
+            if not os.path.exists("data/mended"):
+                raise ValueError(f"no route with {os.environ['TOKEN']} and {self.pin}")
+            with self.output().open("w") as file:
+                file.write("x")
+
+
+    class Feed(ExternalTask):
+        def output(self):
+            return LocalTarget("data/feed.csv")
+
+
+    class Nests(Task):
+        def run(self):
+            etlctl.build([Flaky()])
+            raise ValueError("outer")
+'''
+TOKEN = "S3cr3t-b7d1-in-a-header"
+
+
+@pytest.fixture
+def server() -> Iterator[Web]:
+    """A receiver."""
+    with web() as kept:
+        yield kept
+
+
+@pytest.fixture
+def flaky(empty_project: Project, server: Web) -> Project:
+    """A project that tells the receiver."""
+    empty_project.pipeline(FLOWS)
+    configure(empty_project, f"{server.url}/services/T0/B0")
+    return empty_project
+
+
+def configure(project: Project, url: str, more: str = "") -> None:
+    """The settings, with one webhook."""
+    project.write(
+        "config/etlctl.toml",
+        f'[pipelines]\npath = "{project.package}"\n[notify.ops]\nkind = "webhook"\nurl = "{url}"\nretries = 0\n'
+        f'{more}headers = {{ Authorization = "env:TOKEN" }}\n',
+    )
+
+
+def build(project: Project, *words: str) -> tuple[int, str]:
+    """Exit code and story of a build."""
+    ran = project.spawn("build", *words, env={"TOKEN": TOKEN})
+    return ran.code, ran.err
+
+
+def test_builds_tell_a_failure_once_and_its_end_once(flaky: Project, server: Web) -> None:
+    """Each build is a process of its own, as from cron: the state database remembers between them."""
+    codes = [build(flaky, "Flaky")[0] for _ in range(3)]
+    flaky.write("data/mended")
+    codes += [build(flaky, "Flaky")[0] for _ in range(2)]
+
+    told = [[(task["task"], task["result"]) for task in document["tasks"]] for document in server.documents()]
+    assert codes == [1, 1, 1, 0, 0]
+    assert told == [[("Flaky()", "fail")], [("Flaky()", "recovered")]]
+
+
+def test_build_tells_no_secret(flaky: Project, server: Web) -> None:
+    """The header has the token; the message, whose error quotes it and a private value, has neither."""
+    build(flaky, "Flaky")
+
+    ((_, headers, body),) = server.requests
+    assert headers["authorization"] == TOKEN
+    assert b"no route with *** and ***" in body
+    assert TOKEN.encode() not in body and b"PIN-98765" not in body
+
+
+def test_command_of_a_message_shows_the_log(flaky: Project, server: Web) -> None:
+    """It can be typed as it stands."""
+    build(flaky, "Flaky")
+
+    (task,) = server.documents()[0]["tasks"]
+    words = task["command"].split()
+    assert words[:2] == ["etlctl", "logs"]
+    assert "no route with" in flaky.spawn(*words[1:], env={"TOKEN": TOKEN}).out
+
+
+def test_dead_endpoint_changes_nothing_of_a_build(flaky: Project) -> None:
+    """The same exit code; one warning, without the address."""
+    configure(flaky, "http://127.0.0.1:1/services/T0/B0")
+    flaky.write("data/mended")
+
+    code, story = build(flaky, "Flaky", "Feed")
+
+    assert code == 3
+    assert story.count("notify ops: ") == 1 and "The work itself goes on." in story
+    assert "T0" not in story
+
+
+@pytest.mark.slow
+def test_silent_endpoint_costs_five_seconds_at_most(flaky: Project) -> None:
+    """A server that takes the connection and never answers; its timeout is a minute."""
+    with silent_server() as port:
+        configure(flaky, f"http://127.0.0.1:{port}/services/T0/B0", "timeout = 60\n")
+        began = time.monotonic()
+        code, story = build(flaky, "Feed")
+        with_it_s = time.monotonic() - began
+    configure(flaky, "http://127.0.0.1:1/services/T0/B0", 'on = ["ok"]\n')
+    began = time.monotonic()
+    build(flaky, "Feed")
+    without_s = time.monotonic() - began
+
+    assert code == 3 and "not sent in time" in story
+    assert 4 < with_it_s - without_s < 9
+
+
+def test_build_inside_a_task_tells_nothing_of_its_own(flaky: Project, server: Web) -> None:
+    """The task around it does."""
+    build(flaky, "Nests")
+
+    (document,) = server.documents()
+    assert [task["task"] for task in document["tasks"]] == ["Nests()"]
+
+
+def test_build_that_cannot_begin_is_told(flaky: Project, server: Web, tmp_path: Path) -> None:
+    """A state database that somebody has chosen and nobody can reach: exit 4, and a message."""
+    settings = flaky.folder / "config" / "etlctl.toml"
+    url = "postgresql://etl:S3cr3t-pw@127.0.0.1:1/state"
+    settings.write_text(f'{settings.read_text()}[state]\nurl = "{url}"\n')
+
+    code, _ = build(flaky, "Feed")
+
+    (document,) = server.documents()
+    assert code == 4 and document["exit_code"] == 4
+    assert "given up" in document["title"] and "S3cr3t" not in str(document)
+
+
+def test_wrong_settings_of_a_notifier_are_found_before_anything_runs(flaky: Project) -> None:
+    """Exit 2 with the place, and no traceback."""
+    configure(flaky, "gopher://127.0.0.1/services/T0/B0")
+
+    code, story = build(flaky, "Feed")
+
+    assert code == 2
+    assert "config/etlctl.toml:3: 'notify.ops.url' must begin with" in story and "T0" not in story
+    assert not (flaky.folder / ".etlctl").exists()
