@@ -7,15 +7,22 @@ import sys
 import time
 from pathlib import Path
 
+from etlctl.engine.executors.pool import Pool
 from etlctl.engine.executors.workers import LocalExecutor
 
 TOKEN = "ETLCTL_TEST_TOKEN"
 """A variable that programs started by a test's tasks have in their environment."""
 
 
+def pool_of(executor: LocalExecutor) -> Pool:
+    """Its workers; an AssertionError where it has needed none so far."""
+    assert executor._pool is not None
+    return executor._pool
+
+
 def template_of(executor: LocalExecutor) -> int:
     """The process that the workers are forked from."""
-    template = executor._pool._crew.template  # nobody else need know it
+    template = pool_of(executor)._crew.template  # nobody else need know it
     assert template is not None
     return template.pid
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-
 
 def leave_open(connection: object) -> None:
     """Leaves a connection open for as long as this process lives, past the end of Python even.
@@ -11,4 +9,6 @@ def leave_open(connection: object) -> None:
     It is the parent's: closing it would have SQLite play back the journal of a transaction that goes on there.
     (sqlite.org/howtocorrupt.html, 2.6)
     """
+    import ctypes  # 3 ms that only a forked process takes
+
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))

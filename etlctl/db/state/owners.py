@@ -7,11 +7,8 @@ the system counts, so that another one with its number later is not taken for it
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
-import secrets
-import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -34,8 +31,8 @@ class Owner(NamedTuple):
 def this_process() -> str:
     """A new owner's name for this process; two calls give two owners."""
     pid = os.getpid()
-    host = re.sub(r"[:\s]", "-", socket.gethostname())[:_MOST_HOST] or "localhost"
-    return f"{host}:{_machine()}:{pid}:{_start_of(pid) or ''}:{secrets.token_hex(6)}"
+    host = re.sub(r"[:\s]", "-", os.uname().nodename)[:_MOST_HOST] or "localhost"
+    return f"{host}:{_machine()}:{pid}:{_start_of(pid) or ''}:{os.urandom(6).hex()}"
 
 
 def parsed(owner: str) -> Owner | None:
@@ -97,6 +94,8 @@ def _machine() -> str:
 
 def _boot_of_macos() -> str:
     """kern.bootsessionuuid of sysctl(3), which changes with each boot."""
+    import ctypes  # elsewhere nobody needs it
+
     text = ctypes.create_string_buffer(64)
     size = ctypes.c_size_t(ctypes.sizeof(text))
     try:

@@ -15,7 +15,6 @@ from etlctl.engine.executors import children
 from etlctl.engine.executors.base import Outcome
 from etlctl.engine.executors.captured import Capture
 from etlctl.engine.executors.jobs import Output
-from etlctl.engine.executors.surroundings import spared
 from etlctl.engine.failures import Failure
 from etlctl.engine.logs import MAX_BYTES
 from etlctl.errors import WorkerDiedError
@@ -49,6 +48,8 @@ class _UnderWay(NamedTuple):
     def end_children(self) -> None:
         """What it has started and left running ends with it, as it does where a worker carries it out."""
         if self.started:
+            from etlctl.engine.executors.surroundings import spared  # of workers: most builds of one job need none
+
             told = children.end(self.started - spared())
             if told:
                 self.conducted.attempt.notes.append(told)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Literal
 
 from etlctl.core.context import Attempt
 from etlctl.core.task import Task
-from etlctl.engine.executors.wire import Message
 from etlctl.engine.failures import Failure
 from etlctl.engine.logs import AttemptLog, LineTeller
 
 if TYPE_CHECKING:
     from etlctl.engine.executors.peer import Worker
+    from etlctl.engine.executors.wire import Message
 
 Shown = Callable[[Task, str], object]
 """Takes a printable line that a task wrote, from any thread."""

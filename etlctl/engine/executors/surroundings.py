@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import sys
-import tempfile
 import threading
 import time
 from typing import Any
@@ -121,6 +120,8 @@ class Sink:
         if self.logs[log] == self._log and self.is_batch == is_batch:
             return
         if is_batch and self._spool < 0:
+            import tempfile  # with all of shutil, and few tasks are batched
+
             with tempfile.TemporaryFile() as file:
                 self._spool = os.dup(file.fileno())
         if self._log != self.logs[log]:

@@ -25,7 +25,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import tempfile
 from collections import deque
 from typing import Any
 
@@ -89,6 +88,8 @@ class Ledger:
 def _nameless_file() -> int:
     if hasattr(os, "memfd_create"):
         return os.memfd_create("etlctl-ledger", os.MFD_CLOEXEC)
+    import tempfile  # with all of shutil
+
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from etlctl.core.context import Attempt
 from etlctl.core.task import Task
@@ -19,11 +20,13 @@ from etlctl.engine.attempt import told_failure
 from etlctl.engine.executors.base import Outcome
 from etlctl.engine.executors.in_process import InProcessExecutor
 from etlctl.engine.executors.jobs import Bound, Shown
-from etlctl.engine.executors.pool import Pool
 from etlctl.engine.executors.spec import Bindings
 from etlctl.engine.failures import Failure
 from etlctl.engine.logs import MAX_BYTES
 from etlctl.errors import TaskError
+
+if TYPE_CHECKING:
+    from etlctl.engine.executors.pool import Pool
 
 
 class LocalExecutor:
@@ -47,17 +50,20 @@ class LocalExecutor:
         self._project = project
         self._jobs = jobs
         self._here = InProcessExecutor(project, max_log_bytes=max_log_bytes)
-        self._pool = Pool(project, jobs, disconnect=disconnect, shown=shown, max_log_bytes=max_log_bytes)
+        self._disconnect = disconnect
+        self._shown = shown
+        self._max_log_bytes = max_log_bytes
+        self._pool: Pool | None = None
         self._failed: list[Outcome] = []
         """Ends of attempts that could not begin."""
         self._bindings = Bindings()
         if jobs > 1 or any(_may_need_worker(task) for task in tasks):
-            self._pool.prepare(_workers_for(tasks, jobs) if jobs > 1 else 0)
+            self._workers().prepare(_workers_for(tasks, jobs) if jobs > 1 else 0)
 
     @property
     def capacity(self) -> int:
         """Attempts that can be under way at once, wherever; more, which wait for a worker, while all are short."""
-        return self._jobs + self._pool.room
+        return self._jobs if self._pool is None else self._jobs + self._pool.room
 
     @property
     def parking_places(self) -> int | None:
@@ -73,7 +79,7 @@ class LocalExecutor:
             return
         why = self._why_here(task, attempt, timeout_s)
         if why is None:
-            self._pool.submit(task, attempt, attempt.met, timeout_s)
+            self._workers().submit(task, attempt, attempt.met, timeout_s)
             return
         if why and timeout_s is not None:
             attempt.notes.append(f"its timeout of {timeout_s:g} s does not hold: it runs in this process, since {why}")
@@ -81,27 +87,29 @@ class LocalExecutor:
 
     def resume(self, task: Task) -> None:
         """Goes on where it waits."""
-        if task in self._pool:
+        if self._pool is not None and task in self._pool:
             self._pool.resume(task)
         else:
             self._here.resume(task)
 
     def abandon(self, task: Task) -> None:
         """Ends an attempt that waits."""
-        if task in self._pool:
+        if self._pool is not None and task in self._pool:
             self._pool.abandon(task)
         else:
             self._here.abandon(task)
 
     def cancel(self, task: Task, why: Failure) -> None:
         """Ends an attempt in a worker; one that runs here goes on."""
-        if task in self._pool:
+        if self._pool is not None and task in self._pool:
             self._pool.cancel(task, why)
 
     def wait(self, timeout_s: float | None = None) -> Outcome | None:
         """The next outcome; a step of what runs here is carried out when no worker has one."""
         if self._failed:
             return self._failed.pop()
+        if self._pool is None:
+            return self._here.wait(timeout_s)
         while True:
             found = self._pool.wait(0 if self._here.is_due else timeout_s)
             if not isinstance(found, Bound):
@@ -117,7 +125,22 @@ class LocalExecutor:
         try:
             self._here.close()
         finally:
-            self._pool.close()
+            if self._pool is not None:
+                self._pool.close()
+
+    def _workers(self) -> Pool:
+        """Made when the first is needed: a build in this process imports nothing of them."""
+        if self._pool is None:
+            from etlctl.engine.executors.pool import Pool
+
+            self._pool = Pool(
+                self._project,
+                self._jobs,
+                disconnect=self._disconnect,
+                shown=self._shown,
+                max_log_bytes=self._max_log_bytes,
+            )
+        return self._pool
 
     def _why_here(self, task: Task, attempt: Attempt, timeout_s: float | None) -> str | None:
         """Why the task runs in this process; empty where that is just cheaper, None for one that goes to a worker."""

@@ -43,7 +43,7 @@ from executor_house import (
     timed_out,
     within,
 )
-from orphans import assert_no_orphans, template_of
+from orphans import assert_no_orphans, pool_of, template_of
 from running import statuses
 
 _LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="process groups are all that macOS has")
@@ -163,7 +163,7 @@ def test_process_that_dies_while_it_waits_fails_when_it_is_resumed(workers: Loca
     workers.submit(task, Attempt())
     outcome = workers.wait(30)
     assert outcome is not None and outcome.needs == (Yields(depth=0),)
-    (job,) = workers._pool._jobs.values()
+    (job,) = pool_of(workers)._jobs.values()
     assert job.worker is not None and job.worker.pid is not None
     os.kill(job.worker.pid, signal.SIGKILL)
     assert carried_out(workers, Yields(depth=0)).failure is None
@@ -367,7 +367,7 @@ def test_workers_killed_at_any_moment_fail_their_own_task_alone(
         for _ in range(40):
             if over.wait(chance.uniform(0.001, 0.03)):
                 return
-            pids = [worker.pid for worker in list(workers._pool._crew.workers.values()) if worker.pid]
+            pids = [worker.pid for worker in list(pool_of(workers)._crew.workers.values()) if worker.pid]
             if pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(chance.choice(pids), signum)
