@@ -421,6 +421,4 @@ def _settings_here() -> Settings:
 
 
 def _new_run_id() -> str:
-    import secrets  # draws in random, hmac and more, which only a run needs
-
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.urandom(2).hex()}"
