@@ -169,7 +169,8 @@ def main() -> int:
                 bad += _run(name, database, given)
     if everything or given.figures:
         lines = [json.loads(line) for line in given.results.read_text().splitlines()]
-        PAGE.write_text(figures.page(lines))
+        ends = figures.ends_of(PAGE.read_text()) if PAGE.exists() else ""
+        PAGE.write_text(figures.with_ends(figures.page(lines), ends))
         print(f"written: {PAGE.relative_to(REPOSITORY)}")
         bad += sum(is_bad(line) for line in lines) if given.figures else 0
     return int(bad > 0)
