@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from etlctl.cli import cron_documents, documents
 from etlctl.cli.asked_schedule import asked_schedule, schedule_options
 from etlctl.cli.session import Session, session
 from etlctl.cli.tasks import Request, TaskCommand
+from etlctl.core.dates import is_instant
 from etlctl.core.parameters import ParameterVisibility
 from etlctl.core.results import BUILD_OPTIONS
 from etlctl.core.task import Task
@@ -87,7 +89,7 @@ def _program() -> list[str]:
     return [str(beside)] if os.access(beside, os.X_OK) else [sys.executable, "-m", "etlctl"]
 
 
-def _date_words(schedule: Schedule, classes: Sequence[type[Task]], due: Any) -> list[str]:
+def _date_words(schedule: Schedule, classes: Sequence[type[Task]], due: datetime) -> list[str]:
     """The window as options: `--date=-7d..yesterday`, which means the same on any day."""
     if schedule.date is None:
         return []
@@ -95,8 +97,19 @@ def _date_words(schedule: Schedule, classes: Sequence[type[Task]], due: Any) -> 
     from etlctl.schedule.dates import window_words
 
     window = window_words(schedule.date, schedule.window_days, due, schedule.zone)
-    names = dict.fromkeys(name for name in (day_parameter(cls, schedule) for cls in classes) if name is not None)
-    return [word for name in names for word in _option(name, window)]
+    words: dict[str, list[str]] = {}
+    for cls in classes:
+        name = day_parameter(cls, schedule)
+        if name is not None:
+            has_hours = is_instant(dict(cls.get_params())[name])
+            if has_hours and schedule.dates(due)[-1] >= due.astimezone(schedule.zone).date():
+                raise UsageError(
+                    f"{schedule.place}: {cls.task_family}.{name} has hours, and those of a day that is not over are "
+                    "not there yet. Let its date be yesterday, or use etlctl loop, which asks for those that are over."
+                )
+            # a day alone would be its midnight; as a range it is all its hours
+            words[name] = _option(name, f"{window}..{window}" if has_hours and ".." not in window else window)
+    return [word for several in words.values() for word in several]
 
 
 def _params(schedule: Schedule, classes: Sequence[type[Task]]) -> list[str]:

@@ -30,6 +30,11 @@ def is_date_like(parameter: Parameter[Any]) -> bool:
     return isinstance(_inner(parameter), DateParameter | InstantParameter)
 
 
+def is_instant(parameter: Parameter[Any]) -> bool:
+    """Does the parameter hold an hour, minute or second, so that a day means its midnight, or a range of them?"""
+    return isinstance(_inner(parameter), InstantParameter)
+
+
 def accepts(parameter: Parameter[Any]) -> str:
     """`parameter.accepts` with the words and ranges that `expand` takes besides."""
     if not is_date_like(parameter):

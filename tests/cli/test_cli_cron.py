@@ -137,6 +137,49 @@ def test_the_screen_names_the_files_of_units(project: Project) -> None:
     ]
 
 
+HOURS = """
+from etlctl import DateHourParameter, DateRangeParameter, LocalTarget, Task
+
+class Hourly(Task):
+    hour = DateHourParameter()
+
+    def output(self):
+        return LocalTarget(f"out/hours/{self.hour:%Y-%m-%dT%H}")
+
+    def run(self):
+        self.output().open("w").close()
+
+class Spans(Task):
+    span = DateRangeParameter()
+
+    def output(self):
+        return LocalTarget(f"out/spans/{self.span}")
+
+    def run(self):
+        self.output().open("w").close()
+"""
+
+
+def test_a_day_is_all_its_hours_and_a_window_one_range_of_dates(project: Project) -> None:
+    """As a loop means it."""
+    project.pipeline(HOURS, "hours")
+    printed = project.run("cron", "Hourly", "Spans", "--every", "1d", "--date", "yesterday")
+
+    line = printed.out.rstrip("\n").split("\n")[-1]
+    assert run_as_cron(line, project.folder).code == 0
+    (day,) = days_until_yesterday("UTC", 1)
+    assert {file.name for file in (project.folder / "out" / "hours").iterdir()} == {f"{day}T{h:02}" for h in range(24)}
+    assert [file.name for file in (project.folder / "out" / "spans").iterdir()] == [f"{day}..{day}"]
+
+
+def test_hours_of_a_day_that_is_not_over_are_refused(project: Project) -> None:
+    project.pipeline(HOURS, "hours")
+
+    ran = project.run("cron", "Hourly", "--every", "1h", "--date", "today")
+
+    assert ran.code == 2 and "Hourly.hour has hours, and those of a day that is not over" in ran.err
+
+
 @pytest.mark.parametrize("words", [("cron", "Seats", "--every", "1h"), ("cron", "Seats", "--every", "1h", "--systemd")])
 def test_the_document_is_that_of_its_schema(project: Project, words: tuple[str, ...]) -> None:
     document = project.run(*words, "--json").json
