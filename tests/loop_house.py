@@ -1,4 +1,4 @@
-"""What the tests of the loop share: a project on SQLite, a clock that jumps instead of waiting, an end at an instant."""
+"""What the tests of the loop share: a project on SQLite, a clock that jumps and does not wait, an end at an instant."""
 
 from __future__ import annotations
 

@@ -30,9 +30,9 @@ from etlctl.loop.clock import Clock
 from etlctl.loop.outages import Outages
 from etlctl.loop.project import Project
 from etlctl.loop.story import Story, is_idle, moment_text
-from etlctl.loop.turns import backoff_s, first_due, following_due
+from etlctl.loop.turns import backoff_s, due_after_start, following_due
 from etlctl.loop.vitals import Vitals
-from etlctl.schedule import Every, Schedule
+from etlctl.schedule import Schedule
 from etlctl.text import printable
 
 _logger = logging.getLogger("etlctl")
@@ -99,7 +99,8 @@ class _Built(NamedTuple):
 
 
 class Loop:
-    """One loop; `run` is its whole life. `say` takes its story, a line at a time."""
+    """One loop; `run` is its whole life. `say` takes its story, a line at a time; without `tells_tasks` somebody else
+    tells of tasks."""
 
     def __init__(
         self,
@@ -109,6 +110,7 @@ class Loop:
         ending: Ending,
         vitals: Vitals,
         say: Callable[[str], None],
+        tells_tasks: bool = True,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._opener = opener
@@ -116,9 +118,12 @@ class Loop:
         self._ending = ending
         self._vitals = vitals
         self._say = say
+        self._tells_tasks = tells_tasks
         self._chance = chance
         self._outages = Outages(say, clock.monotonic)
         self._project = opener()
+        self.turns = 0
+        """That have ended."""
         self._courses = {one.name: Course(one) for one in self._project.schedules}
         vitals.settings_loaded()
 
@@ -128,14 +133,14 @@ class Loop:
         UsageError where the state database is of a newer release; nothing else that happens in a turn comes out.
         """
         try:
-            while self._ending() is None and turns != 0:
+            while self._ending() is None and self.turns != turns:
                 if self._ending.take_reload():
                     self._reload()
                 course = self._next()
                 if course is None:
                     self._idle()
-                elif self._step(course) and turns is not None:
-                    turns -= 1
+                elif self._step(course):
+                    self.turns += 1
             return self._ending() or ExitCode.DONE
         except KeyboardInterrupt as error:
             heard(error)
@@ -194,8 +199,7 @@ class Loop:
         schedule, now = course.schedule, self._clock.now()
         last = self._project.operations.last_turn(schedule.name)
         if course.is_first:
-            is_at_once = isinstance(schedule.times, Every)
-            due = first_due(schedule.times, now, last, overlap=schedule.overlap, is_at_once=is_at_once)
+            due = due_after_start(schedule, now, last)
         elif last is None:
             due = schedule.times.after(now)
         else:
@@ -274,7 +278,9 @@ class Loop:
     def _built(self, course: Course, turn: Turn) -> _Built:
         schedule, project = course.schedule, self._project
         title = f"{schedule.name} {moment_text(turn.due, schedule.zone)}"
-        observers: list[Observer] = [Story(self._say, title, is_brief=course.was_idle or course.turn is not None)]
+        observers: list[Observer] = []
+        if self._tells_tasks:
+            observers.append(Story(self._say, title, is_brief=course.was_idle or course.turn is not None))
 
         def stop() -> ExitCode | None:
             return self._ending() or (ExitCode.HELD if project.operations.lost(turn) else None)

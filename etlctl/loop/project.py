@@ -37,12 +37,15 @@ _LEAST_LOOK_S = 0.2
 class Project:
     """Settings, pipelines and schedules as they were when it was opened."""
 
-    def __init__(self, app: App, schedules: Sequence[Schedule], options: RunOptions) -> None:
-        """`schedules` have been tried: their tasks can be made. `options` are those of each build."""
+    def __init__(
+        self, app: App, schedules: Sequence[Schedule], options: RunOptions, observers: Sequence[Observer] = ()
+    ) -> None:
+        """`schedules` have been tried: their tasks can be made. `options` and `observers` are those of each build."""
         settings = app.settings
         self.app = app
         self.schedules = schedules
         self._options = options
+        self._observers = observers
         self._store = Store(settings.state)
         self.operations = Operations(self._store, profile=settings.profile, lease_ttl_s=settings.lease_ttl_s)
         self._hold = self.operations.holding()
@@ -69,7 +72,7 @@ class Project:
         with self.app as app:
             return app.build(
                 self._tasks(schedule, due),
-                observers=observers,
+                observers=[*observers, *self._observers],
                 stop=stop,
                 hold=self._hold,
                 options=replace(self._options, command=f"etlctl loop: {schedule.name}"),
@@ -95,7 +98,9 @@ class Project:
             self._options.notifications.alert(kind, title, text, task=task)
 
     def close(self) -> None:
-        """Gives back what is claimed, and closes what is open."""
+        """Gives back what is claimed, and closes what is open; what is on its way to notifiers has a few seconds."""
+        if self._options.notifications is not None:
+            self._options.notifications.close()
         self.operations.close()
         self._store.close()
         self.app.close()
@@ -111,6 +116,7 @@ def opened(
     *,
     is_reload: bool,
     app: App | None = None,
+    observers: Sequence[Observer] = (),
     now: datetime | None = None,
 ) -> Project:
     """The project as its files are now. UsageError where the settings, the pipelines or a schedule cannot be used.
@@ -136,7 +142,7 @@ def opened(
             for schedule in schedules:
                 moment = now or datetime.now(UTC)
                 tasks_of(schedule, app.registry, schedule.dates(moment), moment)
-        return Project(app, schedules, options_of(app.settings))
+        return Project(app, schedules, options_of(app.settings), observers)
 
 
 def check_state(settings: Settings, *, is_local_ok: bool) -> None:

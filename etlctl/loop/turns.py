@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Protocol
 
-from etlctl.schedule import Times
+from etlctl.schedule import Every, Schedule, Times
 
 SKIP, QUEUE = "skip", "queue"
 """What becomes of a turn that is due while the one before it runs: left out, or begun when that has ended."""
@@ -31,6 +31,12 @@ class Recorded(Protocol):
     @property
     def ended_at(self) -> datetime | None:
         """None for one that runs, or that nobody has brought to its end."""
+
+
+def due_after_start(schedule: Schedule, now: datetime, last: Recorded | None) -> datetime:
+    """The turn that a loop begins with where `last` is the newest on record; see `first_due`."""
+    is_at_once = isinstance(schedule.times, Every)
+    return first_due(schedule.times, now, last, overlap=schedule.overlap, is_at_once=is_at_once)
 
 
 def first_due(times: Times, now: datetime, last: Recorded | None, *, overlap: str, is_at_once: bool) -> datetime:

@@ -8,9 +8,9 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from loop_house import House, JumpingClock, Until
 
 from etlctl.errors import ExitCode
+from loop_house import House, JumpingClock, Until
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHTLY = """
