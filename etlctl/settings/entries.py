@@ -20,6 +20,7 @@ from etlctl.settings.keys import (
     NAME,
     PROFILE_VARIABLE,
     PROFILES,
+    SCHEDULE_CRON,
     TREE,
     Key,
     KeyPath,
@@ -36,6 +37,7 @@ from etlctl.text import printable, shortened
 _NAME = r"[A-Za-z][A-Za-z0-9_-]*"
 _NAMED = {"connections": "connection", "schedules": "schedule", "notify": "notifier"}
 """The tables of tables that the user names."""
+_INSTEAD = {"every": "cron", "cron": "every"}
 _PREFIX = "ETLCTL_"
 _CONNECTIONS_PREFIX = "ETLCTL_CONNECTIONS_"
 _PARAMS_PREFIX = "ETLCTL_PARAMS_"
@@ -94,6 +96,18 @@ def _profile(document: Document, name: str, value: Any) -> Layer:
         shown = dotted((*path, INHERITS))
         raise SettingsError(f"{at}: '{shown}' must be the name of a profile, not {_kind_of(table[INHERITS])}.")
     return layer._replace(inherits=Entry(table[INHERITS], at))
+
+
+def layered(layers: Iterable[Layer]) -> Entries:
+    """The keys of all layers, the weakest first; where a stronger one gives a schedule `cron`, `every` goes, and the
+    other way round."""
+    found: Entries = {}
+    for layer in layers:
+        for path in layer.entries:
+            if path[0] == SCHEDULE_CRON.path[0] and path[2] in _INSTEAD:
+                found.pop((*path[:-1], _INSTEAD[path[-1]]), None)
+        found |= layer.entries
+    return found
 
 
 def environment_entries(environ: Mapping[str, str], connections: Iterable[str]) -> Entries:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from etlctl.errors import SettingsError
 from etlctl.settings.document import Document, owner_warning, read
-from etlctl.settings.entries import Layer, environment_entries, file_layer, profile_layers, variable_warnings
+from etlctl.settings.entries import Layer, environment_entries, file_layer, layered, profile_layers, variable_warnings
 from etlctl.settings.keys import CONFIG_VARIABLE, PIPELINES_PATH, PROFILE_VARIABLE
 from etlctl.settings.model import Settings
 from etlctl.settings.profiles import check, lineage
@@ -83,8 +83,7 @@ def load(
         layers.extend(lineage(profiles, chosen))
 
     connections = {name: at for layer in layers for name, at in layer.connections.items()} or {DEFAULT_NAME: "default"}
-    entries = {path: entry for layer in layers for path, entry in layer.entries.items()}
-    entries |= environment_entries(environ, connections)
+    entries = layered(layers) | environment_entries(environ, connections)
 
     warning = owner_warning(file, shown=document.shown, user=os.getuid()) if file is not None else None
     warnings = ((warning,) if warning else ()) + variable_warnings(environ, connections)

@@ -87,6 +87,24 @@ def test_a_profile_replaces_single_keys_of_a_schedule_and_adds_schedules(load_te
     assert (found["feeds"].tasks, found["feeds"].every_s) == (("Feeds",), 5)
 
 
+def test_a_profile_may_give_a_schedule_the_other_kind_of_time(load_text: Loader) -> None:
+    """`every` in place of the file's `cron`, and the other way round; both in one table are a mistake."""
+    text = SCHEDULES + "[profiles.test.schedules]\nnightly.every = '1h'\nfeeds.cron = '@daily'\n"
+
+    found = load_text(text, {"REGION": "eu"}, profile="test").schedules
+
+    assert (found["nightly"].every_s, found["nightly"].cron) == (3600, None)
+    assert (found["feeds"].every_s, found["feeds"].cron) == (None, "@daily")
+    with pytest.raises(SettingsError, match=r"'schedules\.feeds' has every and cron both"):
+        load_text(text + "feeds.every = 5\n", {"REGION": "eu"}, profile="test")
+
+
+def test_a_schedules_param_may_be_called_as_a_key_is(load_text: Loader) -> None:
+    text = "[schedules.a]\ntasks = ['A']\ncron = '@daily'\nparams = {every = 1}\n"
+
+    assert load_text(text).schedules["a"].params == {"every": 1}
+
+
 def test_the_loop_and_metrics_are_read_from_the_file(load_text: Loader, tmp_path: Path) -> None:
     found = load_text(
         "[loop]\ngrace = 5\nbackoff_max = '1h'\nhealth_port = 8080\nhealth_host = '0.0.0.0'\nhealth_file = 'run/h'\n"
