@@ -28,6 +28,7 @@ from etlctl.core.signals import Interrupts
 from etlctl.core.task import Task
 from etlctl.errors import ExitCode
 from etlctl.settings.running import MOST_JOBS
+from etlctl.text import printable
 
 if TYPE_CHECKING:
     from etlctl.runs import RunOptions
@@ -156,6 +157,8 @@ def _ending(summary: RunSummary, tasks: Sequence[Task], again: str, *, options: 
         lines.append(line("next  see who has it: etlctl status; when it is done, again  ", again))
     if summary.exit_code is ExitCode.BLOCKED or (summary.counts[Status.BLOCKED] and not summary.exit_code):
         lines.append(line("next  bring the missing input, then again  ", again))
+    if summary.stopped:
+        lines.append(line(f"  {printable(summary.stopped)}"))
     if summary.interrupted and any(result.status not in _DONE for result in summary.results):
         lines.append(line("next  go on where it stopped  ", again))
     counts = summary.counts

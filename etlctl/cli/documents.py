@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, TypedDict
 
 from etlctl.cli.classes import first_line, tags_of
 from etlctl.cli.declared import Declared
-from etlctl.cli.lately_documents import LastDocument, RunningDocument
+from etlctl.cli.lately_documents import LastDocument, PauseDocument, RunningDocument
 from etlctl.cli.parameters import default_text, option_text
 from etlctl.cli.pitfalls import pitfall
 from etlctl.cli.plain import instant, rounded
@@ -79,7 +79,8 @@ class BuildDocument(Document):
     run_id: Annotated[str, "id of the run"]
     started_at: Annotated[str, "instant in ISO 8601, UTC"]
     duration_s: Annotated[float, "seconds"]
-    interrupted: Annotated[bool, "a signal ended it early"]
+    interrupted: Annotated[bool, "a signal, or `etlctl stop`, ended it early"]
+    stopped: Annotated[str, "who asked for that end with `etlctl stop`, and why; empty when nobody did"]
     counts: Annotated[dict[str, int], "tasks by status; every status is a key"]
     tasks: Annotated[list[ResultDocument], "in the order in which they ended; those found complete come first"]
 
@@ -124,6 +125,7 @@ class StatusDocument(Document):
     counts: Annotated[dict[str, int], "tasks by state; every state is a key"]
     tasks: Annotated[list[StatusTaskDocument], "requirements before what requires them"]
     unasked: Annotated[list[NeedsDocument], "tasks that need parameters; only without a TASK"]
+    paused: Annotated[list[PauseDocument], "what loops do not begin, whether asked for or not"]
 
 
 class ParameterDocument(TypedDict):
@@ -286,6 +288,7 @@ def build_document(summary: RunSummary) -> BuildDocument:
         started_at=summary.started_at.isoformat(),
         duration_s=round(summary.duration_s, 3),
         interrupted=summary.interrupted is not None,
+        stopped=summary.stopped,
         counts={str(status): summary.counts[status] for status in Status},
         tasks=[_result_document(result) for result in summary.results],
     )

@@ -221,6 +221,11 @@ def _history_lines(call: Session, pruned: Pruned, removed: Removed, *, is_dry: b
     told = [
         (pruned.runs, "run", f"begun more than {_age(settings.history_keep_s)} ago, {pruned.attempts:,} attempts"),
         (pruned.leases, "lease", f"ended more than {_age(_LEASES_S)} ago"),
+        (
+            pruned.turns + pruned.stops + pruned.alerts + pruned.pauses,
+            "turns, stops, alerts and ended pauses",
+            f"older than {_age(settings.history_keep_s)}",
+        ),
         (pruned.logs, "end of a log", f"older than {_age(settings.logs.keep_s)}"),
         (removed.runs, "folder of logs", f"older than {_age(settings.logs.keep_s)}, {_size(removed.size_bytes)}"),
     ]
@@ -257,7 +262,7 @@ def _flag(name: str, said: str) -> click.Option:
 _PARAMS: Sequence[click.Parameter] = (
     click.Argument(["places"], nargs=-1, metavar="[PLACE]..."),
     _flag("--files", "Temporary files of targets that nobody will publish."),
-    _flag("--history", "Runs, logs and ended leases that are older than the settings keep them."),
+    _flag("--history", "Runs, turns of schedules, logs and ended leases that are older than the settings keep them."),
     _flag("--s3", "Uploads to S3 that nobody has completed or aborted, and rows on their way to Redshift."),
     click.Option(
         ["--older-than"],

@@ -73,6 +73,10 @@ class PrunedDocument(TypedDict):
     attempts: Annotated[int, "attempts of these runs"]
     logs: Annotated[int, "ends of logs in the database"]
     leases: Annotated[int, "leases that ended more than a week ago"]
+    turns: Annotated[int, "turns of schedules; the last of each stays"]
+    stops: Annotated[int, "wishes of `etlctl stop`"]
+    alerts: Annotated[int, "notes that an alert was given"]
+    pauses: Annotated[int, "pauses that have ended"]
     log_runs: Annotated[int, "runs whose logs were removed from [logs] store"]
     log_bytes: Annotated[int, "the size of these logs"]
 
@@ -158,6 +162,10 @@ def _pruned_document(pruned: Pruned, removed: Removed) -> PrunedDocument:
         attempts=pruned.attempts,
         logs=pruned.logs,
         leases=pruned.leases,
+        turns=pruned.turns,
+        stops=pruned.stops,
+        alerts=pruned.alerts,
+        pauses=pruned.pauses,
         log_runs=removed.runs,
         log_bytes=removed.size_bytes,
     )

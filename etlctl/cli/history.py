@@ -12,6 +12,7 @@ import click
 from etlctl.cli import documents, history_documents, runs
 from etlctl.cli.layout import Line, Span, Style, line, span, table
 from etlctl.cli.options import CLASSES, limit_option
+from etlctl.cli.paused import operations_of
 from etlctl.cli.screen import show
 from etlctl.cli.session import Session, session
 from etlctl.cli.since import instant_of, since_option
@@ -19,6 +20,7 @@ from etlctl.cli.standing import moment_text
 from etlctl.cli.tasks import Request, TaskCommand, texts_of
 from etlctl.core.results import seconds
 from etlctl.errors import UsageError
+from etlctl.text import printable
 
 if TYPE_CHECKING:
     from etlctl.db.state.records import AttemptRecord, RunRecord
@@ -97,7 +99,7 @@ def _tell_run(call: Session, word: str, *, is_failed: bool, since: dt.datetime |
     lines = [*_run_lines(call, run), *table(runs.attempt_rows(shown, call.now, with_run=False))]
     if len(shown) < len(wanted):
         lines.append(line(f" {len(wanted) - len(shown):,} more (--limit 0 shows all)"))
-    lines.append(line(runs.counted(run), *_ending(run)))
+    lines.append(line(runs.counted(run), *_ending(call, run)))
     failure = runs.first_failed(attempts)
     if failure is not None:
         lines += _failure_lines(call, failure, attempts)
@@ -141,9 +143,13 @@ def _run_lines(call: Session, run: RunRecord) -> list[Line]:
     ]
 
 
-def _ending(run: RunRecord) -> list[str]:
+def _ending(call: Session, run: RunRecord) -> list[str]:
     if run.status == "killed":
         return ["      it ended without a word: what it was at is done again by the next build, unless it is complete"]
+    if run.status == "interrupted":
+        with operations_of(call) as operations:
+            stop = operations.stop_of(run.run_id)
+        return [] if stop is None else [f"      {printable(stop.sentence)}"]
     return []
 
 

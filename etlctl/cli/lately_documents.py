@@ -1,4 +1,4 @@
-"""What documents tell of a task by the history: who is at it now, and how it ended last; see documents.py."""
+"""What documents tell of tasks by the state database: who is at one now, how it ended last, what is paused."""
 
 from __future__ import annotations
 
@@ -7,8 +7,26 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 from etlctl.cli.plain import instant, rounded
 
 if TYPE_CHECKING:
+    from etlctl.db.state.operations import Pause
     from etlctl.db.state.queries import Running
     from etlctl.db.state.records import AttemptRecord
+
+
+class PauseDocument(TypedDict):
+    """One pause."""
+
+    task: Annotated[str, "a task's family, a task_id, or empty: everything"]
+    label: Annotated[str, "what it is called on a screen; empty for everything"]
+    reason: Annotated[str, "why, or empty"]
+    by: Annotated[str, "`user@host` of who paused it"]
+    since: Annotated[str | None, "instant in ISO 8601, UTC"]
+
+
+def pause_document(pause: Pause) -> PauseDocument:
+    """One pause."""
+    return PauseDocument(
+        task=pause.task, label=pause.label, reason=pause.reason, by=pause.by, since=instant(pause.since)
+    )
 
 
 class RunningDocument(TypedDict):

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from etlctl.cli import doctor_documents, documents, gc_documents, history_documents, init, marker_documents
+from etlctl.cli import (
+    doctor_documents,
+    documents,
+    gc_documents,
+    history_documents,
+    init,
+    marker_documents,
+    operation_documents,
+)
 
 SCHEMAS: Final[dict[str, type[Any]]] = {
     **documents.SCHEMAS,
     **marker_documents.SCHEMAS,
     **gc_documents.SCHEMAS,
     **history_documents.SCHEMAS,
+    **operation_documents.SCHEMAS,
     **doctor_documents.SCHEMAS,
     **init.SCHEMAS,
 }

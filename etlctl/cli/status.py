@@ -5,16 +5,18 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import click
 
 from etlctl.cli import documents
 from etlctl.cli.grouping import asked_for
 from etlctl.cli.lately import Lately, lately
-from etlctl.cli.lately_documents import last_document, running_document
+from etlctl.cli.lately_documents import last_document, pause_document, running_document
 from etlctl.cli.layout import Line, Span, Style, cells, cut, line, padded, span, table
 from etlctl.cli.listing import no_tasks
 from etlctl.cli.parameters import default_is_there
+from etlctl.cli.paused import paused_lines, pauses_known
 from etlctl.cli.plain import instant
 from etlctl.cli.plan import exit_code_of
 from etlctl.cli.screen import show, width_of
@@ -26,6 +28,9 @@ from etlctl.core.plan import Decision, PlannedTask
 from etlctl.core.task import Task
 from etlctl.errors import EtlctlError, UsageError
 from etlctl.text import shortened
+
+if TYPE_CHECKING:
+    from etlctl.db.state.operations import Pause
 
 _EXAMPLES = """
 etlctl status                                   # every task that needs no parameters
@@ -49,11 +54,11 @@ def _status(ctx: click.Context, request: Request, exit_code: bool) -> int:
         tasks, unasked = _tasks_by_default(call)
         planned = _planned(call, tasks)
     code = exit_code_of(planned) if exit_code else 0
-    known = lately(call, planned)
+    known, paused = lately(call, planned), pauses_known(call)
     if call.asked.json:
-        call.streams.result(documents.dump(_document(planned, unasked, known, code)))
+        call.streams.result(documents.dump(_document(planned, unasked, known, paused, code)))
     else:
-        show(call.streams, _lines(call, request, tasks, planned, unasked, known))
+        show(call.streams, [*_lines(call, request, tasks, planned, unasked, known), *paused_lines(paused, call.now)])
     return code
 
 
@@ -223,7 +228,11 @@ def _list_lines(planned: Sequence[PlannedTask], known: Lately, now: dt.datetime)
 
 
 def _document(
-    planned: Sequence[PlannedTask], unasked: list[documents.NeedsDocument], known: Lately, code: int
+    planned: Sequence[PlannedTask],
+    unasked: list[documents.NeedsDocument],
+    known: Lately,
+    paused: Sequence[Pause],
+    code: int,
 ) -> documents.StatusDocument:
     return documents.StatusDocument(
         **documents.head("etlctl/status", code),
@@ -240,6 +249,7 @@ def _document(
             for one in planned
         ],
         unasked=unasked,
+        paused=[pause_document(one) for one in paused],
     )
 
 

@@ -21,6 +21,8 @@ CALLS: list[tuple[list[str], str, int]] = [
     (["plan", "Report", "--date", "2013-01-02..03"], "etlctl/plan", 0),
     (["status", "Report", "--date", "2013-01-02"], "etlctl/status", 0),
     (["status"], "etlctl/status", 0),
+    (["pause", "Seats"], "etlctl/pause", 0),
+    (["resume", "--all"], "etlctl/resume", 0),
     (["list"], "etlctl/list", 0),
     (["show", "Flights"], "etlctl/show", 0),
     (["show", "Report", "--date", "2013-01-02"], "etlctl/show", 0),
@@ -50,7 +52,7 @@ def test_document_has_exactly_the_fields_of_its_schema(
 def test_every_schema_is_tested() -> None:
     """A document that is added gets a call above; those that need loads have their test with the command."""
     elsewhere = {"etlctl/table", "etlctl/markers", "etlctl/adoption", "etlctl/resolved", "etlctl/gc"}
-    elsewhere |= {"etlctl/history", "etlctl/logs"}
+    elsewhere |= {"etlctl/history", "etlctl/logs", "etlctl/stop"}
 
     assert {schema for _, schema, _ in CALLS} | elsewhere == set(SCHEMAS)
 

@@ -1,4 +1,5 @@
-"""Removes what is old from the state database: runs with all that belongs to them, ends of logs, leases that ended.
+"""Removes what is old from the state database: runs with all that belongs to them, ends of logs, leases that ended,
+turns, stops, alerts and pauses that are over.
 
 Records that only a Luigi has written are Luigi's, and stay.
 """
@@ -27,10 +28,17 @@ class Pruned(NamedTuple):
     logs: int = 0
     """Ends of logs."""
     leases: int = 0
+    turns: int = 0
+    """Of schedules; the last of each stays."""
+    stops: int = 0
+    alerts: int = 0
+    pauses: int = 0
+    """That have ended."""
 
 
 def pruned(store: Store, *, runs_s: float, logs_s: float, leases_s: float, is_dry: bool) -> Pruned:
-    """Removes what is older than each age (seconds): runs by their beginning, the others by their end.
+    """Removes what is older than each age (seconds): runs, turns, stops and alerts by their beginning (`runs_s`), the
+    others by their end.
 
     Nothing is created: a state that is not there yet has nothing to remove. `is_dry` only counts.
     """
@@ -49,7 +57,7 @@ def pruned(store: Store, *, runs_s: float, logs_s: float, leases_s: float, is_dr
             session.run("DELETE FROM etlctl_logs WHERE updated_at < :before", {"before": now - logs_s})
         with store.transaction() as session:
             leases = forget_ended(session, leases_s)
-    return Pruned(len(run_ids), attempts, logs, leases)
+    return Pruned(len(run_ids), attempts, logs, leases, **_pruned_operations(store, runs_s, is_dry=is_dry))
 
 
 _OLD_RUNS: Final = (
@@ -63,6 +71,46 @@ _OF_RECORDS: Final = (
     "DELETE FROM etlctl_attempts WHERE task_record IN :records",
     "DELETE FROM tasks WHERE id IN :records",
 )
+
+
+_OF_OPERATIONS: Final = {
+    "stops": ("etlctl_stops", "stop_at < :before"),
+    "alerts": ("etlctl_alerts", "alerted_at < :before"),
+    "pauses": ("etlctl_pauses", "resumed_at < :before"),
+}
+_OLD_TURNS: Final = "profile = :profile AND schedule = :schedule AND number < :last AND began_at < :before"
+
+
+def _pruned_operations(store: Store, age_s: float, *, is_dry: bool) -> dict[str, int]:
+    """Turns, stops, alerts and ended pauses; none where an older release has made the tables."""
+    if not store.tables("etlctl_turns"):
+        return {}
+    with store.transaction(write=not is_dry) as session:
+        before = session.now() - age_s
+        found = {
+            name: _removed(session, table, condition, {"before": before}, is_dry=is_dry)
+            for name, (table, condition) in _OF_OPERATIONS.items()
+        }
+        newest = "SELECT profile, schedule, max(number) FROM etlctl_turns GROUP BY profile, schedule"
+        found["turns"] = sum(
+            _removed(
+                session,
+                "etlctl_turns",
+                _OLD_TURNS,
+                {"profile": profile, "schedule": schedule, "last": last, "before": before},
+                is_dry=is_dry,
+            )
+            for profile, schedule, last in session.run(newest)
+        )
+    return found
+
+
+def _removed(session: Session, table: str, condition: str, values: dict[str, Any], *, is_dry: bool) -> int:
+    """Rows that are gone; with `is_dry` those that would be."""
+    if is_dry:
+        return _counted(session, table, condition, values)
+    session.run(f"DELETE FROM {table} WHERE {condition}", values)
+    return session.rowcount
 
 
 def _prune_run(store: Store, run_id: str, *, is_dry: bool) -> int:
