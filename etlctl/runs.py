@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from etlctl.settings import Settings
 
 _logger = logging.getLogger("etlctl")
+_MEMORY_TIMEOUT_S = 2.0
+"""How long a message may wait for the memory of what was told: without it, it is sent all the same."""
 
 
 @dataclass(frozen=True)
@@ -254,7 +256,9 @@ def notifications(settings: Settings, *, has_state: bool = True) -> Notification
         from etlctl.db.state.notices import Notices
         from etlctl.db.state.store import Store
 
-        store = Store(settings.state)  # of its own: a run's is closed while messages are still on their way
+        # of its own: a run's is closed while messages are still on their way; and those do not wait for long
+        most = _MEMORY_TIMEOUT_S
+        store = Store(replace(settings.state, connect_timeout_s=most, lock_timeout_s=most))
         schema.ensure(store)
         return Notices(store)
 
