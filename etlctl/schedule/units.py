@@ -41,7 +41,7 @@ def _service(job: Job) -> Unit:
         *zone,
         *([f"EnvironmentFile=/etc/etlctl/{job.name}.env"] if job.variables else []),
         f"ExecStart={' '.join([_word(program), *(_word(word).replace('$', '$$') for word in words)])}",
-        "# The build ends its workers itself, once it was asked to end.",
+        "# Asked to end, the build lets its workers come to an end by itself.",
         "KillMode=mixed",
     ]
     return Unit(f"etlctl-{job.name}.service", "\n".join([*lines, ""]))

@@ -160,6 +160,23 @@ def test_a_line_that_cannot_be_read_is_told(line: str, zone: str, told: str) -> 
     assert str(raised.value).startswith(told)
 
 
+ATOMS = (
+    "* */2 1 5 0 7 23 29 30 31 59 60 L LW MON SUN#5 1#2 5L 1-5 2-1 1-5/2 JAN */99 */0 L/2 1,2 1,LW/3 , - / # x".split()
+)
+
+
+@given(st.lists(st.sampled_from(ATOMS), min_size=5, max_size=5).map(" ".join), st.sampled_from(ZONES), INSTANTS)
+def test_any_line_is_one_set_of_instants_or_refused(line: str, zone: str, instant: dt.datetime) -> None:
+    """F76: no line makes cronsim raise what nobody expects, or go on for ever."""
+    try:
+        times = Cron(line, zone)
+    except ValueError:
+        return
+
+    latest, after = times.latest(instant), times.after(instant)
+    assert latest <= instant < after and times.after(latest) == after
+
+
 @pytest.mark.parametrize("seconds", [0, 0.5, -1, float("nan")])
 def test_every_less_than_a_second_is_refused(seconds: float) -> None:
     with pytest.raises(ValueError, match="is too often"):

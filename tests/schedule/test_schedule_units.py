@@ -53,7 +53,7 @@ def test_units_hold_command_folder_zone_and_when() -> None:
         "[Service]\nType=oneshot\nWorkingDirectory=/srv/etl\nEnvironment=TZ=Europe/Berlin\n"
         "EnvironmentFile=/etc/etlctl/nightly.env\n"
         "ExecStart=/opt/etl/bin/etlctl build DailyReport --date=-7d..yesterday --blocked-ok\n"
-        "# The build ends its workers itself, once it was asked to end.\nKillMode=mixed\n"
+        "# Asked to end, the build lets its workers come to an end by itself.\nKillMode=mixed\n"
     )
     assert timer.text == (
         "[Unit]\nDescription=etlctl: DailyReport, cron 0 6 * * * (Europe/Berlin)\n\n"
