@@ -9,7 +9,7 @@ from textwrap import dedent
 
 from etlctl.app import load_settings
 from etlctl.errors import ExitCode
-from etlctl.loop.loop import Loop
+from etlctl.loop.loop import Ending, Loop
 from etlctl.loop.project import Project, opened
 from etlctl.loop.vitals import Vitals
 from etlctl.runs import RunOptions
@@ -125,7 +125,7 @@ class House:
 
         return open_it
 
-    def loop(self, clock: JumpingClock, ending: Until) -> Loop:
+    def loop(self, clock: JumpingClock, ending: Ending) -> Loop:
         return Loop(
             self.opener(clock.now()),
             clock=clock,

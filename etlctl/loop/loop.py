@@ -127,8 +127,8 @@ class Loop:
         self._courses = {one.name: Course(one) for one in self._project.schedules}
         vitals.settings_loaded()
 
-    def run(self, turns: int | None = None) -> ExitCode:
-        """Until a signal (its exit code), or until so many turns have ended (DONE).
+    def run(self, turns: int | None = None, *, keeps_open: bool = False) -> ExitCode:
+        """Until a signal (its exit code), or until so many turns have ended (DONE); with `keeps_open` it can go on.
 
         UsageError where the state database is of a newer release; nothing else that happens in a turn comes out.
         """
@@ -146,7 +146,8 @@ class Loop:
             heard(error)
             return self._ending() or ExitCode.INTERRUPTED
         finally:
-            self._project.close()
+            if not keeps_open:
+                self._project.close()
 
     # -- what is next
 

@@ -1,0 +1,35 @@
+"""The short form of loop_turns.py, in a process of its own: another test's memory is not the loop's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from torture.loop_turns import Look, complaints
+
+PROGRAM = Path(__file__).with_name("loop_turns.py")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory and descriptors are read from /proc")
+@pytest.mark.parametrize("words", [[], ["--postgres"]], ids=["sqlite", "postgres"])
+def test_turns_that_find_nothing_to_do_leave_nothing_behind(words: list[str]) -> None:
+    """F74: memory, descriptors, threads and sessions stay what they were."""
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), "--turns", "60", "--settled", "30", *words],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["flat"]), done.stdout + done.stderr
+
+
+def test_turns_that_leave_something_behind_are_found_out() -> None:
+    """The look complains: it can."""
+    before = Look(80.0, 10, 2, 1)
+
+    assert complaints(before, Look(84.9, 10, 2, 0)) == []
+    assert len(complaints(before, Look(85.1, 11, 3, 2))) == 4
