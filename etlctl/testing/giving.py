@@ -11,13 +11,16 @@ from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
+from etlctl.core import context
 from etlctl.core.task import Task, flatten, requirements_of
 from etlctl.db.table_target import TableTarget
 from etlctl.errors import UsageError
 from etlctl.loads.modes import append
 from etlctl.loads.table import LoadTable
 from etlctl.suggest import did_you_mean
+from etlctl.targets.s3 import S3Target
 from etlctl.testing.frozen import Replace
+from etlctl.testing.surroundings import NO_S3
 from etlctl.text import shortened
 
 Content: TypeAlias = str | bytes | Sequence[Mapping[str, Any]] | None
@@ -73,6 +76,11 @@ class Giver:
             raise UsageError(
                 f"{task.task_label} has {len(targets)} outputs, so content for it has no one place. Give None, and "
                 "write what it makes with etl.write()."
+            )
+        if isinstance(targets[0], S3Target) and context.current().settings.s3.endpoint_url == NO_S3:
+            raise UsageError(
+                f"{task.task_label} makes {targets[0]}, and there is no S3 in this test: give None, or name a server "
+                "by etl_setup, Setup(s3_endpoint=…)."
             )
         if isinstance(targets[0], TableTarget):
             self._give_rows(task, targets[0], content)

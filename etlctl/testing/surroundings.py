@@ -21,7 +21,7 @@ from etlctl.errors import SettingsError, UnavailableError
 from etlctl.settings import ConnectionSettings, MetricsSettings, Secret, Settings
 from etlctl.suggest import did_you_mean
 
-_NOBODY = "http://127.0.0.1:9"
+NO_S3 = "http://127.0.0.1:9"
 """Port 9 is `discard` (RFC 863), which no machine serves any more: S3 of a test that names none."""
 _SERVERS = {"postgresql": "schema", "postgres": "schema", "mysql": "database", "mariadb": "database"}
 
@@ -64,7 +64,9 @@ def settings_of_test(project: Path, folder: Path, setup: Setup) -> Iterator[Sett
             state_url=Secret(f"sqlite:///{here / 'state.db'}"),
             connections=connections,
             s3=found.s3._replace(
-                endpoint_url=setup.s3_endpoint or _NOBODY,
+                region=found.s3.region or "us-east-1",
+                endpoint_url=setup.s3_endpoint or NO_S3,
+                addressing_style="path",  # a local server has no name for each bucket
                 profile=None,
                 role_arn=None,
                 access_key_id=Secret("testing"),

@@ -11,6 +11,8 @@ from textwrap import dedent
 
 import pytest
 
+from servers.s3 import S3Service
+
 PIPELINE = '''
 import datetime as dt
 from datetime import date, datetime
@@ -100,8 +102,8 @@ class FromS3(Task):
     def requires(self):
         return OnS3()
 
-    def run(self):
-        pass
+    def complete(self):
+        return False
 
 
 class OnS3(ExternalTask):
@@ -271,6 +273,8 @@ def test_etl_has_nothing_of_the_project_but_its_code(tested: Tested, project: Pa
             def test_other_connections_and_s3(etl: Project) -> None:
                 assert "env:" not in etl.settings.connections["far"].shown_url
                 assert etl.build(FromS3()).exit_code == 4
+                with pytest.raises(Exception, match="there is no S3 in this test: give None, or name a server"):
+                    etl.run(FromS3(), given={OnS3: "x"})
                 etl.run(FromS3(), given={OnS3: None})
             """
         ),
@@ -409,6 +413,27 @@ def test_etl_takes_a_real_server_where_told(
     with engine.connect() as connection:
         assert connection.execute(sa.text(f"SELECT {names}".replace("\\\\", "\\"))).all() == []
     engine.dispose()
+
+
+def test_etl_takes_an_s3_where_told(tested: Tested, project: Path, s3_server: S3Service, bucket: str) -> None:
+    """A text becomes the object that is required."""
+    (project / "tests" / "conftest.py").write_text(
+        "import pytest\nfrom etlctl.testing import Setup\n\n\n@pytest.fixture\ndef etl_setup():\n"
+        f"    return Setup(s3_endpoint={s3_server.url!r})\n"
+    )
+
+    passes(
+        tested(
+            f"""
+            def test_it(etl: Project) -> None:
+                OnS3.output = lambda self: S3Target("s3://{bucket}/file.csv")
+                etl.run(FromS3(), given={{OnS3: "abc"}})
+                with OnS3().output().open() as file:
+                    assert file.read() == "abc"
+            """
+        ),
+        1,
+    )
 
 
 def test_etl_refuses_a_connection_there_is_none_of(tested: Tested, project: Path) -> None:
