@@ -52,7 +52,7 @@ def test_document_has_exactly_the_fields_of_its_schema(
 def test_every_schema_is_tested() -> None:
     """A document that is added gets a call above; those that need loads have their test with the command."""
     elsewhere = {"etlctl/table", "etlctl/markers", "etlctl/adoption", "etlctl/resolved", "etlctl/gc"}
-    elsewhere |= {"etlctl/history", "etlctl/logs", "etlctl/stop"}
+    elsewhere |= {"etlctl/history", "etlctl/logs", "etlctl/stop", "etlctl/doctor", "etlctl/init"}
 
     assert {schema for _, schema, _ in CALLS} | elsewhere == set(SCHEMAS)
 
