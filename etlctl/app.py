@@ -28,7 +28,7 @@ from etlctl.core.garbage import collected_rarely, set_apart
 from etlctl.core.registry import Registry
 from etlctl.core.task import Task
 from etlctl.errors import EtlctlError, ExitCode, PipelineImportError, TaskError, UsageError
-from etlctl.settings import S3Settings, Settings
+from etlctl.settings import S3Settings, Secret, Settings
 from etlctl.text import shortened
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.context = Context(settings.project, settings.params, settings.place_of_param, self._database, settings)
+        self.context = Context(
+            settings.project, settings.params, settings.place_of_param, self._database, settings, mask=self._mask
+        )
         self._entered = ExitStack()
 
     @classmethod
@@ -63,6 +65,18 @@ class App:
     def __exit__(self, *exception: object) -> None:
         self._entered.close()
         self.close()
+
+    def _mask(self, text: str, values: Collection[str]) -> str:
+        from etlctl.settings.masks import Mask  # an error is at hand
+
+        return Mask([*self.settings.secrets(), *map(Secret, values)])(text)
+
+    def hidden(self, text: str) -> str:
+        """`text` without what the settings keep secret; see `core.private.hidden`."""
+        from etlctl.core.private import hidden
+
+        with context.use(self.context):
+            return hidden(text)
 
     def close(self) -> None:
         """Closes every database connection that was opened."""

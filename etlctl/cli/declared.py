@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+from etlctl.core.private import hidden
 from etlctl.core.registry import place_of_class
 from etlctl.core.task import Task, outputs_of, requirements_of
 from etlctl.errors import QueryError
@@ -108,7 +109,7 @@ def _asked(task: Task | None) -> tuple[tuple[str, ...] | None, tuple[str, ...] |
         requires = tuple(dict.fromkeys(one.task_family for one in requirements_of(task)))
         outputs = tuple(str(target) for target in outputs_of(task))
     except Exception as error:  # noqa: BLE001  users' code; what was told before it raised is shown
-        trouble = f"{type(error).__name__}: {error}"
+        trouble = hidden(f"{type(error).__name__}: {error}")
     return requires, outputs, trouble
 
 

@@ -150,8 +150,9 @@ def _fail(error: Exception, asked: options.Common, out: Streams) -> int:
         out.story(error.format_message())
         return ExitCode.USAGE
     code, sentence, hint = _told(error)
+    sentence = out.hidden(sentence)
     if asked.debug:
-        out.story(_traceback(error))
+        out.story(out.hidden(_traceback(error)))
     out.story(_folded(f"etlctl: {sentence}", out))
     if hint:
         out.story(hint)

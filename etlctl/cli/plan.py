@@ -55,7 +55,7 @@ def _plan(ctx: click.Context, request: Request, all_: bool, force: bool, detaile
 
         for one in plan.tasks:
             if one.error is not None:
-                call.streams.story(traceback_lines(one.error))
+                call.streams.story(traceback_lines(one.error, one.task))
     if call.asked.json:
         from etlctl.cli import documents  # the shapes of all documents cost as much as a small plan
 

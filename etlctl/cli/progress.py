@@ -10,6 +10,7 @@ from typing import NamedTuple
 from etlctl.cli.interrupts import STOPPING
 from etlctl.cli.layout import Line, Span, Style, cells, span
 from etlctl.core.context import Attempt
+from etlctl.core.private import hidden
 from etlctl.core.results import RunSummary, Status, TaskResult, result_line, seconds
 from etlctl.core.task import Task
 from etlctl.engine.failures import Failure
@@ -170,9 +171,10 @@ def _clock_text(elapsed: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def traceback_lines(error: BaseException) -> str:
-    """The traceback as printable text, without the values of variables: they may be secret."""
+def traceback_lines(error: BaseException, *tasks: Task) -> str:
+    """The traceback as printable text, without the values of variables: they may be secret. Nor are secrets in it that
+    the settings name, or private values of `tasks`."""
     import traceback
 
-    text = "".join(traceback.format_exception(error)).rstrip("\n")
+    text = hidden("".join(traceback.format_exception(error)).rstrip("\n"), *tasks)
     return "\n".join(printable(one) for one in text.split("\n"))

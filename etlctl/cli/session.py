@@ -54,7 +54,9 @@ class Session:
         from etlctl import settings
 
         file = settings.find(self.asked.config, os.environ, Path.cwd())
-        return settings.load(file, environ=os.environ, cwd=Path.cwd(), profile=self.asked.profile, fetch=_fetched)
+        found = settings.load(file, environ=os.environ, cwd=Path.cwd(), profile=self.asked.profile, fetch=_fetched)
+        self.streams.hidden = lambda text: settings.masked(text, found.secrets())
+        return found
 
     @cached_property
     def app(self) -> App:
@@ -68,7 +70,9 @@ class Session:
         self._stack.enter_context(context.attempting(_Waiting(self.streams)))
         for warning in self.settings.warnings:
             self.streams.story(f"warning: {warning}")
-        return self._stack.enter_context(App.open(self.settings))
+        opened = self._stack.enter_context(App.open(self.settings))
+        self.streams.hidden = opened.hidden
+        return opened
 
     def heading_of(self, tasks: Iterable[Task]) -> str:
         """Where these tasks work, for the first line of a screen: `profile prod   warehouse postgresql://wh-1/dw`.

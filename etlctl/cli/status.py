@@ -25,6 +25,7 @@ from etlctl.cli.standing import Grid, Row, done_at, moment_text, split
 from etlctl.cli.states import SIGNS, STATES, Shown, State, state_of
 from etlctl.cli.tasks import Request, TaskCommand, make_tasks
 from etlctl.core.plan import Decision, PlannedTask
+from etlctl.core.private import hidden
 from etlctl.core.task import Task
 from etlctl.errors import EtlctlError, UsageError
 from etlctl.text import shortened
@@ -76,7 +77,7 @@ def _planned_alone(call: Session, task: Task) -> PlannedTask:
     try:
         return call.app.plan([task]).by_task[task]
     except UsageError as error:
-        return PlannedTask(task, Decision.BROKEN, shortened(str(error), 500), None, error)
+        return PlannedTask(task, Decision.BROKEN, shortened(hidden(str(error), task), 500), None, error)
 
 
 def _tasks_by_default(call: Session) -> tuple[list[Task], list[documents.NeedsDocument]]:
@@ -91,9 +92,9 @@ def _tasks_by_default(call: Session) -> tuple[list[Task], list[documents.NeedsDo
         try:
             tasks.append(cls())
         except EtlctlError as error:
-            call.streams.story(f"{cls.task_family} cannot be asked: {error}")
+            call.streams.story(f"{cls.task_family} cannot be asked: {hidden(str(error))}")
         except Exception as error:  # noqa: BLE001  a user's own __init__: the others are told all the same
-            call.streams.story(f"{cls.task_family} cannot be made: {type(error).__name__}: {error}")
+            call.streams.story(f"{cls.task_family} cannot be made: {type(error).__name__}: {hidden(str(error))}")
     return tasks, unasked
 
 

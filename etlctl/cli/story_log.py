@@ -57,7 +57,7 @@ class _StoryHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            text = self.format(record)
+            text = self._streams.hidden(self.format(record))
             if self._json_log is not None:
                 self._streams.line(self._json_log.record(record, text))
             else:

@@ -36,6 +36,8 @@ class Streams:
         """Takes the story instead of stderr while a live display owns the terminal."""
         self.told: Callable[[str, str], str] | None = None
         """Makes the line that is written of a text of the story and its level; None writes the text."""
+        self.hidden: Callable[[str], str] = lambda text: text
+        """Takes out of an error's text what the settings keep secret, once they are read."""
         self._is_gone = out is None
 
     @property

@@ -18,6 +18,7 @@ from etlctl.cli.options import CLASSES, Command, Common, common
 from etlctl.cli.session import Session, brief_session, session
 from etlctl.core import dates
 from etlctl.core.parameters import Parameter, ParameterVisibility
+from etlctl.core.private import hidden
 from etlctl.core.task import Task
 from etlctl.errors import EtlctlError, ParameterValueError, UnknownParameterError, UsageError
 from etlctl.suggest import nearest
@@ -265,7 +266,7 @@ def _made(cls: type[Task], values: dict[str, Any]) -> Task:
         raise
     except Exception as error:  # a user's own __init__
         raise UsageError(
-            f"{cls.task_family} cannot be made: {type(error).__name__}: {shortened(str(error), 200)} "
+            f"{cls.task_family} cannot be made: {type(error).__name__}: {shortened(hidden(str(error)), 200)} "
             "(--debug shows where)."
         ) from error
 

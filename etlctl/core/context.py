@@ -7,7 +7,7 @@ notebook) gets one made from the settings of the current folder: `current()` ask
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -38,6 +38,8 @@ class Context:
     """The Settings it was made of, for a build inside it; nothing is read from them here."""
     has_state: bool = False
     """Whether the build around it takes leases and keeps a history, for a build inside it."""
+    mask: Callable[[str, Collection[str]], str] = field(default=lambda text, values: text)  # noqa: ARG005
+    """A text without the secrets of the settings, nor these values; for `private.hidden`."""
     stop: Callable[[], Any] = field(default=lambda: None)
     """Whether the build around it is to end (its exit code), for a build inside it."""
 

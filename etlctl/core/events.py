@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, TypeVar
 
 from etlctl.core import context
+from etlctl.core.private import hidden
 from etlctl.text import shortened
 
 Callback = TypeVar("Callback", bound=Callable[..., Any])
@@ -75,7 +76,7 @@ def _tell(callback: Callable[..., Any], event: Event | str, error: BaseException
 
     name = getattr(callback, "__name__", None) or shortened(repr(callback))
     shown = next((f"Event.{one.name}" for one in Event if one == event), f"the event {event}")
-    raised = shortened(f"{type(error).__name__}: {error}".rstrip(": "), 200)
+    raised = shortened(hidden(f"{type(error).__name__}: {error}".rstrip(": ")), 200)
     own = error.__traceback__.tb_next if error.__traceback__ is not None else None  # the first is trigger_event()
     place = f" ({_in_project(own.tb_frame.f_code.co_filename)}:{own.tb_lineno})" if own is not None else ""
     logging.getLogger("etlctl").error(

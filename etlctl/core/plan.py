@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from etlctl.core.graph import Graph, Node
+from etlctl.core.private import hidden
 from etlctl.core.task import Completeness, Task
 from etlctl.errors import EtlctlError
 from etlctl.text import shortened
@@ -78,7 +79,7 @@ def _decide(node: Node, decided: dict[Node, tuple[Decision, Node]]) -> tuple[Dec
         # also when its requires() fails: a build would not ask it
         return Decision.DONE, "", node
     if node.error is not None:
-        return Decision.BROKEN, error_line(node.error), node
+        return Decision.BROKEN, error_line(node.error, node.task), node
     if node.task.is_external:
         return Decision.BLOCKED, missing_line(node), node
     found: dict[Decision, Node] = {}
@@ -100,9 +101,9 @@ def missing_line(node: Node) -> str:
     return "its complete() says no" if type(node.task).completeness() is Completeness.OWN else "it declares no output"
 
 
-def error_line(error: BaseException) -> str:
-    """The error as one printable line, with the kind's name where the text alone would not tell."""
-    text = str(error).strip()
+def error_line(error: BaseException, *tasks: Task) -> str:
+    """The error as one printable line, with the kind's name where the text alone would not tell; no secret is in it."""
+    text = hidden(str(error).strip(), *tasks)
     if isinstance(error, EtlctlError):
         return shortened(text, 500)
     return shortened(f"{type(error).__name__}: {text}" if text else type(error).__name__, 500)

@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from etlctl.core.parametrized import Parametrized
+from etlctl.core.private import hidden
 from etlctl.core.task import Task
 from etlctl.errors import AmbiguousTaskError, PipelineImportError, SettingsError, TaskNotFoundError
 from etlctl.suggest import did_you_mean
@@ -107,7 +108,7 @@ class Registry:
         if self.broken or not params:
             return
         # a project's own class is the one meant where an imported library has another of the same family
-        families = {cls.task_family: cls for cls in sorted(_below(Parametrized), key=self._lists)}
+        families = {cls.task_family: cls for cls in sorted(below(Parametrized), key=self._lists)}
         for family, section in params.items():
             if family not in families:
                 quoted = f' A namespace needs quotes: [params."{family}.…"].' if _holds_tables(section) else ""
@@ -250,7 +251,7 @@ def _broken(module: str, path: str, error: BaseException) -> BrokenModule:
     frames = [place for place in frames if not place[0].startswith(_MACHINERY)]
     line = next((number for file, number in reversed(frames) if file == path), None)
     text = str(error.msg if isinstance(error, SyntaxError) else error)
-    said = "its code called sys.exit()" if isinstance(error, SystemExit) else f"{type(error).__name__}: {text}"
+    said = "its code called sys.exit()" if isinstance(error, SystemExit) else f"{type(error).__name__}: {hidden(text)}"
     raised_in, raised_at = frames[-1] if frames else (path, line)
     place = "" if raised_in == path else f" ({raised_in}:{raised_at})"
     return BrokenModule(module, path, line, shortened(said, 300) + shortened(place, 200), error)
@@ -259,7 +260,7 @@ def _broken(module: str, path: str, error: BaseException) -> BrokenModule:
 def _all_classes() -> list[type[Task]]:
     """Every subclass of Task outside etlctl itself; of a class defined twice at one place, what the name means now."""
     found: dict[tuple[str, str], type[Task]] = {}
-    for cls in _below(Task):
+    for cls in below(Task):
         if cls.__module__.partition(".")[0] == _OURS or vars(cls).get("is_twin"):
             continue
         key = (cls.__module__, cls.__qualname__)
@@ -268,7 +269,7 @@ def _all_classes() -> list[type[Task]]:
     return list(found.values())
 
 
-def _below(base: type[C]) -> list[type[C]]:
+def below(base: type[C]) -> list[type[C]]:
     """Every subclass of `base`, each once, parents before children."""
     found: dict[type[C], None] = {}
     stack = [base]

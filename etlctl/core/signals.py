@@ -32,6 +32,8 @@ class Interrupts:
         """Whether the handler says on stderr that it heard; a live display shows it itself."""
         self.is_cut_short = False
         """Whether there was a second one."""
+        self.says: Callable[[str], object] = tell
+        """Takes what it says, a line; called by a handler of a signal."""
         self._stopping = stopping
         self._pid = os.getpid()
 
@@ -53,7 +55,7 @@ class Interrupts:
         if self.code is None:
             self.code = code
             if self.speaks:
-                tell(f"\netlctl: {self._stopping}.")
+                self.says(f"etlctl: {self._stopping}.")
 
     def cut_short(self) -> None:
         """As the second signal does: raises an Interruption. In the main thread alone."""
@@ -87,6 +89,7 @@ def obey(number: int) -> None:
 
 
 def tell(text: str) -> None:
-    """Writes to stderr at once. A buffered write may be under way: print() cannot be entered again."""
+    """Writes a line to stderr at once. A buffered write may be under way: print() cannot be entered again."""
+    begun = "\n" if os.isatty(2) else ""  # behind the ^C of a terminal
     with suppress(OSError):
-        os.write(2, f"{text}\n".encode())
+        os.write(2, f"{begun}{text}\n".encode())

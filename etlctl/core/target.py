@@ -50,15 +50,21 @@ def exists_in_bulk(targets: Iterable[Any]) -> dict[int, bool | Exception]:
     Asked class by class with `exists_many`; a class that overrides `exists` below its `exists_many` is asked one by
     one, since the bulk question would pass its own answer by.
     """
+    targets = list(targets)
+    if len(targets) == 1:  # asked for after each task; the rest is for many
+        return {id(targets[0]): _asked(type(targets[0]), targets)[0]}
     by_class: dict[type[Any], list[Any]] = defaultdict(list)
     for target in targets:
         by_class[type(target)].append(target)
 
     answers: dict[int, bool | Exception] = {}
     for kind, group in by_class.items():
-        found = _asked_in_bulk(kind, group) if _has_own_bulk(kind) else [_exists_or_error(target) for target in group]
-        answers.update(zip(map(id, group), found, strict=True))
+        answers.update(zip(map(id, group), _asked(kind, group), strict=True))
     return answers
+
+
+def _asked(kind: type[Any], group: list[Any]) -> Sequence[bool | Exception]:
+    return _asked_in_bulk(kind, group) if _has_own_bulk(kind) else [_exists_or_error(target) for target in group]
 
 
 def _has_own_bulk(kind: type[Any]) -> bool:

@@ -106,7 +106,8 @@ class Conducted:
             with context.attempting(self.attempt):
                 self._steps.close()
         except (Exception, SystemExit) as error:
-            _logger.exception("%s raised while it was ended early: %s", self.task.task_label, lines_of(error)[0])
+            said = lines_of(error, self.task)[0]
+            _logger.exception("%s raised while it was ended early: %s", self.task.task_label, said)
 
     def _ended(self, error: BaseException | None) -> Failure | None:
         if error is not None and not isinstance(error, AlreadyLoaded):
@@ -124,7 +125,7 @@ class Conducted:
             task.on_success()
         except (Exception, SystemExit) as error:
             _logger.exception("%s.on_success() raised; the task is done all the same", task.task_label)
-            self.attempt.notes.append(f"on_success() raised {lines_of(error)[0]}")
+            self.attempt.notes.append(f"on_success() raised {lines_of(error, self.task)[0]}")
         task.trigger_event(Event.SUCCESS, task)
 
 
@@ -135,7 +136,7 @@ def told_failure(task: Task, error: BaseException, project: Path) -> Failure:
     try:
         said = task.on_failure(error)
     except (Exception, SystemExit) as wrong:
-        _logger.exception("%s.on_failure() raised %s", task.task_label, lines_of(wrong)[0])
+        _logger.exception("%s.on_failure() raised %s", task.task_label, lines_of(wrong, task)[0])
         said = None
     lines = tuple(printable(line) for line in said.splitlines()) if isinstance(said, str) else ()
     return Failure.of(error, task, project, lines)

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import etlctl
 from etlctl.core.conduct import kinds_of
+from etlctl.core.private import hidden
 from etlctl.core.task import Task
 from etlctl.errors import EtlctlError, ExitCode, FailedInWorkerError, TaskError, TornLoadError
 from etlctl.text import shortened
@@ -51,19 +52,19 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException, task: Task, project: Path, said: tuple[str, ...] = ()) -> Self:
         """Of what `task` raised; `said` are lines to be told below the error's own."""
-        reason, *details = lines_of(error)
+        reason, *details = lines_of(error, task)
         try:
             may_retry = can_retry(task, error)
         except TaskError as wrong:  # the failure itself matters more
             may_retry = False
-            details.extend(lines_of(wrong))
+            details.extend(lines_of(wrong, task))
         return cls(
             reason,
-            (*details, *said),
+            (*details, *(hidden(line, task) for line in said)),
             exit_code_of(error),
             place_of(error, task, project),
             may_retry,
-            "".join(traceback.format_exception(error))[-_MOST_TRACEBACK:],
+            hidden("".join(traceback.format_exception(error)), task)[-_MOST_TRACEBACK:],
             error,
             type(error).__name__,
         )
@@ -105,11 +106,14 @@ def can_retry(task: Task, error: BaseException) -> bool:
     return isinstance(error, kinds_of(task))
 
 
-def lines_of(error: BaseException) -> tuple[str, ...]:
-    """The error's text and notes as printable lines, the first of them the reason; the kind's name where it helps."""
-    text = _text_of(error)
+def lines_of(error: BaseException, *tasks: Task) -> tuple[str, ...]:
+    """The error's text and notes as printable lines, the first of them the reason; the kind's name where it helps.
+
+    Secrets, private values of `tasks` among them, are taken out.
+    """
+    text = hidden(_text_of(error), *tasks)
     if isinstance(error, SystemExit):
-        text = f"its code called sys.exit({error.code!r})"
+        text = hidden(f"its code called sys.exit({error.code!r})", *tasks)
     elif isinstance(error, KeyboardInterrupt):
         text = "interrupted by a signal, or by a KeyboardInterrupt that its code raised"
     elif not isinstance(error, EtlctlError):
@@ -117,7 +121,7 @@ def lines_of(error: BaseException) -> tuple[str, ...]:
     lines = [shortened(line, 500) for line in text.splitlines() if line.strip()]
     if len(lines) > _MOST_LINES:
         lines = [*lines[:_MOST_LINES], f"… {len(lines) - _MOST_LINES} more lines"]
-    notes = [shortened(str(note), 500) for note in getattr(error, "__notes__", ())]
+    notes = [shortened(hidden(str(note), *tasks), 500) for note in getattr(error, "__notes__", ())]
     return (*(lines or [type(error).__name__]), *notes)
 
 

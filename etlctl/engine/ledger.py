@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from etlctl.core.results import Observer, Status, TaskResult
@@ -20,6 +20,8 @@ class Ledger:
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = list(observers)
+        self._listeners: dict[str, list[tuple[Observer, Callable[..., object]]]] = {}
+        """By call: who has it. Looked up once, since each task has several."""
         self._results: list[TaskResult] = []
         self._up_to_date: list[TaskResult] = []
         self._settled: deque[tuple[Entry, TaskResult]] = deque()
@@ -52,6 +54,7 @@ class Ledger:
             log=attempt.log if attempt and status is Status.FAIL and os.path.exists(attempt.log) else "",
             **more,
         )
+        entry.attempt = None  # a large run keeps results alone: what is kept is looked through by the collector, too
         self._settled.append((entry, result))
 
     def settled(self) -> Iterator[Entry]:
@@ -64,11 +67,28 @@ class Ledger:
 
     def tell(self, call: str, *arguments: Any) -> None:
         """An observer that raises is dropped, one without this call is not told: the work depends on none of them."""
+        listeners = self._listeners.get(call)
+        if listeners is None:
+            listeners = self._listeners[call] = self._having(call)
+        for observer, told in listeners:
+            try:
+                told(*arguments)
+            except Exception:
+                self._drop(observer)
+
+    def _having(self, call: str) -> list[tuple[Observer, Callable[..., object]]]:
+        found = []
         for observer in list(self._observers):
             try:
                 told = getattr(observer, call, None)
-                if told is not None:
-                    told(*arguments)
             except Exception:
-                self._observers.remove(observer)
-                _logger.exception("an observer of the run raised and is told no more")
+                self._drop(observer)
+                continue
+            if told is not None:
+                found.append((observer, told))
+        return found
+
+    def _drop(self, observer: Observer) -> None:
+        self._observers.remove(observer)
+        self._listeners.clear()
+        _logger.exception("an observer of the run raised and is told no more")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from etlctl.core.private import hidden
 from etlctl.text import printable
 
 TAIL_BYTES = 64 * 1024
@@ -135,6 +136,8 @@ class StreamOfNow(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = self.format(record) + "\n"
+            if record.exc_info or record.levelno >= logging.WARNING:  # it may quote an exception; others are many
+                text = hidden(text)
             write = getattr(self._stream(), "write", None)
             if write is not None:
                 write(text)

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from etlctl.core.context import Attempt
+from etlctl.core.private import hidden
 from etlctl.core.results import Observer, RunSummary, Status, TaskResult
 from etlctl.core.task import Task
 from etlctl.errors import EtlctlError
@@ -93,7 +94,7 @@ class PluggedIn:
 def _told(error: BaseException) -> str:
     text = str(error)
     shown = text if isinstance(error, EtlctlError) else f"{type(error).__name__}: {text}".rstrip(": ")
-    return shortened(shown, 300)
+    return shortened(hidden(shown), 300)
 
 
 def _may_hold(place: str) -> bool:

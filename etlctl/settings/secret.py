@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
 _LEAST_WITHIN = 4
@@ -78,19 +79,32 @@ def masked(text: str, secrets: Iterable[Secret]) -> str:
     What is written in no such form, or is cut, is not found: a secret is to be kept out of texts, and this is the
     second line.
     """
-    forms = {form for secret in secrets if secret.is_known for form in _forms(secret.reveal())}
+    found = _any_of(tuple(secret.reveal() for secret in secrets if secret.is_known))
+    return text if found is None else found.sub("***", text)
+
+
+@lru_cache(maxsize=16)  # ten thousand tasks that fail quote no secret, and are asked about the same ones
+def _any_of(texts: tuple[str, ...]) -> re.Pattern[str] | None:
+    forms = {form for text in texts for form in _forms(text)}
     if not forms:
-        return text
-    found = "|".join(_pattern(form) for form in sorted(forms, key=len, reverse=True))
-    return re.sub(found, "***", text)
+        return None
+    return re.compile("|".join(_pattern(form) for form in sorted(forms, key=len, reverse=True)))
 
 
 def _forms(text: str) -> set[str]:
     import json  # for those alone who mask
 
-    written = {text, text.strip(), quote(text), quote(text, safe=""), quote_plus(text)}
-    written |= {repr(text)[1:-1], json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
-    return written - {""}
+    plain = {text, text.strip(), quote(text), quote(text, safe=""), quote_plus(text)}
+    once = plain | {form for one in (text, text.strip()) for form in _escaped(one, json.dumps)}
+    twice = {form for one in once for form in _escaped(one, json.dumps)}  # an error that quotes the repr of another
+    return (once | twice) - {""}
+
+
+def _escaped(text: str, dumps: Callable[..., str]) -> set[str]:
+    """As Python and JSON write it; also as a part of a text with both kinds of quotes, of which repr escapes one."""
+    shown = repr(text)[1:-1]
+    both = repr(f"{text}'\"")[1:-1].removesuffix("\\'\"")
+    return {shown, both, dumps(text)[1:-1], dumps(text, ensure_ascii=False)[1:-1]}
 
 
 def _pattern(form: str) -> str:

@@ -82,10 +82,15 @@ def hidden_in_url(url: str) -> list[str]:
     return [form for text in hidden for form in (text, unquote(text), unquote_plus(text)) if form]
 
 
+_LEAST_TOKEN = 16
+"""Letters of a part of a path that may let its holder in all by itself; a shorter one is a word."""
+
+
 def hidden_in_address(url: str) -> list[str]:
     """What of an address of the web lets its holder in: all of it, user, password, and what follows the host."""
     match = re.fullmatch(r"[^/?#]*//(?:(?P<user>[^/?#@:]*)(?::(?P<password>[^/?#@]*))?@)?[^/?#]*(?P<path>.*)", url)
     hidden = [url, *(match.groups(default="") if match is not None else ())]
+    hidden += [part for part in re.split("[/?&=#]", hidden[-1]) if len(part) >= _LEAST_TOKEN]
     return [form for text in hidden if len(text) >= _LEAST_HIDDEN or text == url for form in (text, unquote(text))]
 
 

@@ -10,8 +10,6 @@ import io
 import logging
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Protocol, TextIO, cast
 
 from etlctl.engine.executors.jobs import Output
@@ -28,26 +26,22 @@ class Capture:
         self._streams: dict[str, Twofold] = {}
         """Of the last attempt, by their names in sys: the next one has them too, unless others are there by then."""
 
-    @contextmanager
-    def into(self, output: Output) -> Iterator[None]:
+    def into(self, output: Output) -> _Into:
         """Within the block, what is printed and logged goes to `output` as well."""
+        return _Into(self, output)
+
+    def begin(self, output: Output) -> None:
+        """From here on; `into` ends it, too."""
         if self._handler is None:
             self._handler = StreamOfNow(lambda: self)
             logging.getLogger().addHandler(self._handler)
-        before = sys.stdout, sys.stderr
-        ours = self._twofold("stdout", before[0]), self._twofold("stderr", before[1])
-        sys.stdout, sys.stderr = ours
         self._output = output
-        try:
-            yield
-        finally:
-            self._output = None
-            if sys.stdout is ours[0]:  # else the task has put its own there, as it might without us
-                sys.stdout = before[0]
-            if sys.stderr is ours[1]:
-                sys.stderr = before[1]
 
-    def _twofold(self, name: str, beneath: TextIO | None) -> TextIO | None:
+    def end(self) -> None:
+        """Nothing is kept from here on."""
+        self._output = None
+
+    def twofold(self, name: str, beneath: TextIO | None) -> TextIO | None:
         if beneath is None:
             return None
         known = self._streams.get(name)
@@ -66,6 +60,28 @@ class Capture:
         if self._handler is not None:
             logging.getLogger().removeHandler(self._handler)
             self._handler = None
+
+
+class _Into:
+    """The streams of one block. No @contextmanager: each task has such a block."""
+
+    def __init__(self, capture: Capture, output: Output) -> None:
+        self._capture = capture
+        self._output = output
+
+    def __enter__(self) -> None:
+        capture = self._capture
+        self._stdout, self._stderr = sys.stdout, sys.stderr
+        self._our_stdout = sys.stdout = capture.twofold("stdout", sys.stdout)
+        self._our_stderr = sys.stderr = capture.twofold("stderr", sys.stderr)
+        capture.begin(self._output)
+
+    def __exit__(self, *exception: object) -> None:
+        self._capture.end()
+        if sys.stdout is self._our_stdout:  # else the task has put its own there, as it might without us
+            sys.stdout = self._stdout
+        if sys.stderr is self._our_stderr:
+            sys.stderr = self._stderr
 
 
 class Taker(Protocol):
