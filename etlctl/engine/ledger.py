@@ -73,22 +73,22 @@ class Ledger:
         for observer, told in listeners:
             try:
                 told(*arguments)
-            except Exception:
-                self._drop(observer)
+            except Exception as error:  # noqa: BLE001  an observer's: it is told
+                self._drop(observer, error)
 
     def _having(self, call: str) -> list[tuple[Observer, Callable[..., object]]]:
         found = []
         for observer in list(self._observers):
             try:
                 told = getattr(observer, call, None)
-            except Exception:
-                self._drop(observer)
+            except Exception as error:  # noqa: BLE001  an observer's: it is told
+                self._drop(observer, error)
                 continue
             if told is not None:
                 found.append((observer, told))
         return found
 
-    def _drop(self, observer: Observer) -> None:
+    def _drop(self, observer: Observer, error: Exception) -> None:
         self._observers.remove(observer)
         self._listeners.clear()
-        _logger.exception("an observer of the run raised and is told no more")
+        _logger.error("an observer of the run raised and is told no more", exc_info=error)
