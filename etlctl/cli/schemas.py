@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from etlctl.cli import (
+    cron_documents,
     doctor_documents,
     documents,
     gc_documents,
@@ -21,6 +22,7 @@ SCHEMAS: Final[dict[str, type[Any]]] = {
     **history_documents.SCHEMAS,
     **operation_documents.SCHEMAS,
     **doctor_documents.SCHEMAS,
+    **cron_documents.SCHEMAS,
     **init.SCHEMAS,
 }
 """Every document there is."""

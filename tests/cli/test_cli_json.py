@@ -27,6 +27,7 @@ CALLS: list[tuple[list[str], str, int]] = [
     (["show", "Flights"], "etlctl/show", 0),
     (["show", "Report", "--date", "2013-01-02"], "etlctl/show", 0),
     (["graph", "Report", "--date", "2013-01-02"], "etlctl/graph", 0),
+    (["cron", "Seats", "--every", "1h"], "etlctl/cron", 0),
     (["completion"], "etlctl/completion", 0),
     (["completion", "bash"], "etlctl/completion", 0),
 ]
