@@ -116,7 +116,7 @@ def test_init_overwrites_nothing(empty_project: Project) -> None:
     assert contents(folder) == before
 
 
-def test_init_takes_the_folder_at_hand_and_a_new_repository(empty_project: Project, monkeypatch: object) -> None:
+def test_init_takes_the_folder_at_hand_and_a_new_repository(empty_project: Project) -> None:
     """`.git` alone counts as empty, and there is no `cd` to type."""
     fresh = empty_project.folder / "shop"
     (fresh / ".git").mkdir(parents=True)

@@ -228,7 +228,7 @@ def test_every_etlctl_command_in_the_files_is_one(demo: Path) -> None:
             said |= {tuple(one.split()) for one in re.findall(r"(?:^|`|run: )etlctl ([a-z][^`#|]*)", line)}
     said.add(("loop",))
 
-    assert {words[0] for words in said} >= {"plan", "build", "status", "logs", "loop", "list", "doctor"}
+    assert {words[0] for words in said} >= {"plan", "build", "status", "history", "loop", "list", "doctor"}
     for words in said:
         assert words[0] in COMMANDS or words[0] == "COMMAND", words
     for words in sorted(said):
