@@ -139,7 +139,8 @@ def _settings_words(settings: Settings) -> list[str]:
 
 
 def _variables(settings: Settings) -> tuple[str, ...]:
-    found = (match for origin in settings.origins.values() for match in re.finditer(_NEEDED, origin))
+    origins = (origin for key, origin in settings.origins.items() if key != "profile")  # which is an option by now
+    found = (match for origin in origins for match in re.finditer(_NEEDED, origin))
     return tuple(sorted({name for match in found for name in match.groups() if name}))
 
 

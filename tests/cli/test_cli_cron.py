@@ -97,6 +97,7 @@ def test_a_line_finds_settings_that_lie_elsewhere(project: Project, monkeypatch:
 
     line = printed.out.rstrip("\n").split("\n")[-1]
     assert " --profile night" in line and " --config " in line
+    assert "variables" not in printed.out
     assert run_as_cron(line, project.folder).code == 0
     assert (project.folder / "out" / "seats.txt").exists()
 
