@@ -51,13 +51,15 @@ def _build(ctx: click.Context, request: Request, deep: bool, force: bool, blocke
     words = f"{request.words}{' --deep' if deep else ''}{' --force' if force else ''}{option_words}"
     words += " --blocked-ok" if blocked_ok else ""
     with watched() as interrupts:
+        if call.json_log is not None:
+            interrupts.says = call.json_log.told_at_once
         try:
             with _shown(call, tasks, interrupts) as progress:
                 summary = call.app.build(
                     tasks,
                     deep=deep,
                     force=tasks if force else (),
-                    observers=[progress],
+                    observers=[progress, *call.observers],
                     stop=interrupts,
                     options=replace(options, command=f"etlctl build {words}{call.words}"),
                 )
@@ -104,8 +106,8 @@ def _shown(call: Session, tasks: list[Task], interrupts: Interrupts) -> Iterator
     streams = call.streams
     terminal = streams.out if streams.is_terminal and not call.asked.json else streams.err
     watches = streams.is_terminal or streams.story_is_terminal
-    is_live = watches and not call.asked.debug and os.environ.get("TERM", "") not in ("dumb", "")
-    if not is_live or terminal is None or not terminal.isatty():
+    is_plain = call.asked.debug or call.json_log is not None or os.environ.get("TERM", "") in ("dumb", "")
+    if is_plain or not watches or terminal is None or not terminal.isatty():
         yield Progress(_plain(call))
         return
 

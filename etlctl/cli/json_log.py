@@ -12,9 +12,10 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from threading import Lock
 from typing import Any, TextIO, cast
@@ -51,6 +52,11 @@ class JsonLog:
         if level == "info" and text.startswith(_WARNING):
             text, level = text.removeprefix(_WARNING), "warning"
         return self._object(level, "etlctl", text)
+
+    def told_at_once(self, text: str) -> None:
+        """Writes a text of the story past every buffer: for handlers of signals, which may come in a write."""
+        with suppress(OSError):
+            os.write(2, f"{self.line(text)}\n".encode())
 
     def record(self, record: logging.LogRecord, text: str) -> str:
         """A record of `logging`, whose message and traceback are `text`, as one object."""

@@ -56,6 +56,7 @@ def _loop(ctx: click.Context, request: Request, is_list: bool, **given: Any) -> 
 
 
 def _run(call: Session, schedules_of: Callable[[Settings], Sequence[Schedule]], given: dict[str, Any]) -> int:
+    from etlctl.core.signals import tell
     from etlctl.loop import health, systemd
     from etlctl.loop.clock import SystemClock
     from etlctl.loop.ending import Ending
@@ -72,7 +73,8 @@ def _run(call: Session, schedules_of: Callable[[Settings], Sequence[Schedule]], 
         systemd.notify(_STOPPING)
 
     with ExitStack() as stack:
-        ending = stack.enter_context(Ending(told.grace_s, on_end=end))
+        says = call.json_log.told_at_once if call.json_log is not None else tell
+        ending = stack.enter_context(Ending(told.grace_s, on_end=end, says=says))
         check_state(call.settings, is_local_ok=told.local_state_ok)
         metrics = _metrics(call.settings, is_served=told.health_port is not None)
         if told.health_port is not None:

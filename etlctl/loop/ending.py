@@ -60,9 +60,12 @@ class Ending:
         *,
         on_end: Callable[[], object] = lambda: None,
         leave: Callable[[int], object] = os._exit,
+        says: Callable[[str], object] = tell,
     ) -> None:
-        """`on_end` is called once when the first signal has come, in the thread of the watch."""
+        """`on_end` is called once when the first signal has come, in the thread of the watch; `says` takes what is
+        said of it, in a handler."""
         self._interrupts = Interrupts(f"stopping; what runs has {grace_s:g} s to end; once more stops it now")
+        self._interrupts.says = self.says = says
         self._reloads = self._reloads_taken = 0
         self._wakes_up = _Pipe()
         self._watch = _Watch(self, grace_s, on_end, leave)
@@ -227,7 +230,7 @@ class _Watch:
             self._leave_now()
 
     def _leave_now(self) -> None:
-        tell("etlctl: what runs did not end in time; left without it.")
+        self._ending.says("etlctl: what runs did not end in time; left without it.")
         self._leave(self._ending() or self._asks[0])
 
 

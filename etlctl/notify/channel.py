@@ -99,9 +99,8 @@ class Channel:
         self._abort()
         if at_work is not None:
             self._give_back(at_work)
-        number = left + 1
-        what = "a message was" if number == 1 else f"{number:,} messages were"
-        self._warn(f"{what} not sent in time, and nobody waits for it any longer")
+        behind = f", nor what came behind it ({left:,})" if left else ""
+        self._warn(f"a message was not sent in time{behind}, and nobody waits for it any longer")
         return False
 
     def _abort(self) -> None:

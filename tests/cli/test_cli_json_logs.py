@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from datetime import datetime
 from typing import Any
 
@@ -147,3 +149,39 @@ def test_json_log_on_a_full_disk_does_not_stop_the_work(json_project: Project) -
 
     assert ran.returncode == 0
     assert "OK=1" in ran.stdout
+
+
+@pytest.mark.parametrize("words", [("build", "Waits"), ("loop", "Waits", "--every", "1h")])
+def test_json_log_of_a_process_that_is_stopped_is_whole(json_project: Project, words: tuple[str, ...]) -> None:
+    """What the handler of a signal says is an object too."""
+    json_project.pipeline(
+        """
+        import time
+
+        from etlctl import Task
+
+
+        class Waits(Task):
+            def run(self):
+                open("begun", "w").close()
+                time.sleep(3)
+        """,
+        module="waits",
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "etlctl", *words],
+        cwd=json_project.folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 30
+    while not (json_project.folder / "begun").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 143, err
+    assert any("stopping" in one["message"] for one in lines_of(err))
