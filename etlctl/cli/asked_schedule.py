@@ -44,11 +44,11 @@ def asked_schedule(request: Request, given: Mapping[str, Any]) -> Schedule | Non
     told = {name: given[name] for name in _WORDS if given.get(name) is not None}
     if not request.classes:
         if told:
-            raise UsageError(f"--{next(iter(told))} goes with a TASK, and none is named: etlctl loop TASK --every 30m.")
+            raise UsageError(f"--{next(iter(told))} goes with a TASK, and none is named: TASK --every 30m.")
         return None
     if ("every" in told) == ("cron" in told):
         both = "both --every and --cron" if "every" in told else "neither --every nor --cron"
-        raise UsageError(f'{both} are given: a loop of TASKs takes one, as in --every 30m or --cron "0 6 * * *".')
+        raise UsageError(f'{both} are given: TASKs take one of them, as in --every 30m or --cron "0 6 * * *".')
     if "window" in told and "date" not in told:
         raise UsageError("--window needs --date, which is its last day: --date yesterday --window 7d.")
     from etlctl.schedule import schedule_of

@@ -21,7 +21,9 @@ def crontab(job: Job) -> str:
     fields, zone = fields_of(job.times)
     return "\n".join(
         [
-            f"# {job.name}: {job.title}, {job.times.text}",
+            f"# {job.name}: {job.title}, {job.times.text}"
+            if job.name != job.title
+            else f"# {job.title}, {job.times.text}",
             *(f"# {note}" for note in job.notes),
             *(["# Jitter is left out: crontab has no such thing."] if job.jitter_s else []),
             "# CRON_TZ is cronie's; a cron that does not know it, as Debian's, goes by the machine's zone.",

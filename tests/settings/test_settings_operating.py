@@ -143,6 +143,7 @@ def test_a_notifier_has_defaults_for_all_but_its_kind(load_text: Loader) -> None
 
 
 def test_a_notifier_finds_the_keys_of_its_kind_among_its_options(load_text: Loader) -> None:
+    """Any password arrives whole (F79)."""
     found = load_text(
         "[notify.mail]\nkind = 'email'\non = ['fail', 'ok']\ntasks = ['Load*']\ntags = ['nightly']\ntimeout = '1m'\n"
         "retries = 0\nrepeat = '1d'\nhost = 'mx'\nport = 25\nfrom = 'etl@a.example'\nto = ['${TO}']\nuser = 'etl'\n"
