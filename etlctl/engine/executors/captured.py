@@ -10,6 +10,7 @@ import io
 import logging
 import sys
 import threading
+from contextlib import suppress
 from typing import Any, Protocol, TextIO, cast
 
 from etlctl.engine.executors.jobs import Output
@@ -92,7 +93,11 @@ class Taker(Protocol):
 
 
 class Twofold(io.TextIOBase):
-    """A stream that does all that the one beneath it does, and hands on what is written."""
+    """A stream that does all that the one beneath it does, and hands on what is written.
+
+    Where the one beneath is on a full disk, or nobody reads it any more, it is handed on alone: a task that
+    prints does not fail for that.
+    """
 
     def __init__(self, beneath: TextIO, taker: Taker) -> None:
         self._beneath = beneath
@@ -105,13 +110,17 @@ class Twofold(io.TextIOBase):
 
     def write(self, text: str) -> int:
         self._taker.write(text)
-        return self._beneath.write(text)
+        try:
+            return self._beneath.write(text)
+        except OSError:
+            return len(text)
 
     def writable(self) -> bool:
         return True
 
     def flush(self) -> None:
-        self._beneath.flush()
+        with suppress(OSError):
+            self._beneath.flush()
 
     def isatty(self) -> bool:
         return self._beneath.isatty()
