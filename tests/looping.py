@@ -34,6 +34,7 @@ class Quick(Task):
         return LocalTarget("quick.txt")
 
     def run(self):
+        print("quick")
         self.output().open("w").close()
 
 
@@ -136,25 +137,38 @@ class Looping:
         until = time.monotonic() + PATIENCE_S
         while not condition():
             if self.process.poll() is not None or time.monotonic() > until:
-                self.process.kill()
+                self.kill()
                 raise AssertionError(f"{what} did not come: {self.document()} {self.process.communicate()}")
             time.sleep(0.03)
 
-    def wait_for_turn(self, number: int = 1) -> None:
+    def wait_for_turn(self) -> None:
         """Until its first turn has ended, and it waits for the next."""
-        self.wait_for(lambda: self.document().get("ready"), "the end of its first turn")
+
+        def has_ended() -> bool:
+            document = self.document()
+            turns = document.get("schedules", {}).values()
+            return bool(turns) and document["ready"] and all(one["code"] is not None for one in turns)
+
+        self.wait_for(has_ended, "the end of its first turn")
 
     def send(self, number: signal.Signals) -> None:
         """As `docker stop` does."""
         self._first_at = self._first_at or time.monotonic()
         os.kill(self.pid, number)
 
+    def kill(self) -> None:
+        """Whatever is left of it, and of a shell or an unshare around it."""
+        if self.process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)  # process 1: its namespace goes with it
+            self.process.kill()
+
     def ended(self) -> Ended:
         """Waits for its end."""
         try:
             out, err = self.process.communicate(timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
-            os.kill(self.pid, signal.SIGKILL)
+            self.kill()
             raise AssertionError(f"it did not end: {self.process.communicate()}") from None
         return Ended(self.process.returncode, time.monotonic() - (self._first_at or 0), out, err)
 
@@ -166,10 +180,11 @@ def looping(command: Sequence[str], project: Path, port: int, *, is_first: bool 
     with subprocess.Popen(
         words, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
     ) as process:
+        loop = Looping(process, _child_of(process.pid) if is_first else process.pid, port)
         try:
-            yield Looping(process, _child_of(process.pid) if is_first else process.pid, port)
+            yield loop
         finally:
-            process.kill()  # with --kill-child process 1 goes with unshare, and all of its namespace with process 1
+            loop.kill()
 
 
 def environment() -> dict[str, str]:
@@ -178,9 +193,9 @@ def environment() -> dict[str, str]:
 
 
 def loop_of(task: str, *, grace_s: float, jobs: int = 1) -> tuple[list[str], int]:
-    """The command of a loop that asks for `task` every ten minutes, and the port of its health."""
+    """The command of a loop that asks for `task` twice a day, and the port of its health."""
     port = free_port()
-    words = f"loop {task} --every 10m --grace {grace_s:g}s -j {jobs} --health-port {port}"
+    words = f"loop {task} --every 12h --grace {grace_s:g}s -j {jobs} --health-port {port}"
     return [sys.executable, "-m", "etlctl", *words.split()], port
 
 

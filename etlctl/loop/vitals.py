@@ -32,10 +32,9 @@ class _Standing(NamedTuple):
     next_due: datetime | None = None
     is_running: bool = False
 
-    @property
-    def is_in_the_dark(self) -> bool:
-        """Whether there is, or will be, a turn whose result is not known."""
-        return self.code is None and (self.is_running or self.next_due is None)
+    def is_in_the_dark(self, now: datetime) -> bool:
+        """Whether there is a turn, due or under way, and no result of one yet."""
+        return self.code is None and (self.is_running or self.next_due is None or self.next_due <= now)
 
 
 class Vitals:
@@ -123,7 +122,7 @@ class Vitals:
                 return "the state database was not asked yet"
             if self._state:
                 return f"the state database cannot be used: {self._state}"
-            first = [name for name, one in self._schedules.items() if one.is_in_the_dark]
+            first = [name for name, one in self._schedules.items() if one.is_in_the_dark(self._now())]
             if first:
                 return f"the first turn has not ended: {', '.join(first)}"
             return self.why_not_live()

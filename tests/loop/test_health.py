@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -63,7 +63,7 @@ def get(server: HealthServer, page: str, method: str = "GET") -> tuple[int, str]
 def make_ready(vitals: Vitals) -> None:
     vitals.settings_loaded()
     vitals.state_reachable(True)
-    vitals.next_due("nightly", NOON)
+    vitals.next_due("nightly", NOON + timedelta(hours=1))
 
 
 # -- vitals
@@ -77,6 +77,8 @@ def test_ready_means_settings_state_and_a_known_result(vitals: Vitals) -> None:
     vitals.state_reachable(False, "connection refused")
     reasons.append(vitals.why_not_ready())
     vitals.state_reachable(True)
+    vitals.next_due("nightly", NOON)
+    reasons.append(vitals.why_not_ready())
     vitals.turn_began("nightly", NOON)
     reasons.append(vitals.why_not_ready())
     vitals.turn_ended("nightly", 1)
@@ -88,6 +90,7 @@ def test_ready_means_settings_state_and_a_known_result(vitals: Vitals) -> None:
         "the settings are not loaded",
         "the state database was not asked yet",
         "the state database cannot be used: connection refused",
+        "the first turn has not ended: nightly",
         "the first turn has not ended: nightly",
         "",
         "the loop is ending",
@@ -141,7 +144,7 @@ def test_pages_say_live_ready_and_metrics(server: HealthServer, vitals: Vitals) 
     make_ready(vitals)
 
     status, text = get(server, "/ready")
-    assert (status, json.loads(text)["schedules"]["nightly"]["next_due"]) == (200, "2026-11-23T12:00:00Z")
+    assert (status, json.loads(text)["schedules"]["nightly"]["next_due"]) == (200, "2026-11-23T13:00:00Z")
     assert get(server, "/metrics") == (200, "etlctl_up 1\n")
     assert get(server, "/ready", "HEAD") == (200, "")
     assert get(server, "/") == (404, "There are /live, /ready, /metrics.\n")
