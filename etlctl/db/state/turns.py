@@ -11,7 +11,6 @@ business. A turn whose process died has no end, and can be claimed once more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from threading import Lock
 from typing import Any, Final, NamedTuple
@@ -114,6 +113,7 @@ class Turns:
         self._held: dict[str, Turn | None] = {}
         """By schedule: what is ours; None while it is being claimed."""
         self._lost: dict[str, str] = {}
+        """By schedule: why what was held last is not."""
 
     def claim(self, schedule: str, due: datetime) -> Turn | Busy | Done:
         """The turn, ours until `end`. UnavailableError where the state database could not be asked."""
@@ -122,6 +122,7 @@ class Turns:
         done = self._done(schedule, due)
         if done is not None:
             return done
+        self._note_lost()
         with self._guard:
             if schedule in self._held:
                 turn = self._held[schedule]
@@ -134,9 +135,8 @@ class Turns:
             with self._guard:
                 if isinstance(found, Turn):
                     self._held[schedule] = found
-                    self._lost.pop(_key(schedule), None)
                 else:
-                    del self._held[schedule]
+                    self._held.pop(schedule, None)
         return found
 
     def _done(self, schedule: str, due: datetime) -> Done | None:
@@ -192,16 +192,25 @@ class Turns:
             is_held = self._held.get(turn.schedule) == turn
             if is_held:
                 del self._held[turn.schedule]
-            self._lost.pop(_key(turn.schedule), None)
+            self._lost.pop(turn.schedule, None)
         if is_held:
             self._leases.end(Ended(_key(turn.schedule), EndState.RELEASED))
 
     def lost(self, turn: Turn) -> str:
         """Why `turn` is not ours any more, as one sentence; empty while it is."""
-        found: Mapping[str, str] = self._leases.lost()
+        self._note_lost()
         with self._guard:
-            self._lost.update(found)
-            return self._lost.get(_key(turn.schedule), "") if self._held.get(turn.schedule) == turn else ""
+            if self._held.get(turn.schedule) == turn:
+                return ""
+            return self._lost.get(turn.schedule, "this process does not hold it")
+
+    def _note_lost(self) -> None:
+        """What was lost is held no more, also where nobody ends it: the next turn of its schedule can be claimed."""
+        found = self._leases.lost()
+        with self._guard:
+            for schedule in [one for one in self._held if _key(one) in found]:
+                self._lost[schedule] = found[_key(schedule)]
+                del self._held[schedule]
 
     def close(self) -> None:
         """Gives back what is still held; the turns themselves stay without an end."""

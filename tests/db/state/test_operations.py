@@ -296,13 +296,31 @@ def test_a_turn_of_a_silent_host_is_taken_over_and_its_first_holder_is_told(stor
     until = store.now() + 20
     while not (told := here.lost(turn)) and store.now() < until:
         continue
+    busy = here.claim_turn("nightly", DUE + HOUR)
     here.end_turn(turn, code=1, run_id="r1")
 
     assert "taken over by another process" in told
     assert there.lost(taken) == ""
-    assert isinstance(here.claim_turn("nightly", DUE + HOUR), Busy)
+    assert isinstance(busy, Busy)
     there.end_turn(taken, code=0, run_id="r2")
     assert [(one.number, one.code, one.run_id) for one in here.turns("nightly", 5)] == [(2, 0, "r2"), (1, 1, "r1")]
+
+
+def test_a_turn_that_was_lost_and_never_ended_does_not_stand_in_the_way(store: Store, operations: Open) -> None:
+    """A loop lets it go after an outage; by then nobody has it, and it is had again."""
+    here = operations(lease_ttl_s=1.0)
+    turn = turn_of(here.claim_turn("nightly", DUE))
+    with store.transaction() as session:
+        session.run("UPDATE etlctl_leases SET state = 'released', owner = 'gone'")
+
+    until = store.now() + 20
+    while not (told := here.lost(turn)) and store.now() < until:
+        continue
+    again = turn_of(here.claim_turn("nightly", DUE))
+
+    assert "taken over" in told and (again.number, again.due) == (2, DUE)
+    assert here.lost(again) == ""
+    assert here.lost(turn)
 
 
 def test_a_sleeper_whose_lease_was_taken_meanwhile_writes_no_turn(
