@@ -244,6 +244,8 @@ def _lines(summary: RunSummary, news: _News, about: About) -> list[str]:
     lines += _short("DONE", news.others)
     if len(lines) > MOST_LINES:
         lines = [*lines[:MOST_LINES], f"… {len(lines) - MOST_LINES:,} more lines", ""]
+    if summary.stopped:
+        lines.append(summary.stopped)
     if news.told_before:
         lines.append(f"{news.told_before:,} more as told before")
     return [*lines, total_line(summary), f"run {summary.run_id} on {about.host}"]

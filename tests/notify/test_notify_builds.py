@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from cli.project import Project
+from cli.project import Project, environment
 from notify.receivers import Web, silent_server, web
 
 FLOWS = '''
@@ -166,3 +169,37 @@ def test_wrong_settings_of_a_notifier_are_found_before_anything_runs(flaky: Proj
     assert code == 2
     assert "config/etlctl.toml:3: 'notify.ops.url' must begin with" in story and "T0" not in story
     assert not (flaky.folder / ".etlctl").exists()
+
+
+@pytest.mark.slow
+def test_loop_tells_a_failure_once_and_its_end_once(flaky: Project, server: Web) -> None:
+    """However many turns fail; an endpoint beside it that never answers delays none of them."""
+    with silent_server() as port:
+        settings = flaky.folder / "config" / "etlctl.toml"
+        silent = f'[notify.silent]\nkind = "webhook"\nurl = "http://127.0.0.1:{port}/hook"\ntimeout = 60\n'
+        settings.write_text(f"{settings.read_text()}{silent}")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "etlctl", "loop", "Flaky", "--every", "1s"],
+            cwd=flaky.folder,
+            env=environment({"TOKEN": TOKEN}),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            logs = flaky.folder / ".etlctl" / "logs"
+            _wait_for(lambda: logs.exists() and len(list(logs.iterdir())) >= 3)  # a folder a turn that ran something
+            flaky.write("data/mended")
+            _wait_for(lambda: len(server.requests) == 2)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+    told = [[(task["task"], task["result"]) for task in document["tasks"]] for document in server.documents()]
+    assert process.returncode == 143
+    assert told == [[("Flaky()", "fail")], [("Flaky()", "recovered")]]
+
+
+def _wait_for(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not holds() and time.monotonic() < until:
+        time.sleep(0.05)

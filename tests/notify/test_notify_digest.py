@@ -135,9 +135,10 @@ def test_interrupted_run_is_told_to_who_asks() -> None:
     """It failed at nothing, and is not done."""
     skipped = TaskResult(Load(), Status.SKIP, "stopped")
 
-    message = Told("interrupted").of(skipped, interrupted=ExitCode.TERMINATED)
+    message = Told("interrupted").of(skipped, interrupted=ExitCode.TERMINATED, stopped="stopped by ann: too slow")
 
     assert message is not None and message.title.endswith(": interrupted") and message.exit_code == 143
+    assert "stopped by ann: too slow" in message.text
     assert Told("fail").of(skipped, interrupted=ExitCode.TERMINATED) is None
 
 
