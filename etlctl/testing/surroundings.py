@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -108,8 +108,12 @@ def _variables(file: Path | None, profile: str | None) -> list[str]:
         top = tomllib.loads(file.read_text(encoding="utf-8")) if file is not None else {}
     except (OSError, ValueError):
         top = {}  # whoever loads it says what is wrong
-    tables: Sequence[Any] = [top, top.get("profiles", {}).get(profile, {})]
-    names = dict.fromkeys(name for table in tables for name in table.get("connections", {}))
+    tables: list[Mapping[str, Any]] = [top]
+    profiles = _table(top, "profiles")
+    for _ in profiles:  # one after the other inherits; a circle is told by whoever loads it
+        tables.append(_table(profiles, profile))
+        profile = tables[-1].get("inherits")
+    names = dict.fromkeys(name for table in tables for name in _table(table, "connections"))
     return [
         "ETLCTL_STATE_URL",
         *(f"ETLCTL_CONNECTIONS_{re.sub('[^A-Za-z0-9]', '_', name).upper()}_URL" for name in names),
@@ -123,6 +127,12 @@ def _own(stack: ExitStack, one: ConnectionSettings, folder: Path, server: str | 
     else:
         url = stack.enter_context(_temporary(one.name, server))
     return replace(one, url=Secret(url), marker_schema=None, s3_staging=None, place=f"etl_setup: connection {one.name}")
+
+
+def _table(within: Mapping[str, Any], name: Any) -> Mapping[str, Any]:
+    """The table of that name; an empty one for whatever else is there."""
+    found = within.get(name) if isinstance(name, str) else None
+    return found if isinstance(found, dict) else {}
 
 
 @contextmanager
