@@ -27,7 +27,7 @@ from etlctl.core.results import Observer, RunSummary
 from etlctl.db.state.operations import Busy, Turn
 from etlctl.errors import EtlctlError, ExitCode, UnavailableError
 from etlctl.loop.clock import Clock
-from etlctl.loop.outages import Outages
+from etlctl.loop.outages import Outages, StateWarnings
 from etlctl.loop.project import Project
 from etlctl.loop.story import Story, is_idle, moment_text
 from etlctl.loop.turns import backoff_s, due_after_start, following_due
@@ -132,6 +132,8 @@ class Loop:
 
         UsageError where the state database is of a newer release; nothing else that happens in a turn comes out.
         """
+        heard_of_state = StateWarnings(self._outages, "the state")
+        _logger.addFilter(heard_of_state)
         try:
             while self._ending() is None and self.turns != turns:
                 if self._ending.take_reload():
@@ -146,6 +148,7 @@ class Loop:
             heard(error)
             return self._ending() or ExitCode.INTERRUPTED
         finally:
+            _logger.removeFilter(heard_of_state)
             if not keeps_open:
                 self._project.close()
 
@@ -186,14 +189,16 @@ class Loop:
         self._vitals.state_reachable(True)
         self._project.heard("state_reachable", True)
         self._outages.back("the state")
+        if course.turn is None:
+            course.outages = 0
         return has_ended
 
     def _put_off(self, course: Course, asker: str, sentence: str) -> None:
         """Something cannot be used: tries again, less and less often."""
         course.outages += 1
-        most_s = self._project.backoff_max_s
-        course.not_before = self._clock.monotonic() + backoff_s(course.outages, most_s, self._chance())
-        self._outages.gone(asker, sentence, then=f"the loop goes on, and tries every {most_s:g} s at least")
+        delay_s = backoff_s(course.outages, self._project.backoff_max_s, self._chance())
+        course.not_before = self._clock.monotonic() + delay_s
+        self._outages.gone(asker, sentence)
 
     def _plan(self, course: Course) -> bool:
         """Finds out what is due next."""
@@ -267,6 +272,9 @@ class Loop:
         self._project.heard("turn_ended", name, code, built.summary)
         if self._ending() is not None:
             return False  # its row stays without an end: whoever begins next goes on with it
+        if self._project.operations.lost(turn):  # taken over, or the state is gone: asking it tells which
+            course.turn = course.due = course.begins_at = None
+            return False
         past = _Past(turn.due, began_at, self._clock.now())
         if built.code is ExitCode.UNAVAILABLE:
             course.turn = turn
@@ -284,7 +292,7 @@ class Loop:
             observers.append(Story(self._say, title, is_brief=course.was_idle or course.turn is not None))
 
         def stop() -> ExitCode | None:
-            return self._ending() or (ExitCode.HELD if project.operations.lost(turn) else None)
+            return self._ending() or (ExitCode.UNAVAILABLE if project.operations.lost(turn) else None)
 
         try:
             summary = project.build(schedule, turn.due, observers=observers, stop=stop)

@@ -33,6 +33,8 @@ class Story:
         return
 
     def task_finished(self, result: TaskResult, number: int, total: int) -> None:
+        if result.status is Status.SKIP and result.reason.startswith("not started"):
+            return
         if result.exit_code is not ExitCode.UNAVAILABLE and not (self._is_brief and result.status is not Status.OK):
             self._say(result_line(result, number, total, self._width))
 
