@@ -14,7 +14,7 @@ LENIENT := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --
 export UV_SYSTEM_CERTS ?= 1
 export UV_NATIVE_TLS ?= 1
 
-.PHONY: test demo check format lock test-lowest test-long setup torture torture-warehouse torture-builders bench
+.PHONY: test demo check format lock test-lowest test-long setup torture torture-loop torture-warehouse torture-builders bench
 
 test: setup
 	"$(B)/python" -m pytest -n $(CPUS) $(ARGS)
@@ -55,6 +55,10 @@ torture: setup
 torture-warehouse: setup
 	"$(B)/python" tests/torture/warehouse.py $(TORTURE)
 	"$(B)/python" tests/torture/warehouse.py --control
+
+# a quarter of an hour: 200 loops are ended wherever they are, then a section of docs/reliability-figures.md
+torture-loop: setup
+	"$(B)/python" tests/torture/loop_ends.py $(TORTURE)
 
 # a quarter of an hour: ten builders of one graph at once, then 100 rounds in which they are killed and stopped
 torture-builders: setup

@@ -148,15 +148,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, help="repeats a run's draws; a new one is taken and printed otherwise")
+    parser.add_argument("--minutes", type=float, default=60, help="after so many no further round is begun")
     parser.add_argument("--no-page", action="store_true", help="print the section only")
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1_000_000)
     print(f"{given.rounds} rounds, seed {seed} …", flush=True)
     found: list[Round] = []
+    until = time.monotonic() + given.minutes * 60
     for one in rounds(given.rounds, seed):
         found.append(one)
         for sentence in one.wrong:
             print(f"  WRONG {one.place}, round {len(found)}: {sentence}", flush=True)
+        if time.monotonic() > until:
+            break
     text = section(found, seed, datetime.now(UTC).date().isoformat())
     print(text)
     if not given.no_page:
