@@ -16,8 +16,6 @@ from typing import Protocol
 
 from etlctl.core.results import TaskResult
 
-KEEP_S = 30 * 86_400.0
-"""How long a failure is remembered that nobody sees any more; then it is forgotten without a word."""
 MOST = 10_000
 """Failures that are remembered at once in a process; the oldest are forgotten first."""
 NO_TASK = ""
