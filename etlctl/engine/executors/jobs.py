@@ -55,7 +55,10 @@ class Output:
     """Where what an attempt writes goes: its log, the screen, both or nowhere."""
 
     def __init__(self, task: Task, log: str, max_bytes: int, shown: Shown | None) -> None:
-        self._log = AttemptLog(log, max_bytes) if log else None
+        self._path = log
+        self._max_bytes = max_bytes
+        self._log: AttemptLog | None = None
+        """Made when there is something for it: most tasks write nothing."""
         self._lines = LineTeller(partial(shown, task)) if shown is not None else None
 
         self.is_silent = True
@@ -64,8 +67,7 @@ class Output:
     def write(self, data: bytes) -> None:
         """Takes output as it comes."""
         self.is_silent = False
-        if self._log is not None:
-            self._log.write(data)
+        self._keep(data)
         if self._lines is not None:
             try:
                 self._lines.write(data)
@@ -74,17 +76,24 @@ class Output:
 
     def note(self, text: str) -> None:
         """Adds text of ours to the log alone."""
-        if self._log is not None and text:
-            self._log.write(text.encode("utf-8", "backslashreplace"))
+        if text:
+            self._keep(text.encode("utf-8", "backslashreplace"))
 
     def close(self) -> None:
         """The log is whole from here on, and takes nothing more."""
-        log, self._log = self._log, None
+        log, self._log, self._path = self._log, None, ""
         lines, self._lines = self._lines, None
         if lines is not None:
             lines.close()
         if log is not None:
             log.close()
+
+    def _keep(self, data: bytes) -> None:
+        if self._log is None:
+            if not self._path:
+                return
+            self._log = AttemptLog(self._path, self._max_bytes)
+        self._log.write(data)
 
 
 class Job:
