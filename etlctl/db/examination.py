@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 """That a loader needs on the marker table."""
 _POSTGRESQL = r"""
-    SELECT 'PostgreSQL ' || current_setting('server_version') AS version,
-           CAST(extract(epoch FROM clock_timestamp()) AS double precision) AS now,
+    SELECT 'PostgreSQL ' || pg_catalog.current_setting('server_version') AS version,
+           CAST(extract(epoch FROM pg_catalog.clock_timestamp()) AS double precision) AS now,
            coalesce(CAST(:schema AS text), CASE WHEN current_schema() LIKE 'pg\_temp%' THEN NULL
                                                 ELSE CAST(current_schema() AS text) END) AS place,
-           pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS is_read_only,
-           (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS is_encrypted
+           pg_catalog.pg_is_in_recovery()
+               OR pg_catalog.current_setting('default_transaction_read_only') = 'on' AS is_read_only,
+           (SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()) AS is_encrypted
 """
 _REDSHIFT = """
     SELECT version() AS version, CAST(extract(epoch FROM getdate()) AS double precision) AS now,
@@ -52,11 +53,11 @@ _ASKED: Mapping[str, str] = {
     "sqlite": _SQLITE,
 }
 _CAN_CREATE_POSTGRESQL = """
-    SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = :place)
-                THEN has_schema_privilege(CAST(:place AS text), 'CREATE')
-                ELSE has_database_privilege(current_database(), 'CREATE') END
+    SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = :place)
+                THEN pg_catalog.has_schema_privilege(CAST(:place AS text), 'CREATE')
+                ELSE pg_catalog.has_database_privilege(current_database(), 'CREATE') END
 """
-_HAS_RIGHT_POSTGRESQL = "SELECT has_table_privilege(CAST(:table AS text), :right)"
+_HAS_RIGHT_POSTGRESQL = "SELECT pg_catalog.has_table_privilege(CAST(:table AS text), :right)"
 _RIGHTS_MYSQL = """
     SELECT privilege_type FROM information_schema.user_privileges WHERE grantee = {me}
     UNION SELECT privilege_type FROM information_schema.schema_privileges

@@ -78,11 +78,16 @@ class AttemptLog:
             return
         try:
             if self._file is None:
-                Path(self._path).parent.mkdir(parents=True, exist_ok=True)
-                self._file = open(self._path, "ab", buffering=0)  # noqa: SIM115  closed by close()
+                Path(self._path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._file = open(self._path, "ab", buffering=0, opener=_own)  # noqa: SIM115  closed by close()
             self._file.write(data)
         except OSError as error:
             self.error = error
+
+
+def _own(path: str, flags: int) -> int:
+    """What a task prints may be for no other user's eyes."""
+    return os.open(path, flags, 0o600)
 
 
 def tail_of(path: str | os.PathLike[str]) -> bytes:

@@ -22,7 +22,7 @@ _COLUMNS: Mapping[Kind, str] = {
     "sqlite": "SELECT name, type FROM pragma_table_info(:name)",
     "postgresql": (
         "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
-        "WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped"
+        "WHERE attrelid = pg_catalog.to_regclass(:name) AND attnum > 0 AND NOT attisdropped"
     ),
     "mysql": (
         "SELECT column_name, column_type FROM information_schema.columns "
@@ -34,7 +34,7 @@ _LED_BY: Mapping[Kind, str] = {
     "postgresql": (
         "SELECT a.attname FROM pg_index AS i "
         "JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] "
-        "WHERE i.indrelid = to_regclass(:name)"
+        "WHERE i.indrelid = pg_catalog.to_regclass(:name)"
     ),
     "mysql": (
         "SELECT column_name FROM information_schema.statistics "

@@ -218,7 +218,7 @@ def tail_of(path: str) -> tuple[int, bytes] | None:
 def _why_not(folder: str) -> str:
     """Why no file can be made in a folder, which is made where it is not there; empty where one can."""
     try:
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
     except OSError as error:
         return error.strerror or str(error)
     return "" if os.access(folder, os.W_OK | os.X_OK) else "this user may not write there"

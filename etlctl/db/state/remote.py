@@ -80,7 +80,7 @@ class ServerSession:
     def lock(self, name: str) -> None:
         """See `store.Session.lock`."""
         if self.kind == "postgresql":
-            self.run("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))", {"name": name})
+            self.run("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(:name, 0))", {"name": name})
             return
         ((database,),) = self.run("SELECT database()")  # a lock's name is one for all of the server
         digest = hashlib.sha256(f"{name}:{database}".encode()).hexdigest()[:40]

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from etlctl.settings import ConnectionSettings
 
 _TABLES_OF_SQLITE = "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN :names"
-_TABLES_OF_POSTGRESQL = "SELECT name FROM unnest(CAST(:names AS text[])) AS name WHERE to_regclass(name) IS NOT NULL"
+_TABLES_OF_POSTGRESQL = (
+    "SELECT name FROM pg_catalog.unnest(CAST(:names AS text[])) AS name WHERE pg_catalog.to_regclass(name) IS NOT NULL"
+)
 _TABLES_OF_MYSQL = (
     "SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_name IN :names"
 )

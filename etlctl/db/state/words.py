@@ -53,7 +53,7 @@ WORDS: Mapping[Kind, Words] = {
         share_rows="",
     ),
     "postgresql": Words(
-        now="CAST(extract(epoch FROM clock_timestamp()) AS double precision)",
+        now="CAST(extract(epoch FROM pg_catalog.clock_timestamp()) AS double precision)",
         serial="SERIAL PRIMARY KEY",
         double="DOUBLE PRECISION",
         text="TEXT",

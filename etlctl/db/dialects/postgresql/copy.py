@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 _READ = 1 << 18
-_SESSION = "SELECT set_config('datestyle', 'ISO, YMD', true), set_config('timezone', 'UTC', true)"
+_SESSION = "SELECT pg_catalog.set_config('datestyle', 'ISO, YMD', true), pg_catalog.set_config('timezone', 'UTC', true)"
 """Until the transaction ends: how COPY reads dates hangs on it."""
 _DATA, _NOT_NULL, _CHECK = "22", "23502", "23514"
 """The server's codes, https://www.postgresql.org/docs/current/errcodes-appendix.html: all of class 22, and two more."""

@@ -299,5 +299,5 @@ def _advisory_lock(connection: sa.Connection, function: str, key: str) -> None:
     """Waits, for lock_timeout at most, for a lock that is no table's; held until the transaction ends."""
     if len(key) > 1000:
         key = hashlib.sha256(key.encode()).hexdigest()
-    query = sa.text(f"SELECT pg_catalog.{function}(hashtextextended(:key, 0))")
+    query = sa.text(f"SELECT pg_catalog.{function}(pg_catalog.hashtextextended(:key, 0))")
     connection.execute(query, {"key": key})

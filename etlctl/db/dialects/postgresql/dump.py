@@ -23,10 +23,10 @@ _BLOCK = 1 << 18
 _OLDEST = 130000
 """The first version with trim_scale()."""
 _SESSION = (
-    "SELECT set_config('datestyle', 'ISO, YMD', true), set_config('timezone', 'UTC', true), "
-    "set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true)"
+    "SELECT pg_catalog.set_config('datestyle', 'ISO, YMD', true), pg_catalog.set_config('timezone', 'UTC', true), "
+    "pg_catalog.set_config('bytea_output', 'hex', true), pg_catalog.set_config('extra_float_digits', '1', true)"
 )
-_IN_ORDER = "SELECT set_config('max_parallel_workers_per_gather', '0', true)"
+_IN_ORDER = "SELECT pg_catalog.set_config('max_parallel_workers_per_gather', '0', true)"
 _ORDERED = re.compile(r"\border\b", re.IGNORECASE)
 _EXPRESSIONS = {
     Kind.BOOLEAN: "{0}::text",

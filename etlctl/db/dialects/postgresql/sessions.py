@@ -64,19 +64,20 @@ def session_sql(options: Options) -> str:
         settings["statement_timeout"] = f"{round(options.statement_timeout_s * 1000)}"
     statements = [f"SET {name} TO {value}" for name, value in settings.items()]
     statements.append(
-        f"SELECT set_config('idle_in_transaction_session_timeout', '{_IDLE_IN_TRANSACTION_MS}', false) "
-        "WHERE current_setting('idle_in_transaction_session_timeout') = '0'"
+        f"SELECT pg_catalog.set_config('idle_in_transaction_session_timeout', '{_IDLE_IN_TRANSACTION_MS}', false) "
+        "WHERE pg_catalog.current_setting('idle_in_transaction_session_timeout') = '0'"
     )
     statements.append(
-        "SELECT set_config('search_path', concat_ws(', ', nullif(current_setting('search_path'), ''), 'pg_temp'), "
-        "false) WHERE current_setting('search_path') !~ 'pg_temp'"
+        "SELECT pg_catalog.set_config('search_path', "
+        "pg_catalog.concat_ws(', ', nullif(pg_catalog.current_setting('search_path'), ''), 'pg_temp'), "
+        "false) WHERE pg_catalog.current_setting('search_path') !~ 'pg_temp'"
     )
     return "; ".join(statements)
 
 
 _CLEAN = (
-    "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); "
-    "DISCARD TEMP"
+    "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; "
+    "SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP"
 )
 """As DISCARD ALL, which cannot be run together with others."""
 
