@@ -65,6 +65,8 @@ class Channel:
         self._given_up = Event()
         self._fails = False
         self._dropped = 0
+        self._why = ""
+        """Why the last attempt failed, while the next is waited for."""
         self.on_idle: Callable[[], None] = lambda: None
         """Called by its thread when that is about to end."""
 
@@ -99,8 +101,9 @@ class Channel:
         self._abort()
         if at_work is not None:
             self._give_back(at_work)
+        why = f" ({self._why})" if self._why else ""
         behind = f", nor what came behind it ({left:,})" if left else ""
-        self._warn(f"a message was not sent in time{behind}, and nobody waits for it any longer")
+        self._warn(f"a message was not sent in time{why}{behind}, and nobody waits for it any longer")
         return False
 
     def _abort(self) -> None:
@@ -145,9 +148,11 @@ class Channel:
                 return  # finish() has said it
             if not failure.can_retry or attempt == self._retries:
                 break
+            self._why = _sentence(failure)
             if self._given_up.wait(_delay_s(attempt, failure)):
                 return
             attempt += 1
+        self._why = ""
         if failure is None:
             self._works_again()
             return

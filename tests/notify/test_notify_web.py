@@ -72,6 +72,19 @@ def test_webhook_that_refuses_is_not_asked_again(
     assert f"answered {status}" in said(caplog.records) and "invalid_token\\x1b" in said(caplog.records)
 
 
+def test_message_that_is_given_up_between_two_tries_says_why(
+    server: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The command ends before the next try was due."""
+    server.answers[:] = [(503, {"Retry-After": "60"}, b"away")]
+
+    with caplog.at_level(logging.WARNING, "etlctl"):
+        tell(settings(url=f"{server.url}/hook", retries=3), tmp_path, wait_s=1.0)
+
+    assert "not sent in time" in said(caplog.records) and "answered 503" in said(caplog.records)
+    assert len(server.requests) == 1
+
+
 def test_redirect_is_not_followed(server: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The address and the headers are secrets, and another host would be handed them."""
     with web() as other, caplog.at_level(logging.WARNING, "etlctl"):
