@@ -34,7 +34,7 @@ def _pause(ctx: click.Context, request: Request, reason: str) -> int:
         [
             line(span("PAUSED", Style.STRONG), "      ", span(call.state_heading, Style.DIM)),
             *table(rows(paused, call.now)),
-            line("loops begin none of it, and end what runs. again: ", _strong(f"etlctl resume{words}{call.words}")),
+            line("loops begin none of it; what runs goes on to its end. again: ", _strong(f"etlctl resume{words}{call.words}")),
         ],
     )
     return 0
