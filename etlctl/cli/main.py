@@ -30,10 +30,11 @@ COMMANDS = {
     "graph": ("etlctl.cli.graph", "What a task requires, as a tree, Mermaid, DOT or JSON."),
     "history": ("etlctl.cli.history", "Tell what ran, when, for how long, and how it ended."),
     "logs": ("etlctl.cli.logs", "What the tasks of a run printed."),
-    "cron": ("etlctl.cli.cron", "Print schedules as lines of crontab, or as units of systemd."),
+    "loop": ("etlctl.cli.loop", "Build again and again, by schedules, in one long process."),
     "pause": ("etlctl.cli.pause", "Keep loops from beginning a task, or anything."),
     "resume": ("etlctl.cli.resume", "Let loops begin it again."),
     "stop": ("etlctl.cli.stop", "Ask a running build to end gently, on any host."),
+    "cron": ("etlctl.cli.cron", "Print schedules as lines of crontab, or as units of systemd."),
     "markers": ("etlctl.cli.markers", "List the marker tables, adopt Luigi's, resolve a torn load."),
     "gc": ("etlctl.cli.gc", "Remove what killed processes have left, and what is too old."),
     "doctor": ("etlctl.cli.doctor", "Show every setting and its origin, and whether all of it works."),
@@ -117,6 +118,10 @@ def main(args: Sequence[str] | None = None) -> int:
     out = streams.of_process()
     if _COMPLETING in os.environ:
         group.main(words, prog_name="etlctl", complete_var=_COMPLETING)  # prints, and leaves by SystemExit
+    if os.environ.get("ETLCTL_LOGS_FORMAT") == "json":  # errors that come before the settings are read, too
+        from etlctl.cli.json_log import JsonLog
+
+        out.told = JsonLog(out).line
     code = _run(words, out)
     if out.error is not None:
         out.story(f"etlctl: cannot write the result: {out.error.strerror or out.error}.")
@@ -153,7 +158,7 @@ def _fail(error: Exception, asked: options.Common, out: Streams) -> int:
     sentence = out.hidden(sentence)
     if asked.debug:
         out.story(out.hidden(_traceback(error)))
-    out.story(_folded(f"etlctl: {sentence}", out))
+    out.story(_folded(f"etlctl: {sentence}", out), "error")
     if hint:
         out.story(hint)
     if asked.json:
