@@ -193,9 +193,11 @@ def environment() -> dict[str, str]:
 
 
 def loop_of(task: str, *, grace_s: float, jobs: int = 1) -> tuple[list[str], int]:
-    """The command of a loop that asks for `task` twice a day, and the port of its health."""
+    """The command of a loop that asks for `task` twice a day (for what the settings say, where there is none), and the
+    port of its health."""
     port = free_port()
-    words = f"loop {task} --every 12h --grace {grace_s:g}s -j {jobs} --health-port {port}"
+    asked = f"{task} --every 12h" if task else ""
+    words = f"loop {asked} --grace {grace_s:g}s -j {jobs} --health-port {port}"
     return [sys.executable, "-m", "etlctl", *words.split()], port
 
 

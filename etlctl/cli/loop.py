@@ -26,8 +26,8 @@ from etlctl.settings.running import MOST_JOBS
 
 if TYPE_CHECKING:
     from etlctl.loop.ending import Ending
-    from etlctl.loop.loop import Loop
     from etlctl.loop.project import Project
+    from etlctl.loop.vitals import Vitals
     from etlctl.metrics import Metrics
     from etlctl.runs import RunOptions
     from etlctl.schedule import Schedule
@@ -57,12 +57,8 @@ def _loop(ctx: click.Context, request: Request, is_list: bool, **given: Any) -> 
 
 def _run(call: Session, schedules_of: Callable[[Settings], Sequence[Schedule]], given: dict[str, Any]) -> int:
     from etlctl.core.signals import tell
-    from etlctl.loop import health, systemd
-    from etlctl.loop.clock import SystemClock
+    from etlctl.loop import systemd
     from etlctl.loop.ending import Ending
-    from etlctl.loop.loop import Loop
-    from etlctl.loop.project import check_state
-    from etlctl.loop.pulse import Pulse
     from etlctl.loop.vitals import Vitals
 
     told = _settings(call.settings.loop, given)
@@ -72,11 +68,33 @@ def _run(call: Session, schedules_of: Callable[[Settings], Sequence[Schedule]], 
         vitals.ends()
         systemd.notify(_STOPPING)
 
+    says = call.json_log.told_at_once if call.json_log is not None else tell
+    ending = Ending(told.grace_s, on_end=end, says=says)
+    try:
+        with ending:
+            return _looped(call, schedules_of, given, told, ending, vitals)
+    except KeyboardInterrupt as error:  # while the project is opened, or what is open is closed
+        heard(error)
+        return ending() or ExitCode.INTERRUPTED
+
+
+def _looped(
+    call: Session,
+    schedules_of: Callable[[Settings], Sequence[Schedule]],
+    given: dict[str, Any],
+    told: LoopSettings,
+    ending: Ending,
+    vitals: Vitals,
+) -> int:
+    from etlctl.loop import health, systemd
+    from etlctl.loop.clock import SystemClock
+    from etlctl.loop.loop import Loop
+    from etlctl.loop.project import check_state
+    from etlctl.loop.pulse import Pulse
+
+    check_state(call.settings, is_local_ok=told.local_state_ok)
+    metrics = _metrics(call.settings, is_served=told.health_port is not None)
     with ExitStack() as stack:
-        says = call.json_log.told_at_once if call.json_log is not None else tell
-        ending = stack.enter_context(Ending(told.grace_s, on_end=end, says=says))
-        check_state(call.settings, is_local_ok=told.local_state_ok)
-        metrics = _metrics(call.settings, is_served=told.health_port is not None)
         if told.health_port is not None:
             text = metrics.text if metrics is not None else None
             stack.enter_context(health.serve(vitals, told.health_host, told.health_port, text))
@@ -90,7 +108,7 @@ def _run(call: Session, schedules_of: Callable[[Settings], Sequence[Schedule]], 
             tells_tasks=call.json_log is None,
         )
         systemd.notify("READY=1")
-        code = _ended(loop, ending)
+        code = loop.run()
     if call.asked.json:
         call.streams.result(documents.dump(loop_documents.loop_document(code, loop.turns)))
     return code
@@ -101,15 +119,6 @@ def _saying(call: Session) -> Callable[[str], None]:
     if call.json_log is not None:
         return call.streams.story
     return lambda text: call.streams.story(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}  {text}")
-
-
-def _ended(loop: Loop, ending: Ending) -> ExitCode:
-    """How it ended; a second signal may come after its run, while it closes what is open."""
-    try:
-        return loop.run()
-    except KeyboardInterrupt as error:
-        heard(error)
-        return ending() or ExitCode.INTERRUPTED
 
 
 def _opener(

@@ -146,6 +146,23 @@ def test_hang_up_reloads_and_ends_nothing(project: Path, is_first: bool) -> None
         assert loop.ended().code == 143
 
 
+def test_signal_while_the_project_is_opened_ends_with_its_code(project: Path, is_first: bool) -> None:
+    """A module of the pipelines that takes for ever: the grace is all it has."""
+    with (project / "pipelines" / "looped.py").open("a") as file:
+        file.write('Path("started").touch()\ntime.sleep(60)\n')
+    with (project / "config" / "etlctl.toml").open("a") as file:
+        file.write('[schedules.nightly]\ntasks = ["Quick"]\nevery = "12h"\n')
+    command, port = loop_of("", grace_s=GRACE_S)
+    with looping(command, project, port, is_first=is_first) as loop:
+        at_work(loop, project)
+
+        loop.send(TERM)
+        ended = loop.ended()
+
+    assert (ended.code, GRACE_S <= ended.took_s < BOUND_S) == (143, True), ended
+    assert "Traceback" not in ended.err
+
+
 def test_signal_in_copy_leaves_nothing_in_the_database(
     shared_project: Path, is_first: bool, postgres_server: Postgres, postgres_url: str
 ) -> None:
