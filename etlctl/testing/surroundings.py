@@ -161,7 +161,10 @@ def _temporary(name: str, url: str) -> Iterator[str]:
         parsed = parsed.set(drivername="mysql+pymysql")
         there = parsed.set(database=own)
         drop = f"DROP DATABASE {own}"
-    engine = sa.create_engine(parsed, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    try:
+        engine = sa.create_engine(parsed, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    except ImportError as error:
+        raise SettingsError(f'{at}: {error.name} is not installed: pip install "etlctl[mysql]".') from None
     try:
         with engine.connect() as connection:
             connection.execute(sa.text(f"CREATE {kind.upper()} {own}"))

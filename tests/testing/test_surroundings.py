@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from etlctl.errors import SettingsError
+from etlctl.errors import SettingsError, UnavailableError
 from etlctl.testing.surroundings import NO_S3, Setup, settings_of_test, without_secrets
 
 FILE = """
@@ -73,6 +74,33 @@ def test_settings_of_test_take_a_profile_and_what_it_inherits(project: Path, tmp
     """The connection of the profile behind it is there, and its secret is not looked for."""
     with settings_of_test(project, tmp_path / "test", Setup(profile="eu")) as found:
         assert list(found.connections) == ["warehouse", "my-lake_2", "other"]
+
+
+def test_settings_of_test_without_a_driver_say_what_to_install(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MySQL's is an extra."""
+    monkeypatch.setitem(sys.modules, "pymysql", None)
+    setup = Setup(connections={"warehouse": "mysql://user@127.0.0.1/test"})
+
+    with (
+        pytest.raises(SettingsError, match=r'pymysql is not installed: pip install "etlctl\[mysql\]"'),
+        settings_of_test(project, tmp_path / "test", setup),
+    ):
+        pass
+
+
+def test_settings_of_test_without_a_server_say_where_they_looked(project: Path, tmp_path: Path) -> None:
+    """Nobody listens on port 9; the password is in no sentence."""
+    setup = Setup(connections={"warehouse": "postgresql://user:hunter2@127.0.0.1:9/test"})
+
+    with (
+        pytest.raises(UnavailableError, match="connection warehouse: no schema of the test's own") as caught,
+        settings_of_test(project, tmp_path / "test", setup),
+    ):
+        pass
+
+    assert "127.0.0.1" in str(caught.value) and "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
