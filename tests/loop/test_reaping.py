@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from etlctl.loop.reaping import stand_before
-from looping import PATIENCE_S, UNSHARE, environment, why_not_first
+from looping import PATIENCE_S, UNSHARE, environment, looping, make_project, why_not_first
 
 BEGIN = """
 import os, signal, subprocess, sys, time
@@ -135,6 +135,20 @@ def test_command_line_as_process_1_has_an_init(tmp_path: Path) -> None:
 
     assert (ran.returncode, "Traceback" in ran.stderr) == (2, False)
     assert ran.stderr.startswith("etlctl: ")
+
+
+def test_build_as_process_1_ends_gently(tmp_path: Path, sqlite_url: str) -> None:
+    """As anywhere: the running task ends well, what follows is not begun, and the code is the signal's (F69)."""
+    project = make_project(tmp_path, sqlite_url)
+    command = [sys.executable, "-m", "etlctl", "build", "After"]
+    with looping(command, project, 0, is_first=True) as build:
+        build.wait_for((project / "started").exists, "the task")
+        build.send(signal.SIGTERM)
+        ended = build.ended()
+
+    assert ended.code == 143, ended
+    assert (project / "Short.txt").exists() and not (project / "After.txt").exists()
+    assert "once more stops it now" in ended.err
 
 
 def test_program_with_threads_stays_process_1() -> None:
