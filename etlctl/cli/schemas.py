@@ -11,6 +11,7 @@ from etlctl.cli import (
     gc_documents,
     history_documents,
     init,
+    loop_documents,
     marker_documents,
     operation_documents,
 )
@@ -22,6 +23,7 @@ SCHEMAS: Final[dict[str, type[Any]]] = {
     **history_documents.SCHEMAS,
     **operation_documents.SCHEMAS,
     **doctor_documents.SCHEMAS,
+    **loop_documents.SCHEMAS,
     **cron_documents.SCHEMAS,
     **init.SCHEMAS,
 }

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 
 import pytest
 
 from cli.documents import check
-from cli.project import Project
+from cli.project import Project, environment
 from etlctl.cli import documents
 from etlctl.cli.schemas import SCHEMAS
 
@@ -28,6 +29,7 @@ CALLS: list[tuple[list[str], str, int]] = [
     (["show", "Report", "--date", "2013-01-02"], "etlctl/show", 0),
     (["graph", "Report", "--date", "2013-01-02"], "etlctl/graph", 0),
     (["cron", "Seats", "--every", "1h"], "etlctl/cron", 0),
+    (["loop", "Seats", "--every", "1h", "--list"], "etlctl/schedules", 0),
     (["completion"], "etlctl/completion", 0),
     (["completion", "bash"], "etlctl/completion", 0),
 ]
@@ -54,8 +56,32 @@ def test_every_schema_is_tested() -> None:
     """A document that is added gets a call above; those that need loads have their test with the command."""
     elsewhere = {"etlctl/table", "etlctl/markers", "etlctl/adoption", "etlctl/resolved", "etlctl/gc"}
     elsewhere |= {"etlctl/history", "etlctl/logs", "etlctl/stop", "etlctl/doctor", "etlctl/init"}
+    elsewhere |= {"etlctl/loop"}  # below
 
     assert {schema for _, schema, _ in CALLS} | elsewhere == set(SCHEMAS)
+
+
+def test_a_loop_that_was_ended_leaves_its_document(project: Project) -> None:
+    loop = subprocess.Popen(
+        [sys.executable, "-m", "etlctl", "loop", "Seats", "--every", "1h", "--json"],
+        cwd=project.folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert loop.stderr is not None
+        while b"exit 0" not in (line := loop.stderr.readline()):
+            assert line, "the loop ended by itself"
+        loop.terminate()
+        out, _ = loop.communicate(timeout=60)
+    finally:
+        loop.kill()
+        loop.communicate()
+
+    document = json.loads(out)
+    assert loop.returncode == document["exit_code"] == 143
+    check(document, SCHEMAS["etlctl/loop"])
 
 
 def test_build_document_tells_the_failure(project: Project) -> None:
