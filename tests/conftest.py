@@ -1,5 +1,25 @@
-"""What every test may ask for: database servers, services of S3, and a stand-in for Redshift."""
+"""What every test may ask for: database servers, services of S3, and a stand-in for Redshift. What all of them need."""
 
 from __future__ import annotations
 
+import gc
+import signal
+
+import pytest
+
 pytest_plugins = ["servers.fixtures", "servers.s3_fixtures", "servers.redshift.fixtures"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A shell has its background jobs ignore SIGINT, and nohup SIGHUP; what tests start would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)  # not heeded here either; a program that is begun has the default
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Eight thousand tests and what they import: each search for cycles looked through all of it, a third of the time."""
+    gc.collect()
+    gc.freeze()

@@ -13,6 +13,14 @@ from etlctl.core.garbage import collected_rarely, set_apart
 
 
 @pytest.fixture(autouse=True)
+def nothing_is_apart() -> Iterator[None]:
+    """What the test run itself has set apart belongs to the rest while one of these tests runs."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
 def threshold() -> Iterator[tuple[int, int, int]]:
     """The thresholds, which a test must leave as they were."""
     before = gc.get_threshold()
