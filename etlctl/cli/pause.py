@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from etlctl.cli import documents
-from etlctl.cli.layout import Span, Style, line, span, table
+from etlctl.cli.layout import Style, line, span, table
 from etlctl.cli.operation_documents import pauses_document
 from etlctl.cli.paused import named, operations_of, rows, this_person
 from etlctl.cli.screen import show
@@ -34,14 +34,13 @@ def _pause(ctx: click.Context, request: Request, reason: str) -> int:
         [
             line(span("PAUSED", Style.STRONG), "      ", span(call.state_heading, Style.DIM)),
             *table(rows(paused, call.now)),
-            line("loops begin none of it; what runs goes on to its end. again: ", _strong(f"etlctl resume{words}{call.words}")),
+            line(
+                "loops begin none of it; what runs goes on to its end. again: ",
+                span(f"etlctl resume{words}{call.words}", Style.STRONG),
+            ),
         ],
     )
     return 0
-
-
-def _strong(text: str) -> Span:
-    return span(text, Style.STRONG)
 
 
 command = TaskCommand(
