@@ -11,7 +11,6 @@ import shlex
 import subprocess
 import sys
 import time
-import tomllib
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,9 +100,10 @@ def test_dockerfile_copies_what_there_is_and_no_secret(demo: Path) -> None:
 
 
 def test_dockerfile_healthcheck_tells_a_loop_that_lives_from_one_that_does_not(demo: Path, tmp_path: Path) -> None:
-    """The command itself, on a file that is fresh, old and not there; the file is that of the settings."""
+    """The command itself, on a file that is fresh, old and not there; it is the one that the loop is told to write."""
     (check,) = (one.command for one in instructions(demo) if one.word == "HEALTHCHECK")
-    file = tomllib.loads((demo / "config" / "etlctl.toml").read_text())["profiles"]["production"]["loop"]["health_file"]
+    given = dict(one.rest.split("=", 1) for one in instructions(demo) if one.word == "ENV" and "HEALTH" in one.rest)
+    file = str(settings.load(demo / "config" / "etlctl.toml", environ=given, cwd=demo).loop.health_file)
     here = tmp_path / "health.json"
     assert check[:2] == ["python", "-c"] and file in check[2]
     code = check[2].replace(file, str(here))
