@@ -9,6 +9,7 @@ from textwrap import dedent
 
 from etlctl.app import load_settings
 from etlctl.errors import ExitCode
+from etlctl.loop.clock import SystemClock
 from etlctl.loop.loop import Ending, Loop
 from etlctl.loop.project import Project, opened
 from etlctl.loop.vitals import Vitals
@@ -109,7 +110,7 @@ class House:
         told = f'[pipelines]\npath = "{self.package}"\n{dedent(settings)}'
         (self.folder / "config" / "etlctl.toml").write_text(told, encoding="utf-8")
 
-    def opener(self, now: datetime | None = None) -> Callable[[], Project]:
+    def opener(self, clock: JumpingClock | None = None) -> Callable[[], Project]:
         """Opens the project; from the second call on as a reload."""
         calls = [0]
 
@@ -120,14 +121,14 @@ class House:
                 schedules_of,
                 RunOptions.of,
                 is_reload=calls[0] > 1,
-                now=now,
+                clock=clock or SystemClock(),
             )
 
         return open_it
 
     def loop(self, clock: JumpingClock, ending: Ending) -> Loop:
         return Loop(
-            self.opener(clock.now()),
+            self.opener(clock),
             clock=clock,
             ending=ending,
             vitals=self.vitals,

@@ -25,6 +25,7 @@ from etlctl.errors import ExitCode, UnavailableError, UsageError
 from etlctl.settings.running import MOST_JOBS
 
 if TYPE_CHECKING:
+    from etlctl.loop.clock import Clock
     from etlctl.loop.ending import Ending
     from etlctl.loop.project import Project
     from etlctl.loop.vitals import Vitals
@@ -99,9 +100,10 @@ def _looped(
             text = metrics.text if metrics is not None else None
             stack.enter_context(health.serve(vitals, told.health_host, told.health_port, text))
         stack.enter_context(Pulse(vitals, told.health_file))
+        clock = SystemClock(ending.wait)
         loop = Loop(
-            _opener(call, schedules_of, metrics, given["jobs"]),
-            clock=SystemClock(ending.wait),
+            _opener(call, schedules_of, metrics, given["jobs"], clock),
+            clock=clock,
             ending=ending,
             vitals=vitals,
             say=_saying(call),
@@ -126,6 +128,7 @@ def _opener(
     schedules_of: Callable[[Settings], Sequence[Schedule]],
     metrics: Metrics | None,
     jobs: int | None,
+    clock: Clock,
 ) -> Callable[[], Project]:
     """Opens the project; a reload from the second time on."""
     from etlctl.loop.project import opened
@@ -140,7 +143,13 @@ def _opener(
     def open_it() -> Project:
         app = first.pop() if first else None
         return opened(
-            call.load_settings, schedules_of, options_of, is_reload=app is None, app=app, observers=call.observers
+            call.load_settings,
+            schedules_of,
+            options_of,
+            is_reload=app is None,
+            app=app,
+            observers=call.observers,
+            clock=clock,
         )
 
     return open_it

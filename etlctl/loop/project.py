@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from types import ModuleType
 from typing import Any
 
@@ -23,7 +23,8 @@ from etlctl.core.results import Observer, RunSummary
 from etlctl.core.task import Task
 from etlctl.db.state.operations import Operations
 from etlctl.db.state.store import Store
-from etlctl.errors import ExitCode, PipelineImportError, SettingsError, UsageError
+from etlctl.errors import ExitCode, PipelineImportError, SettingsError, TaskNotFoundError, UsageError
+from etlctl.loop.clock import Clock
 from etlctl.loop.wanted import tasks_of
 from etlctl.runs import RunOptions
 from etlctl.schedule import Schedule
@@ -38,7 +39,12 @@ class Project:
     """Settings, pipelines and schedules as they were when it was opened."""
 
     def __init__(
-        self, app: App, schedules: Sequence[Schedule], options: RunOptions, observers: Sequence[Observer] = ()
+        self,
+        app: App,
+        schedules: Sequence[Schedule],
+        options: RunOptions,
+        observers: Sequence[Observer],
+        clock: Clock,
     ) -> None:
         """`schedules` have been tried: their tasks can be made. `options` and `observers` are those of each build."""
         settings = app.settings
@@ -48,7 +54,7 @@ class Project:
         self._observers = observers
         self._store = Store(settings.state)
         self.operations = Operations(self._store, profile=settings.profile, lease_ttl_s=settings.lease_ttl_s)
-        self._hold = self.operations.holding()
+        self._hold = self.operations.holding(clock=clock.monotonic)
 
     @property
     def backoff_max_s(self) -> float:
@@ -117,7 +123,7 @@ def opened(
     is_reload: bool,
     app: App | None = None,
     observers: Sequence[Observer] = (),
-    now: datetime | None = None,
+    clock: Clock,
 ) -> Project:
     """The project as its files are now. UsageError where the settings, the pipelines or a schedule cannot be used.
 
@@ -138,11 +144,20 @@ def opened(
                 "etlctl loop needs a TASK with --every or --cron, or schedules in the settings: "
                 '[schedules.nightly] with tasks = ["DailyReport"] and cron = "0 6 * * *".'
             )
+        now = clock.now()
         with app:
             for schedule in schedules:
-                moment = now or datetime.now(UTC)
-                tasks_of(schedule, app.registry, schedule.dates(moment), moment)
-        return Project(app, schedules, options_of(app.settings), observers)
+                _check_current([app.registry.find(name) for name in schedule.tasks])
+                tasks_of(schedule, app.registry, schedule.dates(now), now)
+        return Project(app, schedules, options_of(app.settings), observers, clock)
+
+
+def _check_current(classes: Sequence[type[Task]]) -> None:
+    """TaskNotFoundError for one that its module has no more: the class of before a reload is there for a while."""
+    for cls in classes:
+        name, module = cls.__qualname__, sys.modules.get(cls.__module__)
+        if "." not in name and getattr(module, name, None) is not cls:
+            raise TaskNotFoundError(f"No task is named {cls.task_family!r} any more: {cls.__module__} has none.")
 
 
 def check_state(settings: Settings, *, is_local_ok: bool) -> None:
