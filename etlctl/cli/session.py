@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -54,6 +55,7 @@ class Session:
         from etlctl import settings
 
         file = settings.find(self.asked.config, os.environ, Path.cwd())
+        _forget_fetched()
         found = settings.load(file, environ=os.environ, cwd=Path.cwd(), profile=self.asked.profile, fetch=_fetched)
         self.streams.hidden = lambda text: settings.masked(text, found.secrets())
         return found
@@ -161,6 +163,13 @@ class Session:
     def observers(self) -> list[Observer]:
         """What hears of every run that the command has."""
         return [self.json_log] if self.json_log is not None else []
+
+
+def _forget_fetched() -> None:
+    """A loop that reads its settings anew sees secrets that were rotated meanwhile."""
+    fetching = sys.modules.get("etlctl.s3.secrets")
+    if fetching is not None:
+        fetching.forget()
 
 
 def _fetched(reference: str, s3: S3Settings, at: str) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ import pytest
 
 from cli.project import Project
 from etlctl import app
+from etlctl.cli.options import Common
+from etlctl.cli.session import Session
+from etlctl.cli.streams import of_process
 from etlctl.errors import SettingsError, TransientError, UnavailableError
 from etlctl.s3 import secrets
 from etlctl.settings import Settings, masked
@@ -219,6 +223,21 @@ def test_commands_use_it_and_do_not_fetch_it_to_list(vault: Vault, tmp_path: Pat
 
     assert built.code == 0, built.out + built.err
     assert (vault.asked, built.err) == ([name], "")
+
+
+def test_a_rotated_secret_is_seen_when_settings_are_loaded_anew(vault: Vault, tmp_path: Path) -> None:
+    """As a loop does at SIGHUP; until then the old one holds."""
+    name = vault.put(URL)
+    (tmp_path / "etlctl.toml").write_text(_warehouse(name))
+    session = Session(Common(config=str(tmp_path / "etlctl.toml")), of_process(), ExitStack())
+    before = session.load_settings().connections["warehouse"].url
+    assert before.reveal() == URL
+    vault.client.put_secret_value(SecretId=name, SecretString=URL.replace("S3cr3t", "r0tated"))
+
+    after = session.load_settings().connections["warehouse"].url
+
+    assert before.reveal() == URL
+    assert after.reveal() == URL.replace("S3cr3t", "r0tated")
 
 
 def test_settings_that_nobody_can_fetch_for_say_so(tmp_path: Path) -> None:
