@@ -15,6 +15,7 @@ main thread, as signals do. Of several schedules the one that has been due for l
 
 from __future__ import annotations
 
+import gc
 import logging
 import random
 from collections.abc import Callable
@@ -39,6 +40,8 @@ from etlctl.text import printable
 _logger = logging.getLogger("etlctl")
 _LONGEST_WAIT_S = 30.0
 """Without a look at the clock on the wall: it may have been set, or the machine have slept."""
+_MOST_UNCOLLECTED = 10
+"""Turns that found nothing to do."""
 _PAUSED_S = 5.0
 """Between two looks whether a pause has ended."""
 _FAILING = (ExitCode.FAILED, ExitCode.USAGE, ExitCode.TORN)
@@ -123,6 +126,7 @@ class Loop:
         self._chance = chance
         self._outages = Outages(say, clock.monotonic)
         self._project = opener()
+        self._uncollected = 0
         self.turns = 0
         """That have ended."""
         self._courses = {one.name: Course(one) for one in self._project.schedules}
@@ -291,6 +295,7 @@ class Loop:
         if self._project.operations.lost(turn):  # taken over, or the state is gone: asking it tells which
             course.turn = course.due = course.begins_at = None
             return False
+        self._collect(is_large=not course.was_idle)
         past = _Past(turn.due, began_at, self._clock.now())
         if built.code is ExitCode.UNAVAILABLE:
             course.turn = turn
@@ -299,6 +304,14 @@ class Loop:
         self._outages.back(name)
         self._settle(course, turn, built, past)
         return True
+
+    def _collect(self, *, is_large: bool) -> None:
+        """Frees the cycles of turns. A build sets apart what was there before it and puts it among the old again, and
+        of the old Python by itself hardly ever frees anything."""
+        self._uncollected += 1
+        if is_large or self._uncollected >= _MOST_UNCOLLECTED:
+            gc.collect()
+            self._uncollected = 0
 
     def _built(self, course: Course, turn: Turn) -> _Built:
         schedule, project = course.schedule, self._project
