@@ -177,9 +177,14 @@ class Looping:
 def looping(command: Sequence[str], project: Path, port: int, *, is_first: bool = False) -> Iterator[Looping]:
     """Starts it in `project`; it does not outlive the block."""
     words = [*UNSHARE, *command] if is_first else list(command)
-    with subprocess.Popen(
-        words, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
-    ) as process:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
+    try:
+        started = subprocess.Popen(
+            words, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with started as process:
         loop = Looping(process, _child_of(process.pid) if is_first else process.pid, port)
         try:
             yield loop

@@ -125,6 +125,8 @@ class Ending:
         return seen != before
 
     def _received(self, number: int, frame: FrameType | None) -> None:
+        if not self._interrupts.is_copy:
+            self._watch.handled(number)
         self._interrupts.received(number, frame)
         self.wake()
 
@@ -170,6 +172,16 @@ class _Watch:
         if self._ending() is None:
             self._thread.join()
             self._news.close()
+
+    def handled(self, number: int) -> None:
+        """In a signal's handler: an event loop of a task may have kept the signal from the watch. asyncio's takes the
+        descriptor, and leaves none."""
+        ours = self._news.descriptor
+        now = signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
+        if now != ours:
+            self.told(number)
+            if now != -1:
+                signal.set_wakeup_fd(now, warn_on_full_buffer=False)
 
     def told(self, what: int) -> None:
         self._news.write(bytes([what]))

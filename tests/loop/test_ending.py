@@ -39,6 +39,14 @@ LEAVES_A_THREAD = """import threading
         threading.Thread(target=time.sleep, args=(60,)).start()
         ending.wait(60)"""
 SLEEPS = "time.sleep(60)"
+USES_ASYNCIO = """import asyncio, signal
+        async def waits():
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGUSR1, print)
+            loop.remove_signal_handler(signal.SIGUSR1)
+            await asyncio.sleep({seconds})
+        asyncio.run(waits())
+        time.sleep(60)"""
 IS_IGNORED = """import signal
         print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN, flush=True)"""
 FORKS = """import os, signal
@@ -93,6 +101,14 @@ def test_grace_that_is_over_ends_what_runs() -> None:
     code, took_s, out = ran(SLEEPS, signal.SIGTERM)
 
     assert (code, 1 <= took_s < 2.5, out.splitlines()[-1]) == (143, True, "cut short")
+
+
+@pytest.mark.parametrize("seconds", [0, 60], ids=["after it", "within it"])
+def test_event_loop_of_a_task_keeps_no_signal_from_the_watch(seconds: int) -> None:
+    """asyncio takes the wake-up descriptor for itself, and leaves none."""
+    code, took_s, out = ran(USES_ASYNCIO.replace("{seconds}", str(seconds)), signal.SIGTERM)
+
+    assert (code, 1 <= took_s < 3) == (143, True), out
 
 
 def test_thread_that_a_task_has_left_does_not_keep_the_process() -> None:
