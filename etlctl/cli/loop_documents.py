@@ -20,9 +20,7 @@ class TurnDocument(TypedDict):
 
     due: Annotated[str, "the instant that names it, in ISO 8601, UTC"]
     began_at: Annotated[str, "instant in ISO 8601, UTC"]
-    ended_at: Annotated[
-        str | None, "instant in ISO 8601, UTC; null while it runs, and where it came to no end"
-    ]
+    ended_at: Annotated[str | None, "instant in ISO 8601, UTC; null while it runs, and where it came to no end"]
     exit_code: Annotated[int | None, "how it ended"]
     run_id: Annotated[str | None, "its run, for `etlctl history`"]
     by: Annotated[str, "`host:pid`"]
