@@ -249,3 +249,15 @@ def test_a_far_warehouse_with_a_local_state_is_a_warning(tmp_path: Path) -> None
     (warning,) = [one for one in told if one.level is Level.WARN]
     assert "the state is a file of this machine, while warehouse is shared" in warning.text
     assert bad(state_findings(tmp_path, "sqlite:///state.db")) == []
+
+
+def test_redshift_tells_of_itself(redshift_url: str) -> None:
+    """By its own words; whether a session is encrypted it tells nobody but superusers."""
+    database = opened(redshift_url)
+
+    told = examine(database)
+
+    assert told.version.startswith("Redshift 1.0.")
+    assert (told.can_create, told.is_encrypted, told.marker_table) == (True, None, MarkerTable.ABSENT)
+    assert told.skew_s is not None and abs(told.skew_s) < 2
+    database.close()
