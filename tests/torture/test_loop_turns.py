@@ -29,7 +29,7 @@ def test_turns_that_find_nothing_to_do_leave_nothing_behind(words: list[str]) ->
 
 def test_turns_that_leave_something_behind_are_found_out() -> None:
     """The look complains: it can."""
-    before = Look(80.0, 10, 2, 1)
+    before = Look(80.0, 10, 2, 1, 100)
 
-    assert complaints(before, Look(84.9, 10, 2, 0)) == []
-    assert len(complaints(before, Look(85.1, 11, 3, 2))) == 4
+    assert complaints(before, Look(84.9, 13, 2, 0, 100)) == []
+    assert len(complaints(before, Look(85.1, 14, 3, 2, 30_000))) == 5
