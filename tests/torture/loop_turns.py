@@ -2,7 +2,8 @@
 
 Each opens settings' databases, asks what is done, writes its turn down, and closes all. The clock jumps to the next
 turn, so nothing is waited for. Memory, descriptors, threads and the server's sessions are looked at after a beginning
-in which imports and caches settle, and at the end: the first may grow by less than 5 MB, the others by nothing (descriptors by those of one connection).
+in which imports and caches settle, and at the end: the first may grow by less than 5 MB, the others by
+nothing (descriptors by those of one connection).
 """
 
 from __future__ import annotations
