@@ -206,12 +206,14 @@ class Loop:
             if course.turn is None:
                 course.due = course.begins_at = None
             return False
+        return has_ended
+
+    def _state_answered(self, course: Course) -> None:
         self._vitals.state_reachable(True)
         self._project.heard("state_reachable", True)
         self._outages.back("the state")
         if course.turn is None:
             course.outages = 0
-        return has_ended
 
     def _put_off(self, course: Course, asker: str, sentence: str) -> None:
         """Something cannot be used: tries again, less and less often."""
@@ -224,6 +226,7 @@ class Loop:
         """Finds out what is due next."""
         schedule, now = course.schedule, self._clock.now()
         last = self._project.operations.last_turn(schedule.name)
+        self._state_answered(course)
         if course.is_first:
             due = due_after_start(schedule, now, last)
         elif last is None:
@@ -263,6 +266,7 @@ class Loop:
 
     def _claimed(self, course: Course, due: datetime) -> Turn | None:
         answer = self._project.operations.claim_turn(course.schedule.name, due)
+        self._state_answered(course)
         course.is_first = False
         if isinstance(answer, Turn):
             return answer
@@ -355,6 +359,7 @@ class Loop:
         if course.unended is not None:
             turn, code, run_id = course.unended
             self._project.operations.end_turn(turn, code=code, run_id=run_id)
+            self._state_answered(course)
             course.unended = None
 
     # -- reload

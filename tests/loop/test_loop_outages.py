@@ -91,7 +91,10 @@ def rows(server: PostgresServer, url: str) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("has_shared_state", [True, False], ids=["state too", "warehouse alone"])
+@pytest.mark.parametrize(
+    "has_shared_state",
+    [pytest.param(True, id="state too"), pytest.param(False, id="warehouse alone", marks=pytest.mark.long)],
+)
 def test_a_loop_outlives_a_database_that_is_stopped_in_a_turn(
     tmp_path: Path, server: PostgresServer, has_shared_state: bool
 ) -> None:
@@ -105,6 +108,7 @@ def test_a_loop_outlives_a_database_that_is_stopped_in_a_turn(
         server.start()
         until(lambda: rows(server, url) == 12, "the last row", lines)
         until(lambda: any("exit 0" in line for line in lines()), "the end of the turn", lines)
+        until(lambda: any("can be used again" in line for line in lines()), "the line about its return", lines)
         said = lines()
 
     text = "\n".join(said)
