@@ -12,6 +12,9 @@ _RARELY = 500_000
 10,000 tasks makes 150,000 that stay, importing SQLAlchemy as many, and hardly a cycle that could go, so the looks at
 all of them were a tenth of the time."""
 
+_MANY = 10_000
+"""Not worth a search: two megabytes."""
+
 
 @contextmanager
 def collected_rarely() -> Iterator[None]:
@@ -24,12 +27,36 @@ def collected_rarely() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
+class _Apart:
+    """How many objects may be there before garbage is sought among the old ones.
+
+    Python does so when a quarter has been added to them, and does not count what comes back from being set apart: one
+    build after the other would leave its graph behind.
+    """
+
+    def __init__(self) -> None:
+        self._most = 0
+
+    def begin(self) -> None:
+        gc.collect(1)
+        gc.freeze()
+        if self._most and gc.get_freeze_count() > self._most:
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
+            self._most = 0
+        self._most = self._most or gc.get_freeze_count() * 5 // 4 + _MANY
+
+
+_apart = _Apart()
+
+
 @contextmanager
 def set_apart() -> Iterator[None]:
     """For a block that makes cycles of its own: what is there at its begin is not looked through again and again."""
     is_ours = not gc.get_freeze_count()  # else whoever has set things apart, a build around this one, ends it too
     if is_ours:
-        gc.freeze()
+        _apart.begin()
     try:
         yield
     finally:

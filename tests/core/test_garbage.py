@@ -71,6 +71,33 @@ def test_set_apart_leaves_the_end_to_whoever_has_begun() -> None:
     assert before == within == after
 
 
+def test_set_apart_many_times_leaves_no_garbage_behind() -> None:
+    """Cycles that were alive when they were set apart, as each build's graph is, go when many have come together."""
+    program = """
+import gc, weakref
+from etlctl.core.garbage import set_apart
+
+class Cycle:
+    def __init__(self):
+        self.itself = self
+
+alive = weakref.WeakSet()
+most = 0
+for number in range(40):
+    graph = [Cycle() for _ in range(1000)]
+    alive.update(graph)
+    with set_apart():
+        pass
+    del graph
+    most = max(most, len(alive))
+print(most)
+"""
+
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert int(ran.stdout) < 25_000
+
+
 @pytest.mark.parametrize(("call", "said"), [("", "often\ntaken apart\n"), ("garbage.left_to_the_system()", "rarely\n")])
 def test_left_to_the_system_leaves_cycles_there(call: str, said: str) -> None:
     """Cycles are sought rarely, and the last search finds nothing to take apart; without the call it does."""
