@@ -6,7 +6,8 @@ one for a screen, a log or the history passes it through `hidden`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from etlctl.core import context
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 _NO_SECRETS = ("", "None", "True", "False")
 
 
-def hidden(text: str, *tasks: Task) -> str:
-    """`text` with `***` for each secret of the settings in force, and for each private value of `tasks` and `[params]`.
+def hidden(text: str, *tasks: Task, also: Collection[str] = ()) -> str:
+    """`text` with `***` for each secret of the settings in force, for each private value of `tasks` and `[params]`, and
+    for what `also` holds.
 
     Outside of any app nothing is known, and the text comes back as it is.
     """
@@ -30,7 +32,7 @@ def hidden(text: str, *tasks: Task) -> str:
         return text
     if around is None or not text:
         return text
-    return around.mask(text, private_values(tasks) | _private_params(around.params))
+    return around.mask(text, private_values(tasks) | _private_params(around.params) | set(also))
 
 
 def private_values(tasks: Iterable[Task]) -> set[str]:
@@ -41,6 +43,17 @@ def private_values(tasks: Iterable[Task]) -> set[str]:
             if parameter.visibility is ParameterVisibility.PRIVATE and name in task.__dict__:
                 value = task.__dict__[name]
                 found |= {parameter.serialize(value), str(value)}
+    return found.difference(_NO_SECRETS)
+
+
+def private_given(cls: type[Task], values: Mapping[str, Any]) -> set[str]:
+    """What `values`, by the names of parameters, hold for private ones of a task that is not made yet, as texts."""
+    found: set[str] = set()
+    for name, parameter in cls.get_params():
+        if parameter.visibility is ParameterVisibility.PRIVATE and name in values:
+            found.add(str(values[name]))
+            with suppress(Exception):  # of another kind than the parameter's: then it has no text but its own
+                found.add(parameter.serialize(values[name]))
     return found.difference(_NO_SECRETS)
 
 

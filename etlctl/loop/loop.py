@@ -206,6 +206,13 @@ class Loop:
             if course.turn is None:
                 course.due = course.begins_at = None
             return False
+        except EtlctlError:
+            raise
+        except Exception as error:  # ours, or of users' code that nobody foresaw: the other schedules go on
+            _logger.exception("%s: %s", course.schedule.name, _internal(error))
+            course.due = course.begins_at = None
+            self._keep_off(course)
+            return False
         return has_ended
 
     def _state_answered(self, course: Course) -> None:
@@ -248,7 +255,13 @@ class Loop:
         if self._is_paused(course, due):
             return False
         turn = self._kept(course, course.turn) if course.turn is not None else self._claimed(course, due)
-        return self._turn(course, turn) if turn is not None else False
+        if turn is None:
+            return False
+        try:
+            return self._turn(course, turn)
+        except Exception:
+            course.unended = course.unended or (turn, ExitCode.FAILED, None)
+            raise
 
     def _is_paused(self, course: Course, due: datetime) -> bool:
         """Whether pauses hold all that the turn consists of: then it is not begun, and due all the same."""
@@ -336,8 +349,8 @@ class Loop:
         except EtlctlError as error:
             self._say(f"{title}: {printable(str(error))}")
             return _Built(error.exit_code)
-        except Exception as error:
-            _logger.exception("%s: internal error: %s", title, printable(f"{type(error).__name__}: {error}"))
+        except (Exception, SystemExit) as error:
+            _logger.exception("%s: %s", title, _internal(error))
             return _Built(ExitCode.FAILED)
         course.was_idle = is_idle(summary)
         return _Built(summary.exit_code, summary, _unusable(summary))
@@ -348,11 +361,17 @@ class Loop:
         course.turn, course.outages = None, 0
         course.unended = turn, code, built.summary.run_id if built.summary is not None else None
         self._set_due(course, following_due(schedule.times, self._clock.now(), past, overlap=schedule.overlap))
-        course.failures = course.failures + 1 if code in _FAILING else 0
-        if course.failures:
-            keep_off_s = backoff_s(course.failures, self._project.backoff_max_s, self._chance())
-            course.not_before = self._clock.monotonic() + keep_off_s
+        if code in _FAILING:
+            self._keep_off(course)
+        else:
+            course.failures = 0
         self._end(course)
+
+    def _keep_off(self, course: Course) -> None:
+        """It has failed: its next turn waits for a while, longer after each failure."""
+        course.failures += 1
+        keep_off_s = backoff_s(course.failures, self._project.backoff_max_s, self._chance())
+        course.not_before = self._clock.monotonic() + keep_off_s
 
     def _end(self, course: Course) -> None:
         """Writes a turn's end down, now or after an outage."""
@@ -383,6 +402,10 @@ class Loop:
             self._vitals.forget(name)
         self._vitals.settings_loaded()
         self._say(f"settings and pipelines were read anew: {', '.join(self._courses)}")
+
+
+def _internal(error: BaseException) -> str:
+    return f"internal error: {printable(f'{type(error).__name__}: {error}')}"
 
 
 def _unusable(summary: RunSummary) -> str:

@@ -23,7 +23,7 @@ from etlctl.core.results import Observer, RunSummary
 from etlctl.core.task import Task
 from etlctl.db.state.operations import Operations
 from etlctl.db.state.store import Store
-from etlctl.errors import ExitCode, PipelineImportError, SettingsError, TaskNotFoundError, UsageError
+from etlctl.errors import EtlctlError, ExitCode, PipelineImportError, SettingsError, TaskNotFoundError, UsageError
 from etlctl.loop.clock import Clock
 from etlctl.loop.wanted import tasks_of
 from etlctl.runs import RunOptions
@@ -89,7 +89,7 @@ class Project:
         try:
             with self.app:
                 reasons = [self._hold(task) for task in self._tasks(schedule, due)]
-        except UsageError:
+        except EtlctlError:  # one of the user's own too
             return ""  # the turn itself says so
         return reasons[0] if reasons and all(reasons) else ""
 

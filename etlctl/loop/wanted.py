@@ -12,6 +12,7 @@ from etlctl.core import dates
 from etlctl.core.date_interval import DateRange
 from etlctl.core.parameters import DateRangeParameter, OptionalOf, Parameter, ParameterVisibility
 from etlctl.core.parameters.instants import InstantParameter
+from etlctl.core.private import hidden, private_given
 from etlctl.core.registry import Registry
 from etlctl.core.task import Task
 from etlctl.errors import EtlctlError, ParameterValueError, UsageError
@@ -139,7 +140,7 @@ def _given(wanted: Wanted, cls: type[Task], local: datetime) -> dict[str, list[A
 def _expanded(wanted: Wanted, cls: type[Task], parameter: Parameter[Any], text: str, local: datetime) -> list[Any]:
     try:
         return dates.expand(parameter, text, local)
-    except Exception as error:  # a user's own kind may raise anything
+    except (Exception, SystemExit) as error:  # a user's own kind may raise anything
         name = f"{wanted.place}: {cls.task_family}.{parameter.name}"
         if parameter.visibility is ParameterVisibility.PRIVATE:
             raise ParameterValueError(f"{name}: the private value is refused.") from error
@@ -152,9 +153,11 @@ def _expanded(wanted: Wanted, cls: type[Task], parameter: Parameter[Any], text: 
 def _made(cls: type[Task], values: dict[str, Any]) -> Task:
     try:
         return cls(**values)
-    except EtlctlError:
-        raise
-    except Exception as error:  # a user's own __init__
-        raise UsageError(
-            f"{cls.task_family} cannot be made: {type(error).__name__}: {shortened(str(error), 200)}."
-        ) from error
+    except (Exception, SystemExit) as error:  # a user's own __init__
+        told = str(error)
+        safe = hidden(told, also=private_given(cls, values))
+        if isinstance(error, EtlctlError) and safe == told:
+            raise
+        why = safe if isinstance(error, EtlctlError) else f"{type(error).__name__}: {shortened(safe, 200)}"
+        chained = error if safe == told else None  # a traceback would quote what is private
+        raise UsageError(f"{cls.task_family} cannot be made: {why.rstrip('.')}.") from chained

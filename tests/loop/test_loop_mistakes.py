@@ -1,0 +1,103 @@
+"""What users' code does wrong in a loop: it costs that schedule a turn, and no other anything."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from etlctl.core.results import RunSummary
+from etlctl.loop.vitals import Vitals
+from loop_house import FLOWS, House
+
+FRIDAY = datetime(2026, 5, 8, 10, 1, tzinfo=UTC)
+BOTH = """
+    [schedules.picky]
+    tasks = ["Picky"]
+    date = "today"
+    cron = "0 6 * * *"
+    [schedules.day]
+    tasks = ["Day"]
+    date = "today"
+    cron = "0 7 * * *"
+"""
+PICKY = """
+
+    class Picky(Day):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            if self.date.weekday() == 5:
+                raise {error}
+"""
+CANARY = "CANARY-123456789"
+PRIVATE = '''
+
+    class Pinned(Task):
+        """Quotes its pin where it should not."""
+
+        date = DateParameter()
+        pin = Parameter(visibility=ParameterVisibility.PRIVATE)
+
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            if self.date.weekday() == 5:
+                raise {error}("cannot use " + self.pin)
+'''
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("error", ["TaskError('no feed on Saturdays')", "ValueError('Saturday')", "SystemExit(0)"])
+def test_a_task_that_cannot_be_made_on_some_day_costs_its_schedule_that_turn_alone(tmp_path: Path, error: str) -> None:
+    """The other schedule keeps its turns, and on Sunday the picky one is back."""
+    code = FLOWS.replace("LocalTarget, Task\n", "LocalTarget, Task\n    from etlctl.errors import TaskError\n")
+    house = House(tmp_path, f"picky_{len(error)}", BOTH, code + PICKY.format(error=error))
+
+    house.run(FRIDAY, FRIDAY + timedelta(days=2))
+
+    assert house.journal() == ["2026-05-09", "2026-05-10"], house.lines
+    assert [due.day for due in house.turns("picky")] == [9, 10]
+    assert sum("Saturday" in line or "SystemExit" in line for line in house.lines) == 1
+
+
+@pytest.mark.parametrize("error", ["RuntimeError", "TaskError"])
+def test_what_a_task_quotes_of_its_private_parameter_is_not_told(tmp_path: Path, error: str) -> None:
+    """Given by the schedule: no task knows it yet."""
+    code = FLOWS.replace(
+        "LocalTarget, Task\n",
+        "LocalTarget, Parameter, ParameterVisibility, Task\n    from etlctl.errors import TaskError\n",
+    )
+    settings = (
+        '[schedules.pinned]\ntasks = ["Pinned"]\ndate = "today"\ncron = "0 6 * * *"\n'
+        f'[schedules.pinned.params]\npin = "{CANARY}"\n'
+    )
+    house = House(tmp_path, f"pinned_{error.lower()}", settings, code + PRIVATE.format(error=error))
+
+    house.run(FRIDAY, FRIDAY + timedelta(days=1))
+
+    told = "\n".join(house.lines)
+    assert "cannot use ***" in told
+    assert CANARY not in told
+
+
+def test_an_error_of_the_loops_own_costs_one_turn(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is told, the turn is on record as failed, and the schedule is not stuck behind it."""
+    house = House(tmp_path, "own", BOTH.replace("picky", "other").replace("Picky", "Fed"))
+    mistakes = [ValueError("nobody foresaw this")]
+
+    class Mistaken(Vitals):
+        def turn_ended(self, schedule: str, code: int, summary: RunSummary | None = None) -> None:
+            super().turn_ended(schedule, code, summary)
+            if mistakes and schedule == "day":
+                raise mistakes.pop()
+
+    house.vitals = Mistaken()
+    house.run(FRIDAY, FRIDAY + timedelta(days=2))
+
+    assert house.journal() == ["2026-05-09", "2026-05-10"]
+    assert [due.day for due in house.turns("day")] == [9, 10]
+    assert "day: internal error: ValueError: nobody foresaw this" in caplog.text
