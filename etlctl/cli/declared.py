@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+from etlctl.core.daytime import deadline_of
 from etlctl.core.private import hidden
 from etlctl.core.registry import place_of_class
 from etlctl.core.task import Task, outputs_of, requirements_of
@@ -34,6 +35,8 @@ class Declared:
     """Column -> the parameter or attribute it takes, or the value as Python writes it."""
     null_values: tuple[str, ...] | None
     """The texts that mean NULL; None for a class that reads no text."""
+    deadline: str | None
+    """`07:00`, by when a loop wants it done."""
     checks: tuple[str, ...]
     redshift: str | None
     """`distkey='carrier', sortkey='date'`, where it says how Redshift keeps its table."""
@@ -66,6 +69,7 @@ def declared(cls: type[Task], task: Task | None, default_connection: str) -> Dec
         columns=_columns(of),
         values=_values(of) if table is not None else {},
         null_values=_null_values(of) if table is not None else None,
+        deadline=_deadline(of),
         checks=_checks(of) if table is not None else (),
         redshift=_redshift(of) if table is not None else None,
         query=query,
@@ -135,6 +139,13 @@ def _text(of: Any, name: str) -> str | None:
     except Exception:  # noqa: BLE001  a user's property
         return None
     return value if isinstance(value, str) else None
+
+
+def _deadline(of: Any) -> str | None:
+    try:
+        return deadline_of(of)
+    except Exception:  # noqa: BLE001  a user's property
+        return None
 
 
 def _mode(of: Any) -> str | None:

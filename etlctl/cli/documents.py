@@ -180,6 +180,7 @@ class ShownDocument(ClassDocument):
     columns: Annotated[dict[str, str], "the columns it declares, with their types"]
     values: Annotated[dict[str, str], "columns it fills itself: with which parameter or attribute, or which value"]
     null_values: Annotated[list[str] | None, "texts that mean NULL; null when it loads no table"]
+    deadline: Annotated[str | None, "time of day by which loops want it done; null without one"]
     checks: Annotated[list[str], "what must hold for the rows of a load"]
     redshift: Annotated[str | None, "how Redshift keeps its table, as the class says it; null when it does not"]
     query: Annotated[str | None, "the text of its query; null when it has none"]
@@ -362,6 +363,7 @@ def show_document(told: Declared, taken: Collection[str]) -> ShowDocument:
             columns=dict(told.columns),
             values=dict(told.values),
             null_values=None if told.null_values is None else list(told.null_values),
+            deadline=told.deadline,
             checks=list(told.checks),
             redshift=told.redshift,
             query=told.query,

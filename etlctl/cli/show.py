@@ -82,6 +82,7 @@ def _facts(told: Declared) -> list[list[Span]]:
         "NULL is": _null_words(told),
         "checks": ", ".join(told.checks),
         "redshift": told.redshift or "",
+        "deadline": told.deadline or "",
         "reads": ", ".join(told.reads),
         "requires": _listed(told.requires, told.trouble),
         "makes": _listed(told.outputs, told.trouble),

@@ -31,6 +31,10 @@ class Conduct(EventSource):
     timeout: Any = None
     """Seconds one attempt may take, waits for yielded tasks left out; then it is ended, with what it has started."""
 
+    deadline: Any = None
+    """By when it must be done, as a time of day on the clocks of the schedule that asks for it: `"07:00"`. A loop
+    alerts once where it is not."""
+
     def progress(self, done: float, total: float) -> None:
         """Called from run(): shown while the task runs, and told to the handlers of Event.PROGRESS.
 

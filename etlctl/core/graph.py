@@ -15,6 +15,7 @@ from collections.abc import Collection, Hashable, Iterable, Iterator
 from operator import attrgetter
 from typing import Any
 
+from etlctl.core.daytime import deadline_of
 from etlctl.core.events import Event, EventSource
 from etlctl.core.target import exists_in_bulk
 from etlctl.core.task import Completeness, Task, outputs_of, requirements_of
@@ -87,7 +88,8 @@ class Graph:
         return iter(sorted(reached, key=attrgetter("order")))
 
     def check_settings(self) -> None:
-        """Raises SettingsError when a task that is not complete names what the settings do not have.
+        """Raises SettingsError when a task that is not complete names what the settings do not have, or a deadline that
+        is none.
 
         Settings are one for all tasks, so that this is found before anything runs, unlike a task's own troubles.
         """
@@ -98,6 +100,7 @@ class Graph:
                 if isinstance(node.error, SettingsError):  # an output that names a connection
                     raise node.error
                 node.task.check_settings()
+                deadline_of(node.task)
             except SettingsError as error:
                 raise SettingsError(f"{node.task.task_label}: {error}") from error
             except USER_ERRORS as error:

@@ -9,6 +9,7 @@ from types import FunctionType
 from typing import Any, ClassVar, TypeVar
 
 from etlctl.core.conduct import Conduct
+from etlctl.core.daytime import check_class
 from etlctl.core.identity import as_json, task_id_of, update_key_of
 from etlctl.core.namespaces import namespace_of
 from etlctl.core.parameters import ParameterVisibility
@@ -50,6 +51,7 @@ class Task(Parametrized, Conduct):
         namespace = cls.task_namespace if cls.task_namespace is not None else namespace_of(cls.__module__)
         cls.task_family = f"{namespace}.{cls.__name__}" if namespace else cls.__name__
         cls._refuse_hidden_methods()
+        check_class(cls)
 
     @classmethod
     def _refuse_hidden_methods(cls) -> None:

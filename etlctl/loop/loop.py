@@ -28,7 +28,7 @@ from etlctl.core.results import Observer, RunSummary
 from etlctl.db.state.operations import Busy, Turn
 from etlctl.errors import EtlctlError, ExitCode, UnavailableError
 from etlctl.loop.clock import Clock
-from etlctl.loop.deadlines import KIND, Deadlines
+from etlctl.loop.deadlines import Deadlines
 from etlctl.loop.outages import Outages, StateWarnings
 from etlctl.loop.project import Project
 from etlctl.loop.story import Story, is_idle, moment_text
@@ -130,7 +130,7 @@ class Loop:
         self.turns = 0
         """That have ended."""
         self._courses = {one.name: Course(one) for one in self._project.schedules}
-        self._deadlines = Deadlines(self._project.schedules, clock.now())
+        self._deadlines = Deadlines(self._project, clock, say)
         vitals.settings_loaded()
 
     def run(self, turns: int | None = None, *, keeps_open: bool = False) -> ExitCode:
@@ -176,23 +176,10 @@ class Loop:
             max((one.begins_at - now).total_seconds() if one.begins_at is not None else 0.0, one.not_before - moment)
             for one in self._courses.values()
         ]
-        left_s = self._look_at_deadlines()
+        left_s = self._deadlines.look()
         seconds = min([*waits, _LONGEST_WAIT_S, *([left_s] if left_s is not None else [])])
         self._vitals.waits(seconds)
         self._clock.wait(max(seconds, 0.001))
-
-    def _look_at_deadlines(self) -> float | None:
-        """Seconds to the next one; those that have passed are looked at, as soon as the state can be asked."""
-        try:
-            self._deadlines.look(self._clock.now(), self._project.operations, self._alert)
-        except UnavailableError:
-            return None  # whoever asks the state next says so
-        return self._deadlines.seconds_left(self._clock.now())
-
-    def _alert(self, schedule: Schedule, sentence: str) -> None:
-        self._say(f"{schedule.name}: {sentence}")
-        self._project.heard("deadline_missed", schedule.name)
-        self._project.alert(KIND, f"{schedule.name} is late", sentence)
 
     def _step(self, course: Course) -> bool:
         """One thing to do for a schedule; whether a turn has ended."""
@@ -333,17 +320,17 @@ class Loop:
     def _built(self, course: Course, turn: Turn) -> _Built:
         schedule, project = course.schedule, self._project
         title = f"{schedule.name} {moment_text(turn.due, schedule.zone)}"
-        observers: list[Observer] = []
+        standing = self._deadlines.begun(schedule, turn.due)
+        observers: list[Observer] = [standing]
         if self._tells_tasks:
             observers.append(Story(self._say, title, is_brief=course.was_idle or course.turn is not None))
 
         def stop() -> ExitCode | None:
-            if (self._deadlines.seconds_left(self._clock.now()) or 1) <= 0:
-                self._look_at_deadlines()
             return self._ending() or (ExitCode.UNAVAILABLE if project.operations.lost(turn) else None)
 
         try:
-            summary = project.build(schedule, turn.due, observers=observers, stop=stop)
+            with self._deadlines.watching(standing):
+                summary = project.build(schedule, turn.due, observers=observers, stop=stop)
         except UnavailableError as error:
             return _Built(error.exit_code, None, str(error))
         except EtlctlError as error:
@@ -392,7 +379,7 @@ class Loop:
             return
         self._project.close()
         self._project = fresh
-        self._deadlines = Deadlines(fresh.schedules, self._clock.now())
+        self._deadlines = Deadlines(fresh, self._clock, self._say)
         before, self._courses = self._courses, {one.name: Course(one) for one in fresh.schedules}
         for name, course in self._courses.items():
             if name in before:

@@ -19,12 +19,15 @@ from types import ModuleType
 from typing import Any
 
 from etlctl.app import App
+from etlctl.core.graph import Graph, Node
+from etlctl.core.plan import error_line, missing_line
 from etlctl.core.results import Observer, RunSummary
 from etlctl.core.task import Task
 from etlctl.db.state.operations import Operations
 from etlctl.db.state.store import Store
 from etlctl.errors import EtlctlError, ExitCode, PipelineImportError, SettingsError, TaskNotFoundError, UsageError
 from etlctl.loop.clock import Clock
+from etlctl.loop.standing import task_deadline
 from etlctl.loop.wanted import tasks_of
 from etlctl.runs import RunOptions
 from etlctl.schedule import Schedule
@@ -83,6 +86,17 @@ class Project:
                 hold=self._hold,
                 options=replace(self._options, command=f"etlctl loop: {schedule.name}"),
             )
+
+    def unfinished(self, schedule: Schedule, due: datetime, deadline: str) -> list[tuple[Task, str]]:
+        """The tasks that the turn reaches with this deadline that are not complete now, and why; runs nothing.
+
+        Raises UsageError.
+        """
+        with self.app:
+            graph = Graph()
+            graph.add(self._tasks(schedule, due))
+            late = [node for node in graph.nodes.values() if not node.complete]
+            return [(node.task, _why(node)) for node in late if task_deadline(node.task) == deadline]
 
     def held(self, schedule: Schedule, due: datetime) -> str:
         """Why nothing of the turn may begin, where pauses hold all its tasks; else empty."""
@@ -150,6 +164,21 @@ def opened(
                 _check_current([app.registry.find(name) for name in schedule.tasks])
                 tasks_of(schedule, app.registry, schedule.dates(now), now)
         return Project(app, schedules, options_of(app.settings), observers, clock)
+
+
+def _why(node: Node) -> str:
+    """Why a task is not complete, as far as the graph knows: the error or the missing input at its end or behind it."""
+    seen, level = {node}, [node]
+    while level:
+        for one in level:
+            behind = "" if one is node else f"blocked by {one.task.task_label}: "
+            if one.error is not None:
+                return f"{behind}{error_line(one.error, one.task)}"
+            if one.task.is_external:
+                return f"{behind or 'blocked: '}{missing_line(one)}"
+        level = [one for before in level for one in before.requires if not one.complete and one not in seen]
+        seen.update(level)
+    return "has not begun"
 
 
 def _check_current(classes: Sequence[type[Task]]) -> None:

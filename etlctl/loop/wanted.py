@@ -102,7 +102,7 @@ def _values_of_day(parameter: Parameter[Any], day: date, days: Sequence[date], l
 def day_parameter(cls: type[Task], wanted: Wanted) -> str | None:
     """The parameter that takes the day: `date`, or the only one that can; None for a task without any. UsageError
     where several could."""
-    able = [name for name, one in cls.get_params() if _takes_days(one) and name not in wanted.params]
+    able = [name for name, one in cls.get_params() if takes_days(one) and name not in wanted.params]
     if _DATE in able or len(able) < 2:
         return _DATE if _DATE in able else next(iter(able), None)
     needed = [name for name in able if not dict(cls.get_params())[name].has_default]
@@ -114,7 +114,8 @@ def day_parameter(cls: type[Task], wanted: Wanted) -> str | None:
     )
 
 
-def _takes_days(parameter: Parameter[Any]) -> bool:
+def takes_days(parameter: Parameter[Any]) -> bool:
+    """Whether a day, or days, can be its value."""
     kind = parameter.inner if isinstance(parameter, OptionalOf) else parameter
     return dates.is_date_like(kind) or isinstance(kind, DateRangeParameter)
 

@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 
+from etlctl.core.daytime import parsed
 from etlctl.schedule.zones import instant_of
-from etlctl.text import printable, shortened
-
-
-def parsed(text: str) -> dt.time:
-    """The time of day that `text` is; ValueError, as the end of a sentence, when it is none."""
-    found = re.fullmatch("([01]?[0-9]|2[0-3]):([0-5][0-9])", text)
-    if found is None:
-        raise ValueError(f"'{printable(shortened(text, 40))}' is no time of day from 00:00 to 23:59, as in 07:00.")
-    return dt.time(int(found[1]), int(found[2]))
 
 
 def due(day: dt.date, text: str, zone: dt.tzinfo) -> dt.datetime:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+from etlctl.core import daytime
 from etlctl.errors import SettingsError
 from etlctl.schedule import deadline
 from etlctl.schedule.dates import turn_dates
@@ -66,7 +67,7 @@ def schedule_of(told: ScheduleSettings, place_of: Callable[[str], str]) -> Sched
     if told.date is not None:
         _read(_checked_date, told.date, place_of, "date")
     if told.deadline is not None:
-        _read(deadline.parsed, told.deadline, place_of, "deadline")
+        _read(daytime.parsed, told.deadline, place_of, "deadline")
     return Schedule(
         name=told.name,
         tasks=told.tasks,

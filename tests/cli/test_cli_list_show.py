@@ -315,6 +315,35 @@ def test_show_tells_values_null_words_and_checks(empty_project: Project) -> None
     assert not {"values", "NULL", "checks", "careful"} & set(plain.split())
 
 
+def test_show_tells_by_when_a_task_must_be_done(empty_project: Project) -> None:
+    """As its class says."""
+    empty_project.pipeline("""
+        from etlctl import Task
+
+        class Early(Task):
+            deadline = "07:00"
+    """)
+
+    assert "deadline 07:00" in " ".join(empty_project.run("show", "Early").out.split())
+    assert empty_project.run("show", "Early", "--json").json["task"]["deadline"] == "07:00"
+
+
+def test_a_deadline_that_is_no_time_of_day_is_refused(empty_project: Project) -> None:
+    """Exit 2 before anything runs, with the class and the mend."""
+    empty_project.pipeline("""
+        from etlctl import Task
+
+        class Early(Task):
+            deadline = "7 o'clock"
+    """)
+
+    refused = empty_project.run("build", "Early")
+
+    assert refused.code == 2
+    assert 'Early: its deadline is "7 o\'clock"' in refused.err
+    assert 'as in deadline = "07:00"' in refused.err
+
+
 def test_show_tells_how_redshift_keeps_the_table(empty_project: Project) -> None:
     """What the class says of it, and no more."""
     empty_project.pipeline("""

@@ -1,0 +1,211 @@
+"""By when tasks must be done: one alert for each that is not, at its time, with the reason."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from etlctl.db.state.operations import Turn
+from etlctl.errors import ExitCode
+from etlctl.loop.clock import SystemClock
+from etlctl.loop.loop import Loop
+from loop_house import FLOWS, House, JumpingClock, Until
+
+NIGHTLY = """
+    [schedules.nightly]
+    tasks = ["Report"]
+    cron = "0 6 * * *"
+    timezone = "Europe/Berlin"
+    date = "yesterday"
+"""
+REPORT = (
+    FLOWS.replace("class Fed(Day):\n", 'class Fed(Day):\n        deadline = "07:00"\n\n').replace(
+        "class Feed(ExternalTask):\n", 'class Feed(ExternalTask):\n        deadline = "06:30"\n'
+    )
+    + """
+
+    class Failing(Day):
+        deadline = "07:00"
+
+        def run(self):
+            raise ValueError("bad data")
+
+
+    class Unbounded(Day):
+        def run(self):
+            raise ValueError("of no interest")
+
+
+    class Report(Day):
+        deadline = "07:00"
+
+        def requires(self):
+            return [Fed(self.date), Failing(self.date), Unbounded(self.date)]
+
+        def output(self):
+            return LocalTarget(f"reports/{self.date}")
+"""
+)
+SLOW = (
+    FLOWS
+    + """
+
+    import time
+
+
+    class Slow(Day):
+        deadline = "07:00"
+
+        def run(self):
+            Path("started").touch()
+            until = time.monotonic() + 30
+            while not Path("told").exists() and time.monotonic() < until:
+                time.sleep(0.02)
+            with self.output().open("w") as file:
+                file.write("done")
+
+
+    class Report(Day):
+        deadline = "07:00"
+
+        def requires(self):
+            return Slow(self.date)
+
+        def output(self):
+            return LocalTarget(f"reports/{self.date}")
+"""
+)
+FOUR, FIVE = datetime(2026, 5, 8, 4, tzinfo=UTC), datetime(2026, 5, 8, 5, tzinfo=UTC)
+"""06:00 and 07:00 in Berlin."""
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def late(house: House) -> list[str]:
+    return [line for line in house.lines if "not done by" in line]
+
+
+def test_each_task_that_a_turn_reaches_is_told_of_once_with_its_reason(tmp_path: Path) -> None:
+    """Not the roots alone, at their times on the schedule's clocks, over all loops; no task without a deadline."""
+    house = House(tmp_path, "reached", NIGHTLY, REPORT)
+
+    house.run(FOUR - timedelta(hours=1), FOUR + timedelta(hours=6))
+    house.run(FIVE - timedelta(minutes=1), FOUR + timedelta(hours=6))
+
+    by = "not done by 2026-05-08 0"
+    assert sorted(late(house)) == [
+        f"nightly: Failing(2026-05-07) {by}7:00 CEST: failed: ValueError: bad data",
+        f"nightly: Fed(2026-05-07) {by}7:00 CEST: blocked by Feed(2026-05-07)",
+        f"nightly: Feed(2026-05-07) {by}6:30 CEST: blocked: feed/2026-05-07 is missing",
+        f"nightly: Report(2026-05-07) {by}7:00 CEST: blocked by Feed(2026-05-07)",
+    ]
+
+
+def test_a_task_that_is_done_by_then_is_not_told_of(tmp_path: Path) -> None:
+    """Whoever has done it: it is asked, not what this loop remembers of it."""
+    house = House(tmp_path, "kept", NIGHTLY.replace("Report", "Fed"), REPORT)
+
+    def deliver() -> None:
+        for place in ("feed", "days"):
+            (tmp_path / place).mkdir(exist_ok=True)
+            (tmp_path / place / "2026-05-07").touch()
+
+    house.run(FOUR - timedelta(hours=1), FOUR + timedelta(hours=6), at=[(FOUR + timedelta(minutes=20), deliver)])
+
+    assert late(house) == []
+
+
+def test_a_day_is_told_of_once_however_often_it_is_asked_for(tmp_path: Path) -> None:
+    """The window asks for it on each day; a new one has an alert of its own."""
+    house = House(tmp_path, "window", f'{NIGHTLY.replace("Report", "Fed")}    window = "7d"\n', REPORT)
+    (tmp_path / "feed").mkdir()
+    for day in range(1, 7):
+        (tmp_path / "feed" / f"2026-05-0{day}").touch()
+
+    house.run(FOUR - timedelta(hours=1), FOUR + timedelta(days=2, hours=6))
+
+    told = [line.partition(" not done")[0] for line in late(house) if "Fed(" in line]
+    assert told == [f"nightly: Fed(2026-05-0{day})" for day in (7, 8, 9)]
+
+
+def test_a_turn_that_has_not_begun_is_a_reason(tmp_path: Path) -> None:
+    """A pause that holds all of it is named."""
+    house = House(tmp_path, "unbegun", NIGHTLY.replace("Report", "Fed"), REPORT)
+    house.opener()().operations.pause("", reason="the warehouse is being moved", by="ann")
+
+    house.run(FOUR - timedelta(hours=1), FIVE + timedelta(minutes=5))
+
+    told = next(line for line in late(house) if "Fed(" in line)
+    assert "has not begun: paused by ann since" in told
+    assert told.endswith("the warehouse is being moved")
+
+
+class Leaping(JumpingClock):
+    """It is past seven as soon as the long task runs."""
+
+    def now(self) -> datetime:
+        return FIVE + timedelta(minutes=1) if Path("started").exists() else super().now()
+
+
+class Shifted(SystemClock):
+    """The machine's, at another time of day."""
+
+    def __init__(self, begin: datetime) -> None:
+        super().__init__()
+        self._ahead = begin - super().now()
+
+    def now(self) -> datetime:
+        return super().now() + self._ahead
+
+
+def in_time(house: House, clock: Leaping | Shifted, end: datetime) -> int:
+    """Runs the loop, in which the long task ends when it, and its schedule, have been told of; threads it leaves."""
+
+    def say(line: str) -> None:
+        house.lines.append(line)
+        if len(late(house)) == 3:
+            Path("told").touch()
+
+    before = threading.active_count()
+    opener = house.opener()
+    loop = Loop(opener, clock=clock, ending=Until(clock, end), vitals=house.vitals, say=say, chance=lambda: 0.5)
+    assert loop.run(1) is ExitCode.DONE
+    return threading.active_count() - before
+
+
+def missed(house: House, due: datetime) -> None:
+    """Puts a turn on record, so that the loop has one to make up for at once."""
+    project = house.opener()()
+    turn = project.operations.claim_turn("nightly", due)
+    assert isinstance(turn, Turn)
+    project.operations.end_turn(turn, code=ExitCode.FAILED)
+    project.close()
+
+
+@pytest.mark.parametrize("is_real", [False, True], ids=["a clock that leaps", "time that passes"])
+def test_a_deadline_is_told_while_one_long_task_runs(tmp_path: Path, is_real: bool) -> None:
+    """In this process, one job: at its time, the schedule's with the task that it is at."""
+    told = f'{NIGHTLY}    deadline = "07:00"\n'
+    if is_real:
+        told = told.replace('"0 6 * * *"', '"* 6 * * *"')
+    house = House(tmp_path, f"long_{is_real}", told, SLOW)
+    clock = Shifted(FIVE - timedelta(seconds=3)) if is_real else Leaping(FOUR - timedelta(seconds=1))
+    if is_real:
+        missed(house, FIVE - timedelta(minutes=2))
+
+    left = in_time(house, clock, FIVE + timedelta(hours=1))
+
+    found = sorted(late(house))
+    assert left == 0
+    assert len(found) == 3
+    assert "nightly: Report(2026-05-07) not done by 2026-05-08 07:00 CEST: waits for Slow(2026-05-07)" in found[0]
+    assert "nightly: Slow(2026-05-07) not done by 2026-05-08 07:00 CEST: is running since 2026-05-08" in found[1]
+    assert "nightly: not done by 2026-05-08 07:00 CEST: the turn of" in found[2]
+    assert "Slow(2026-05-07) is running since" in found[2]
+    assert (tmp_path / "reports" / "2026-05-07").exists()
