@@ -5,7 +5,7 @@ What a class declares is read by the command line's own functions, which are han
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from etlctl.core.registry import place_of_class
@@ -97,8 +97,9 @@ def _place(app: App, cls: type[Task]) -> str:
     return printable(f"{path.removeprefix(prefix)}:{line}" if path else line)
 
 
-def public_parameters(app: App) -> Callable[[str, str], bool]:
-    """Tells whether the value of a family's parameter may be shown: no, where no class says so."""
+def public_parameters(app: App) -> Callable[[Collection[str], str], bool]:
+    """Tells whether a value for a parameter of these families may be shown: no, where no class says so, or one that has
+    it does not."""
     from etlctl.core.parameters import ParameterVisibility
     from etlctl.core.parametrized import Parametrized
 
@@ -106,10 +107,13 @@ def public_parameters(app: App) -> Callable[[str, str], bool]:
         classes: list[type[Parametrized]] = [*app.registry.classes()]
     except EtlctlError:
         classes = []
-    public = {
-        (cls.task_family, name)
-        for cls in classes
-        for name, one in cls.get_params()
-        if one.visibility is ParameterVisibility.PUBLIC
-    }
-    return lambda family, name: (family, name) in public
+    known: dict[str, dict[str, bool]] = {}
+    for cls in classes:
+        for name, one in cls.get_params():
+            known.setdefault(cls.task_family, {})[name] = one.visibility is ParameterVisibility.PUBLIC
+
+    def is_public(families: Collection[str], name: str) -> bool:
+        told = [known[family][name] for family in families if name in known.get(family, {})]
+        return bool(told) and all(told) and known.keys() >= set(families)
+
+    return is_public

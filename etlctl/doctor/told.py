@@ -1,12 +1,12 @@
 """Every setting as it is: its value as a person may read it, and where it stands. No secret is shown.
 
-A parameter's value in `[params]` may be a secret: where it comes from the environment, or its name says so, or the
-parameter is private, or no class tells, it is masked too.
+A parameter's value in `[params]` or of a schedule may be a secret: where it comes from the environment, or its name
+says so, or the parameter is private, or no class tells, it is masked too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from etlctl.settings.urls import is_hidden
 from etlctl.text import printable
 
 _HIDDEN = "***"
+IsPublic = Callable[[Collection[str], str], bool]
 _TOP: Mapping[str, Callable[[Settings], Any]] = {
     "default_connection": lambda settings: settings.default_connection,
     "pipelines.path": lambda settings: settings.pipelines_path,
@@ -43,16 +44,16 @@ class Value(NamedTuple):
     """`config/etlctl.toml:7`, `environment variable X`, `default`."""
 
 
-def values(settings: Settings, is_public: Callable[[str, str], bool]) -> list[Value]:
+def values(settings: Settings, is_public: IsPublic) -> list[Value]:
     """Every setting that is given or has a default, as the file orders its tables.
 
-    `is_public(family, parameter)`: whether the project's classes say that its value may be shown.
+    `is_public(families, parameter)`: whether the project's classes say that its value may be shown.
     """
     known = dict(_known(settings, is_public))
     return [Value(key, known[key], printable(origin)) for key, origin in settings.origins.items() if key in known]
 
 
-def _known(settings: Settings, is_public: Callable[[str, str], bool]) -> Iterator[tuple[str, str]]:
+def _known(settings: Settings, is_public: IsPublic) -> Iterator[tuple[str, str]]:
     for key, ask in _TOP.items():
         is_time = key in ("state.lease_ttl", "history.keep")
         yield key, _shown(key, ask(settings), is_time=is_time, is_database_url=True)
@@ -62,20 +63,31 @@ def _known(settings: Settings, is_public: Callable[[str, str], bool]) -> Iterato
         tree = next(iter(TREE[name].values()))  # type: ignore[union-attr]  # a table of tables: its one placeholder
         for one, held in getattr(settings, name).items():
             yield from _of_table((name, one), held, tree)
+    for name, schedule in settings.schedules.items():
+        yield from _params(settings, ("schedules", name, "params"), schedule.tasks, schedule.params, is_public)
     for pool, number in settings.pools.items():
         yield dotted(("pools", pool)), str(number)
     for family, given in settings.params.items():
-        for name, value in given.items():
-            path = dotted(("params", family, name))
-            is_shown = is_public(family, name) and " from " not in settings.origins.get(path, "")
-            yield path, _shown(name, value) if is_shown else _HIDDEN
+        yield from _params(settings, ("params", family), (family,), given, is_public)
+
+
+def _params(
+    settings: Settings, path: KeyPath, families: Collection[str], given: Mapping[str, Any], is_public: IsPublic
+) -> Iterator[tuple[str, str]]:
+    """The values of parameters of these families."""
+    for name, value in given.items():
+        key = dotted((*path, name))
+        is_shown = is_public(families, name) and " from " not in settings.origins.get(key, "")
+        yield key, _shown(name, value) if is_shown else _HIDDEN
 
 
 def _of_table(path: KeyPath, held: Any, tree: Tree | Key) -> Iterator[tuple[str, str]]:
     """The keys of one table, whose value has them as attributes, or among its `options`."""
     options: Mapping[str, Any] = getattr(held, "options", None) or {}
     for name, below in tree.items() if isinstance(tree, dict) else ():
-        if isinstance(below, dict):  # [schedules.NAME.params], [notify.NAME.options]
+        if path[0] == "schedules" and name == "params":
+            continue  # only a task's class can say what of them may be shown
+        if isinstance(below, dict):  # [notify.NAME.options]
             inner = getattr(held, name, None) or options.get(name) or {}
             yield from ((dotted((*path, name, key)), _shown(key, value)) for key, value in inner.items())
         elif hasattr(held, name + _SECONDS):

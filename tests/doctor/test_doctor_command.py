@@ -132,13 +132,42 @@ def test_no_secret_is_told(project: Project, monkeypatch: pytest.MonkeyPatch) ->
         assert "params.Sales.pin" in ran.out and "notify.mail.password" in ran.out
 
 
+def test_what_a_schedule_gives_to_a_private_parameter_is_not_told(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor what it has from a variable, nor what is for a task that nobody knows."""
+    canary = f"S3cr3t-{uuid.uuid4().hex}"
+    monkeypatch.setenv("CANARY", f"{canary}-variable")
+    settle(
+        project,
+        f"""
+        [schedules.nightly]
+        tasks = ["Sales"]
+        every = "1h"
+        params = {{ pin = "{canary}", region = "${{CANARY}}" }}
+        [schedules.unknown]
+        tasks = ["Nobody", "Sales"]
+        every = "1h"
+        params = {{ region = "{canary}-unknown" }}
+        """,
+    )
+
+    for words in (("doctor",), ("doctor", "--json"), ("doctor", "--debug")):
+        ran = project.run(*words)
+        assert canary not in ran.out + ran.err
+        for key in ("nightly.params.pin", "nightly.params.region", "unknown.params.region"):
+            assert f"schedules.{key}" in ran.out
+
+
 def test_a_public_value_is_told(project: Project) -> None:
     """What masks all would be of no use."""
-    settle(project, "[params.Sales]\nregion = 'north'")
+    schedule = "[schedules.nightly]\ntasks = ['Sales']\nevery = '1h'\nparams = { region = 'south' }\n"
+    settle(project, f"[params.Sales]\nregion = 'north'\n{schedule}")
 
     told = {one["key"]: one["value"] for one in project.run("doctor", "--json").json["settings"]}
 
     assert told["params.Sales.region"] == "north"
+    assert told["schedules.nightly.params.region"] == "south"
 
 
 @pytest.mark.parametrize(
