@@ -21,6 +21,7 @@ from etlctl.core.parameters import ParameterVisibility
 from etlctl.core.results import BUILD_OPTIONS
 from etlctl.core.task import Task
 from etlctl.errors import UsageError
+from etlctl.settings.keys import dotted
 from etlctl.settings.load import searched
 
 if TYPE_CHECKING:
@@ -67,7 +68,11 @@ def _job(call: Session, schedule: Schedule, *, is_asked: bool) -> Job:
     due = schedule.times.latest(call.now)
     tasks_of(schedule, registry, schedule.dates(due), due)  # what cannot be made is told now, and not at night
     classes = [registry.find(name) for name in schedule.tasks]
-    words = [*(cls.task_family for cls in classes), *_date_words(schedule, classes, due), *_params(schedule, classes)]
+    words = [
+        *(cls.task_family for cls in classes),
+        *_date_words(schedule, classes, due),
+        *_params(schedule, classes, call.settings),
+    ]
     settings = call.settings
     is_left_out = {"deadline": schedule.deadline is not None, "overlap": schedule.overlap != "skip"}
     return Job(
@@ -112,18 +117,26 @@ def _date_words(schedule: Schedule, classes: Sequence[type[Task]], due: datetime
     return [word for several in words.values() for word in several]
 
 
-def _params(schedule: Schedule, classes: Sequence[type[Task]]) -> list[str]:
+def _params(schedule: Schedule, classes: Sequence[type[Task]], settings: Settings) -> list[str]:
+    for name in schedule.params:
+        if " from " in settings.origins.get(dotted(("schedules", schedule.name, "params", name)), ""):
+            raise _unspeakable(name, "comes from a variable", classes)
     return [word for name, value in schedule.params.items() for word in _option(name, _text(name, value, classes))]
 
 
 def _text(name: str, value: Any, classes: Sequence[type[Task]]) -> str:
     parameters = [dict(cls.get_params())[name] for cls in classes if name in dict(cls.get_params())]
     if any(one.visibility is ParameterVisibility.PRIVATE for one in parameters):
-        raise UsageError(
-            f"{name} is private: no command line may hold it. Write it in the settings, as in "
-            f'[params.{classes[0].task_family}] {name} = "${{VARIABLE}}".'
-        )
+        raise _unspeakable(name, "is private", classes)
     return value if isinstance(value, str) else str(parameters[0].serialize(parameters[0].normalize(value)))
+
+
+def _unspeakable(name: str, why: str, classes: Sequence[type[Task]]) -> UsageError:
+    """What all the machine's users can read in a crontab, or in the list of processes."""
+    return UsageError(
+        f"{name} {why}: no command line may hold it. Write it in the settings, as in "
+        f'[params.{classes[0].task_family}] {name} = "${{VARIABLE}}".'
+    )
 
 
 def _option(name: str, text: str) -> list[str]:

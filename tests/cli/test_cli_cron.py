@@ -28,6 +28,14 @@ params = { batch = 7, kind = "late" }
 """
 
 
+NOISY = """
+from etlctl import Parameter, Task
+
+class Noisy(Task):
+    noise = Parameter()
+"""
+
+
 def add_settings(project: Project, text: str) -> None:
     """More of the settings file."""
     file = project.folder / "config" / "etlctl.toml"
@@ -218,6 +226,18 @@ def test_a_schedule_whose_task_is_gone_is_told(project: Project) -> None:
     ran = project.run("cron")
 
     assert ran.code == 2 and "Did you mean 'Flights'?" in ran.err
+
+
+def test_what_a_variable_gives_is_in_no_line(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S6: all users of the machine read command lines, and most of them crontabs and units."""
+    monkeypatch.setenv("NOISE", "s3cret")
+    add_settings(project, '[schedules.seats]\ntasks = ["Noisy"]\nevery = "1h"\nparams.noise = "${NOISE}"\n')
+    project.pipeline(NOISY)
+
+    ran = project.run("cron")
+
+    assert ran.code == 2 and "s3cret" not in ran.out + ran.err
+    assert ran.err.startswith("etlctl: noise comes from a variable: no command line may hold it.")
 
 
 def test_blocked_ok_makes_a_missing_input_no_failure(project: Project) -> None:
