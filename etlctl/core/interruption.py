@@ -31,10 +31,12 @@ class Interruption(KeyboardInterrupt):
 
     is_heard = False
     """Whether the last one has come to where it was to come."""
+    is_under_way = False
+    """Whether one was raised, and nobody has heard of it yet."""
 
     def __init__(self) -> None:
         super().__init__()
-        Interruption.is_heard = False
+        Interruption.is_heard, Interruption.is_under_way = False, True
         self._pid = os.getpid()
 
     def __del__(self) -> None:
@@ -46,8 +48,24 @@ def heard(error: BaseException | None) -> bool:
     """Whether `error` is a user's wish to end: it is obeyed now, and does not come again."""
     is_wish = isinstance(error, KeyboardInterrupt)
     if is_wish:
-        Interruption.is_heard = True
+        Interruption.is_heard, Interruption.is_under_way = True, False
     return is_wish
+
+
+def wish_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """What a signal raised, where `error` is that or came of it; None for whatever a program raises by itself.
+
+    A plain KeyboardInterrupt counts while an Interruption is under way: SQLite loses the one and gives the other.
+    """
+    if not Interruption.is_under_way:
+        return None
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # a chain made by hand may be a ring
+        if isinstance(error, KeyboardInterrupt):
+            return error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def interrupt() -> NoReturn:

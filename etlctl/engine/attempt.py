@@ -26,7 +26,7 @@ from typing import Any
 from etlctl.core import context
 from etlctl.core.context import Attempt
 from etlctl.core.events import Event
-from etlctl.core.interruption import heard
+from etlctl.core.interruption import heard, wish_behind
 from etlctl.core.target import exists_in_bulk
 from etlctl.core.task import (
     Completeness,
@@ -41,7 +41,7 @@ from etlctl.core.task import (
 from etlctl.engine.executors.base import Outcome
 from etlctl.engine.failures import Failure, lines_of
 from etlctl.engine.retry import patiently
-from etlctl.errors import AlreadyLoaded, LoadError, MissingOutputError, TaskError, UnfulfilledError
+from etlctl.errors import AlreadyLoaded, LoadError, MissingOutputError, TaskError, TornLoadError, UnfulfilledError
 from etlctl.text import printable
 
 _Steps = Generator[list[Task], None, None]
@@ -74,7 +74,11 @@ class Conducted:
         self._has_begun = False
 
     def step(self) -> Outcome:
-        """Runs to the end, or to the next tasks it needs. Raises nothing that comes out of the task."""
+        """Runs to the end, or to the next tasks it needs. Raises nothing that comes out of the task.
+
+        Raises the KeyboardInterrupt by which a signal ended the task: that is no failure, and no callback is told of
+        it. A load that it left half committed, or found committed, is told as ever.
+        """
         began = time.perf_counter()
         needs: tuple[Task, ...] | None = None
         error: BaseException | None = None
@@ -90,7 +94,10 @@ class Conducted:
                 error = _told(raised)
             active_s = time.perf_counter() - began
             self._active_s += active_s
-            interrupted = heard(error)
+            wish = wish_behind(error)
+            if wish is not None and not isinstance(error, (AlreadyLoaded, TornLoadError)):
+                raise wish
+            interrupted = heard(wish or error)
             failure = None
             try:
                 failure = None if needs is not None else self._ended(error)

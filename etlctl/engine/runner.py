@@ -117,13 +117,17 @@ class Runner:
             self._interrupted = self._interrupted or self._stop()  # during the last task
         except KeyboardInterrupt as error:
             heard(error)
-            self._interrupted = ExitCode.INTERRUPTED
+            self._interrupted = self._code_of_interrupt()
         self._end_early()
         duration_s = time.monotonic() - began
         stopped = self._stopped_by() if self._interrupted else ""
         summary = RunSummary(self._run_id, self._ledger.results, started_at, duration_s, self._interrupted, stopped)
         self._ledger.tell("run_finished", summary)
         return summary
+
+    def _code_of_interrupt(self) -> ExitCode:
+        """The signal's, where `stop` knows of it: what it raised is a KeyboardInterrupt whichever it was."""
+        return self._interrupted or self._stop() or ExitCode.INTERRUPTED
 
     # -- entering
 
@@ -301,7 +305,7 @@ class Runner:
         entry = self._running.pop(outcome.task)
         entry.active_s += outcome.active_s
         if outcome.interrupted:
-            self._interrupted = ExitCode.INTERRUPTED
+            self._interrupted = self._code_of_interrupt()
         if outcome.needs is not None:
             self._set_aside(entry, outcome.needs)
         elif outcome.failure is None:

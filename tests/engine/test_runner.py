@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from etlctl import DateParameter, ExternalTask, IntParameter, Parameter, Task, WrapperTask, externalize
 from etlctl.core import context
+from etlctl.core.events import Event
+from etlctl.core.interruption import Interruption
 from etlctl.core.plan import Decision
-from etlctl.core.results import Status
-from etlctl.errors import AlreadyLoaded, BlockedError, CycleError, ExitCode, MissingOutputError, UnavailableError
+from etlctl.core.results import RunSummary, Status
+from etlctl.errors import (
+    AlreadyLoaded,
+    BlockedError,
+    CycleError,
+    ExitCode,
+    MissingOutputError,
+    TornLoadError,
+    UnavailableError,
+)
 from running import Shelf, Watcher, plan, ran, result_of, run, statuses
 
 shelf = Shelf()
@@ -398,6 +409,83 @@ def test_build_keyboard_interrupt_ends_the_run_with_130() -> None:
     assert summary.exit_code == ExitCode.INTERRUPTED
     assert journal == []
     assert result_of(summary, Step("next")).reason == "not started: the run was interrupted"
+
+
+def wished_away(kind: type[Signalled], *others: Step) -> tuple[RunSummary, list[str]]:
+    """What a run came to whose task meets the second SIGTERM, and of which failures callbacks were told."""
+    told: list[str] = []
+
+    class Ended(kind):  # type: ignore[valid-type, misc]
+        def on_failure(self, exception: BaseException) -> Any:
+            told.append(f"on_failure {type(exception).__name__}")
+
+    @Ended.event_handler(Event.FAILURE)
+    def _failed(task: Task, error: BaseException) -> None:
+        told.append(f"FAILURE {type(error).__name__}")
+
+    signalled: list[ExitCode] = []
+    Ended.signalled = signalled
+    summary = run(Ended("ended"), *others, stop=lambda: signalled[0] if signalled else None)
+    return summary, told
+
+
+class Signalled(Step):
+    """Raises what a signal's handler raises, in the middle of its run()."""
+
+    signalled: ClassVar[list[ExitCode]]
+
+    def run(self) -> Any:
+        self.signalled.append(ExitCode.TERMINATED)
+        raise Interruption
+
+
+class TidyingUp(Signalled):
+    """What a task raises while it is ended is no failure of its own either."""
+
+    def run(self) -> Any:
+        try:
+            super().run()
+        finally:
+            raise OSError("the file to remove is not there")
+
+
+class OfSqlite(Signalled):
+    """SQLite clears the error that came in its callback, and another comes up instead."""
+
+    def run(self) -> Any:
+        with contextlib.suppress(Interruption):
+            super().run()
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("kind", [Signalled, TidyingUp, OfSqlite])
+def test_build_task_that_a_signal_ends_is_stopped_and_has_not_failed(kind: type[Signalled]) -> None:
+    """As where workers run it: no callback is told of a failure; the run's code is the signal's."""
+    summary, told = wished_away(kind, Step("next"))
+
+    assert statuses(summary) == {"ended": "SKIP", "next": "SKIP"}
+    reasons = {one.task.task_label: one.reason for one in summary.results}
+    assert reasons["ended"] == "stopped: the run was interrupted"
+    assert told == []
+    assert (summary.interrupted, summary.exit_code) == (ExitCode.TERMINATED, ExitCode.TERMINATED)
+    assert Interruption.is_heard and not Interruption.is_under_way
+
+
+def test_build_torn_load_that_a_signal_ends_is_told_all_the_same() -> None:
+    """Somebody has to look at its rows."""
+
+    class Torn(Signalled):
+        def run(self) -> Any:
+            try:
+                super().run()
+            except Interruption as error:
+                raise TornLoadError("half committed") from error
+
+    summary, told = wished_away(Torn)
+
+    assert [(one.status, one.reason) for one in summary.results] == [(Status.FAIL, "half committed")]
+    assert told == ["FAILURE TornLoadError", "on_failure TornLoadError"]
+    assert summary.interrupted is ExitCode.TERMINATED and Interruption.is_heard
 
 
 def test_build_stop_ends_the_run_gently_with_its_code() -> None:
