@@ -69,7 +69,7 @@ def _run(call: Session, schedules_of: Callable[[Settings], Sequence[Schedule]], 
         vitals.ends()
         systemd.notify(_STOPPING)
 
-    says = call.json_log.told_at_once if call.json_log is not None else tell
+    says = call.json_log.told_at_once if call.json_log is not None else lambda text: tell(_dated(text))
     ending = Ending(told.grace_s, on_end=end, says=says)
     try:
         with ending:
@@ -120,7 +120,11 @@ def _saying(call: Session) -> Callable[[str], None]:
     """Takes the lines of the loop: each with its instant, which a JSON log has anyway."""
     if call.json_log is not None:
         return call.streams.story
-    return lambda text: call.streams.story(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}  {text}")
+    return lambda text: call.streams.story(_dated(text))
+
+
+def _dated(text: str) -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}  {text}"
 
 
 def _opener(

@@ -5,6 +5,7 @@ F68 and F69, in processes of their own; as process 1 of a container where PID na
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from servers.postgres import Postgres
 
 GRACE_S = 1.0
 BOUND_S = GRACE_S + 2
+DATED = r"(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ  etlctl: "
+"""How a line of the loop's end begins: as the others of its story."""
 TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 
 
@@ -96,6 +99,8 @@ def test_task_that_takes_longer_than_the_grace_is_ended(project: Path, is_first:
     assert (ended.code, GRACE_S <= ended.took_s < BOUND_S) == (143, True), ended
     assert "Traceback" not in ended.err
     assert [path.name for path in project.iterdir() if "slow" in path.name.lower()] == []
+    assert "FAIL=0 SKIP=1" in ended.err and "exit 143" in ended.err  # a deployment is no failure of its tasks
+    assert re.search(DATED + "stopping; what runs has 1 s", ended.err), ended.err
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -109,7 +114,7 @@ def test_task_that_takes_no_heed_does_not_keep_the_process(project: Path, is_fir
         ended = loop.ended()
 
     assert (ended.code, GRACE_S <= ended.took_s < BOUND_S) == (143, True), ended
-    assert "what runs did not end in time" in ended.err
+    assert re.search(DATED + "what runs did not end in time", ended.err), ended.err
 
 
 @pytest.mark.parametrize(("number", "code"), [(TERM, 143), (INT, 130)])
