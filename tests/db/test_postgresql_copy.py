@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +19,7 @@ from copy_roads import DIALECT, Loader, columns, connected
 from etlctl.db.columns import Column, parse_type
 from etlctl.db.dialects.base import BadRecordError, Records
 from etlctl.db.dialects.postgresql import copy as postgresql_copy
+from etlctl.db.dialects.postgresql.printed import kept_back
 from etlctl.errors import LoadError
 
 
@@ -452,3 +455,40 @@ def test_copy_comes_to_the_same_on_every_road(loader: Loader, file: tuple[bytes,
 
     assert as_file.rows == as_values.rows
     assert as_file.refusal == as_values.refusal
+
+
+def test_copy_whose_server_goes_away_writes_nothing_to_stderr(
+    connection: sa.Connection, postgres_url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The driver prints what it stumbles over by itself, past every log; what is wrong is raised."""
+    declared = columns(n="integer")
+    connection.exec_driver_sql("CREATE TABLE t (n integer)")
+    session = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+
+    def rows() -> Iterator[tuple[int]]:
+        for n in range(200_000):
+            if n == 100_000:
+                with connected(postgres_url) as other:
+                    other.exec_driver_sql(f"SELECT pg_terminate_backend({session}, 5000)")
+            yield (n,)
+
+    hook = sys.excepthook
+    with pytest.raises(psycopg2.Error):
+        _insert(connection, rows(), declared)
+
+    assert capfd.readouterr() == ("", "")
+    assert sys.excepthook is hook
+
+
+def test_copy_keeps_back_nothing_that_others_print(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several copies at once the last puts everything as it was; one may end before another."""
+    told: list[BaseException] = []
+    mine = lambda kind, error, at: told.append(error)  # noqa: E731  a hook
+    monkeypatch.setattr(sys, "excepthook", mine)
+    errors = SystemError("of another library"), KeyError("x")
+    with kept_back(), kept_back():
+        for error in errors:
+            sys.excepthook(type(error), error, None)
+
+    assert told == list(errors)
+    assert sys.excepthook is mine

@@ -21,6 +21,7 @@ from psycopg2 import InterfaceError, extensions
 from psycopg2.sql import Composable
 
 from etlctl.db.dialects.guarding import put_up, refusal
+from etlctl.db.dialects.postgresql.printed import kept_back
 from etlctl.db.dialects.postgresql.waiting import HeardFile, Waiter
 from etlctl.errors import CommitInsideError, QueryError
 
@@ -293,11 +294,13 @@ class _Watched(extensions.cursor):
 
     def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> Any:
         self.connection.check(sql)
-        return self.connection.wait_for(super().copy_expert, sql, self._heard(file), size)
+        with kept_back():
+            return self.connection.wait_for(super().copy_expert, sql, self._heard(file), size)
 
     def copy_from(self, file: Any, table: Any, *args: Any, **options: Any) -> Any:
         self.connection.check("")
-        return self.connection.wait_for(super().copy_from, self._heard(file), table, *args, **options)
+        with kept_back():
+            return self.connection.wait_for(super().copy_from, self._heard(file), table, *args, **options)
 
     def copy_to(self, file: Any, table: Any, *args: Any, **options: Any) -> Any:
         self.connection.check("")
