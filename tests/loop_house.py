@@ -9,7 +9,7 @@ from textwrap import dedent
 
 from etlctl.app import load_settings
 from etlctl.errors import ExitCode
-from etlctl.loop.clock import SystemClock
+from etlctl.loop.clock import Clock, SystemClock
 from etlctl.loop.loop import Ending, Loop
 from etlctl.loop.project import Project, opened
 from etlctl.loop.vitals import Vitals
@@ -79,7 +79,7 @@ class JumpingClock:
 class Until:
     """The ending of a loop that a signal ends at an instant of its clock."""
 
-    def __init__(self, clock: JumpingClock, end: datetime) -> None:
+    def __init__(self, clock: Clock, end: datetime) -> None:
         self._clock = clock
         self._end = end
         self.reloads = 0

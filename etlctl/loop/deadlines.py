@@ -186,6 +186,8 @@ class Deadlines:
         if last.code is None:
             since = f"by {last.holder} since {moment_text(last.began_at, schedule.zone)}"
             return f"{named} is not at its end ({since}){f': {known}' if known else ''}"
+        if last.run_id and not known:
+            known = self._project.recorded_cause(last.run_id)
         run = f"; etlctl history {last.run_id}" if last.run_id else ""
         return f"{named} did not end well: {known or _meaning(last.code)}{run}"
 
@@ -235,7 +237,9 @@ class Deadlines:
         except EtlctlError:
             return []  # its turn says so
         known = standing.why_of if standing is not None and standing.due >= due else lambda _: ""
-        return [(task, known(task) or (f"has not begun: {held}" if held else why)) for task, why in found]
+        recorded = self._project.recorded([task for task, _ in found if not known(task)], due)
+        paused = f"has not begun: {held}" if held else ""
+        return [(task, known(task) or recorded.get(task) or paused or why) for task, why in found]
 
 
 def _is_of(schedule: Schedule, due: datetime, text: str, moment: datetime) -> bool:

@@ -27,6 +27,7 @@ from etlctl.db.state.operations import Operations
 from etlctl.db.state.store import Store
 from etlctl.errors import EtlctlError, ExitCode, PipelineImportError, SettingsError, TaskNotFoundError, UsageError
 from etlctl.loop.clock import Clock
+from etlctl.loop.recorded import cause_of, reasons_of
 from etlctl.loop.standing import task_deadline
 from etlctl.loop.wanted import tasks_of
 from etlctl.runs import RunOptions
@@ -97,6 +98,14 @@ class Project:
             graph.add(self._tasks(schedule, due))
             late = [node for node in graph.nodes.values() if not node.complete]
             return [(node.task, _why(node)) for node in late if task_deadline(node.task) == deadline]
+
+    def recorded(self, tasks: Sequence[Task], since: datetime) -> dict[Task, str]:
+        """See `recorded.reasons_of`."""
+        return reasons_of(self._store, tasks, since) if self.app.settings.is_history_kept else {}
+
+    def recorded_cause(self, run_id: str) -> str:
+        """See `recorded.cause_of`."""
+        return cause_of(self._store, run_id) if self.app.settings.is_history_kept else ""
 
     def held(self, schedule: Schedule, due: datetime) -> str:
         """Why nothing of the turn may begin, where pauses hold all its tasks; else empty."""

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from etlctl import Task
 from etlctl.db.state.operations import Turn
 from etlctl.errors import ExitCode
 from etlctl.loop.clock import SystemClock
 from etlctl.loop.loop import Loop
+from etlctl.loop.project import Project
 from loop_house import FLOWS, House, JumpingClock, Until
 
 NIGHTLY = """
@@ -105,6 +107,45 @@ def test_each_task_that_a_turn_reaches_is_told_of_once_with_its_reason(tmp_path:
         f"nightly: Feed(2026-05-07) {by}6:30 CEST: blocked: feed/2026-05-07 is missing",
         f"nightly: Report(2026-05-07) {by}7:00 CEST: blocked by Feed(2026-05-07)",
     ]
+
+
+def test_a_loop_that_did_not_have_the_turn_knows_the_reason_too(tmp_path: Path) -> None:
+    """By the history; the one that had it may be gone."""
+    house = House(tmp_path, "elsewhere", f'{NIGHTLY}    deadline = "07:00"\n', REPORT)
+
+    house.run(FOUR - timedelta(hours=1), FOUR + timedelta(minutes=15))
+    house.run(FIVE - timedelta(minutes=1), FIVE + timedelta(minutes=15))
+
+    by = "not done by 2026-05-08 07:00 CEST"
+    missing = "blocked by Feed(2026-05-07): feed/2026-05-07 is missing"
+    cause = "the turn of 2026-05-08 06:00 CEST did not end well: Failing(2026-05-07) failed: ValueError: bad data"
+    found = sorted(line.partition("; etlctl history")[0] for line in late(house))
+    assert found[:3] == [
+        f"nightly: Failing(2026-05-07) {by}: failed: ValueError: bad data",
+        f"nightly: Fed(2026-05-07) {by}: {missing}",
+        f"nightly: Report(2026-05-07) {by}: {missing}",
+    ]
+    assert found[3].startswith(f"nightly: {by}: {cause} (and ")
+    assert len(found) == 4
+
+
+def test_those_who_hear_of_a_task_hear_of_its_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The alert is of the task, for notifiers that choose by task and tag."""
+    heard: list[tuple[str, str, str, Task | None]] = []
+
+    def alert(self: Project, kind: str, title: str, text: str, task: Task | None = None) -> None:
+        heard.append((kind, title, text, task))
+
+    monkeypatch.setattr(Project, "alert", alert)
+    house = House(tmp_path, "hearers", NIGHTLY.replace("Report", "Fed"), REPORT)
+
+    house.run(FOUR - timedelta(hours=1), FIVE + timedelta(minutes=15))
+
+    assert [(kind, title, task.task_family if task else None) for kind, title, _, task in heard] == [
+        ("deadline", "Feed(2026-05-07) is late", "Feed"),
+        ("deadline", "Fed(2026-05-07) is late", "Fed"),
+    ]
+    assert heard[1][2] == "Fed(2026-05-07) not done by 2026-05-08 07:00 CEST: blocked by Feed(2026-05-07)"
 
 
 def test_a_task_that_is_done_by_then_is_not_told_of(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from etlctl.core import daytime
 from etlctl.schedule import deadline, turn_dates
 from etlctl.schedule.zones import instant_of
 
@@ -91,7 +92,7 @@ def test_the_next_deadline_is_later_and_within_some_25_hours(instant: dt.datetim
 def test_what_is_no_time_of_day_is_refused(text: str) -> None:
     """F80."""
     with pytest.raises(ValueError, match="is no time of day"):
-        deadline.parsed(text)
+        daytime.parsed(text)
 
 
 @given(
