@@ -89,11 +89,14 @@ def _looped(
 ) -> int:
     from etlctl.loop import health, systemd
     from etlctl.loop.clock import SystemClock
+    from etlctl.loop.health_place import check_place
     from etlctl.loop.loop import Loop
     from etlctl.loop.project import check_state
     from etlctl.loop.pulse import Pulse
 
     check_state(call.settings, is_local_ok=told.local_state_ok)
+    if told.health_file is not None:
+        check_place(told.health_file)
     metrics = _metrics(call.settings, is_served=told.health_port is not None)
     with ExitStack() as stack:
         if told.health_port is not None:

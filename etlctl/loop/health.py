@@ -75,7 +75,6 @@ def serve(vitals: Vitals, host: str, port: int, metrics_text: Callable[[], str] 
 def write_file(vitals: Vitals, path: Path) -> None:
     """Replaces the file by what vitals say now: JSON, whole at each moment, `written_at` and its mtime are its age.
     Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(temporary_beside(str(path), keep_suffix=False))
     try:
         with fresh.open("x", encoding="utf-8") as file:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -18,8 +19,10 @@ import pytest
 from etlctl.errors import UsageError
 from etlctl.loop import health
 from etlctl.loop.health import MOST_CLIENTS, HealthServer
+from etlctl.loop.health_place import check_place
 from etlctl.loop.pulse import Pulse
 from etlctl.loop.vitals import STUCK_S, Vitals
+from looping import loop_of, make_project
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -243,6 +246,7 @@ def test_address_that_cannot_be_had_is_said(vitals: Vitals, server: HealthServer
 def test_file_is_whole_at_each_moment(vitals: Vitals, tmp_path: Path) -> None:
     """Whoever reads it finds a document; nothing is left beside it."""
     path = tmp_path / "run" / "health.json"
+    path.parent.mkdir()
     health.write_file(vitals, path)
     is_over = threading.Event()
 
@@ -290,9 +294,54 @@ def test_file_that_cannot_be_written_is_told_once(
         pulse.beat()
         pulse.beat()
         (tmp_path / "run").unlink()
+        (tmp_path / "run").mkdir()
         pulse.beat()
         pulse.beat()
 
     told = [record.getMessage() for record in caplog.records]
-    assert [text.rpartition(" ")[2] for text in told] == ["exists", "again"]
-    assert "cannot be written: File exists" in told[0]
+    assert [text.rpartition(" ")[2] for text in told] == ["directory", "again"]
+    assert "cannot be written: Not a directory" in told[0]
+
+
+@pytest.mark.parametrize(
+    "slip", ["orders.csv", "settings.json", "folder", "fifo", "link to a device", "missing/health"]
+)
+def test_place_of_the_file_is_refused_where_it_would_harm(tmp_path: Path, slip: str) -> None:
+    """A file of somebody else's, or a device, would be replaced and removed; no folder is made for a slip (exit 2)."""
+    (tmp_path / "orders.csv").write_text("id\n1\n")
+    (tmp_path / "settings.json").write_text('{"theirs": 1}')
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link to a device").symlink_to("/dev/null")
+    before = sorted(os.listdir(tmp_path))
+
+    with pytest.raises(UsageError, match="--health-file") as told:
+        check_place(tmp_path / slip)
+
+    assert told.value.exit_code == 2
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_place_of_the_file_is_taken_where_it_is_free_or_ours(vitals: Vitals, tmp_path: Path) -> None:
+    """What a killed loop has left, and what mktemp makes."""
+    path = tmp_path / "health.json"
+    check_place(path)
+    path.touch()
+    check_place(path)
+    health.write_file(vitals, path)
+    check_place(path)
+
+
+def test_loop_leaves_alone_what_is_no_health_file(tmp_path: Path, sqlite_url: str) -> None:
+    """As typed: it ends before it begins, and the file is as it was."""
+    project = make_project(tmp_path, sqlite_url)
+    command, _ = loop_of("Quick", grace_s=1)
+    (project / "orders.csv").write_text("id\n1\n")
+
+    ran = subprocess.run(
+        [*command, "--health-file", "orders.csv"], cwd=project, capture_output=True, text=True, timeout=60
+    )
+
+    assert ran.returncode == 2 and "orders.csv is there and is no health file" in " ".join(ran.stderr.split()), ran
+    assert (project / "orders.csv").read_text() == "id\n1\n"
+    assert not (project / "quick.txt").exists()
