@@ -224,6 +224,7 @@ def test_a_url_without_a_database_is_a_mistake_in_the_settings(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("option", "words"),
     [
+        ("ssl=true", "has the option 'ssl', which takes no text; ssl_ca=FILE asks for TLS"),
         ("sslmode=require", "has the option 'sslmode', which PyMySQL does not take"),
         ("ssl_ca=/no/such.pem", "the file /no/such.pem of the URL is not there"),
     ],

@@ -111,6 +111,9 @@ class MySQLDialect(EnforcesKeys):
         """A session; UnavailableError for what PyMySQL cannot do as the URL says."""
         from etlctl.db.dialects.mysql.connection import make_connection
 
+        if isinstance(arguments.get("ssl"), str):
+            wrong = "has the option 'ssl', which takes no text; ssl_ca=FILE asks for TLS, and looks at the certificate"
+            raise UnavailableError(f"{self._shown}: the URL {wrong}. Mend the URL.")
         try:
             return make_connection(arguments, options)
         except TypeError as error:
