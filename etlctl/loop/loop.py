@@ -19,26 +19,28 @@ import gc
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from etlctl.core.interruption import heard
 from etlctl.core.results import Observer, RunSummary
-from etlctl.db.state.operations import Busy, Turn
+from etlctl.db.state.operations import Ahead, Busy, Turn
 from etlctl.errors import EtlctlError, ExitCode, UnavailableError
 from etlctl.loop.clock import Clock
+from etlctl.loop.course import Course, Past
 from etlctl.loop.deadlines import Deadlines
 from etlctl.loop.outages import Outages, StateWarnings
 from etlctl.loop.project import Project
 from etlctl.loop.story import Story, is_idle, moment_text
 from etlctl.loop.turns import backoff_s, due_after_start, following_due
 from etlctl.loop.vitals import Vitals
-from etlctl.schedule import Schedule
 from etlctl.text import printable
 
 _logger = logging.getLogger("etlctl")
-_LONGEST_WAIT_S = 30.0
+_STATE = "the state"
+_STATE_LOOK_S = 15.0
+"""Without a question to the state database."""
+_LONGEST_WAIT_S = _STATE_LOOK_S
 """Without a look at the clock on the wall: it may have been set, or the machine have slept."""
 _MOST_UNCOLLECTED = 10
 """Turns that found nothing to do."""
@@ -56,41 +58,6 @@ class Ending(Protocol):
 
     def take_reload(self) -> bool:
         """Whether settings and pipelines are to be read anew."""
-
-
-@dataclass
-class _Past:
-    """A turn of this loop, as turns.Recorded."""
-
-    due: datetime
-    began_at: datetime
-    ended_at: datetime | None
-
-
-@dataclass
-class Course:
-    """Where one schedule stands in this loop."""
-
-    schedule: Schedule
-    due: datetime | None = None
-    """Of the turn to begin next; None while that is to be found out."""
-    begins_at: datetime | None = None
-    """`due`, with its jitter."""
-    not_before: float = 0.0
-    """By the monotonic clock."""
-    is_first: bool = True
-    turn: Turn | None = None
-    """Claimed, and not brought to its end: what it needs could not be used."""
-    unended: tuple[Turn, ExitCode, str | None] | None = None
-    """A turn that has ended while the state database could not be told."""
-    failures: int = 0
-    """Turns in a row that failed."""
-    outages: int = 0
-    """Tries in a row that could not use something."""
-    said: str = ""
-    """What keeps it from beginning, as told last."""
-    was_idle: bool = False
-    """Whether its last turn found nothing to do."""
 
 
 class _Built(NamedTuple):
@@ -127,6 +94,8 @@ class Loop:
         self._outages = Outages(say, clock.monotonic)
         self._project = opener()
         self._uncollected = 0
+        self._looks_at = 0.0
+        """The state, where nothing is due; by the monotonic clock."""
         self.turns = 0
         """That have ended."""
         self._courses = {one.name: Course(one) for one in self._project.schedules}
@@ -138,7 +107,7 @@ class Loop:
 
         UsageError where the state database is of a newer release; nothing else that happens in a turn comes out.
         """
-        heard_of_state = StateWarnings(self._outages, "the state")
+        heard_of_state = StateWarnings(self._outages, _STATE)
         _logger.addFilter(heard_of_state)
         try:
             while self._ending() is None and self.turns != turns:
@@ -176,6 +145,7 @@ class Loop:
             max((one.begins_at - now).total_seconds() if one.begins_at is not None else 0.0, one.not_before - moment)
             for one in self._courses.values()
         ]
+        self._look_at_state()
         left_s = self._deadlines.look()
         seconds = min([*waits, _LONGEST_WAIT_S, *([left_s] if left_s is not None else [])])
         self._vitals.waits(seconds)
@@ -187,9 +157,8 @@ class Loop:
             self._end(course)
             has_ended = self._plan(course) if course.due is None else self._attend(course, course.due)
         except UnavailableError as error:  # of the state database: those of a turn come out as its exit code
-            self._vitals.state_reachable(False, str(error))
-            self._project.heard("state_reachable", False)
-            self._put_off(course, "the state", str(error))
+            self._put_off(course)
+            self._state_gone(error)
             if course.turn is None:
                 course.due = course.begins_at = None
             return False
@@ -202,19 +171,40 @@ class Loop:
             return False
         return has_ended
 
+    def _look_at_state(self) -> None:
+        """Asks it now and then though nothing is due: a loop that could begin nothing is not ready."""
+        if self._clock.monotonic() < self._looks_at:
+            return
+        try:
+            self._project.operations.pauses()
+        except UnavailableError as error:
+            self._state_gone(error)
+        else:
+            self._state_here()
+
+    def _state_gone(self, error: UnavailableError) -> None:
+        self._state_told(False, str(error))
+        self._outages.gone(_STATE, str(error))
+
+    def _state_here(self) -> None:
+        self._state_told(True)
+        self._outages.back(_STATE)
+
+    def _state_told(self, is_here: bool, why: str = "") -> None:
+        self._looks_at = self._clock.monotonic() + _STATE_LOOK_S
+        self._vitals.state_reachable(is_here, why)
+        self._project.heard("state_reachable", is_here)
+
     def _state_answered(self, course: Course) -> None:
-        self._vitals.state_reachable(True)
-        self._project.heard("state_reachable", True)
-        self._outages.back("the state")
+        self._state_here()
         if course.turn is None:
             course.outages = 0
 
-    def _put_off(self, course: Course, asker: str, sentence: str) -> None:
+    def _put_off(self, course: Course) -> None:
         """Something cannot be used: tries again, less and less often."""
         course.outages += 1
         delay_s = backoff_s(course.outages, self._project.backoff_max_s, self._chance())
         course.not_before = self._clock.monotonic() + delay_s
-        self._outages.gone(asker, sentence)
 
     def _plan(self, course: Course) -> bool:
         """Finds out what is due next."""
@@ -270,7 +260,10 @@ class Loop:
         course.is_first = False
         if isinstance(answer, Turn):
             return answer
-        if isinstance(answer, Busy):  # until it has ended, or its process has: then it is ours
+        if isinstance(answer, Ahead):
+            course.not_before = self._clock.monotonic() + _LONGEST_WAIT_S
+            self._outages.gone(course.schedule.name, answer.sentence)
+        elif isinstance(answer, Busy):  # until it has ended, or its process has: then it is ours
             course.not_before = self._clock.monotonic() + self._project.look_s
             self._vitals.next_due(course.schedule.name, due)
         course.due = course.begins_at = None
@@ -300,10 +293,11 @@ class Loop:
             course.turn = course.due = course.begins_at = None
             return False
         self._collect(is_large=not course.was_idle)
-        past = _Past(turn.due, began_at, self._clock.now())
+        past = Past(turn.due, began_at, self._clock.now())
         if built.code is ExitCode.UNAVAILABLE:
             course.turn = turn
-            self._put_off(course, name, built.why)
+            self._put_off(course)
+            self._outages.gone(name, built.why)
             return False
         self._outages.back(name)
         self._settle(course, turn, built, past)
@@ -342,7 +336,7 @@ class Loop:
         course.was_idle = is_idle(summary)
         return _Built(summary.exit_code, summary, _unusable(summary))
 
-    def _settle(self, course: Course, turn: Turn, built: _Built, past: _Past) -> None:
+    def _settle(self, course: Course, turn: Turn, built: _Built, past: Past) -> None:
         """The turn has come to its end, well or not; what is due next follows from it."""
         schedule, code = course.schedule, built.code
         course.turn, course.outages = None, 0

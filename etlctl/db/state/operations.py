@@ -3,7 +3,7 @@
     operations = Operations(store)
     operations.pause("LoadFlights", reason="the feed is being moved", by="ann@etl-1")
     app.build(tasks, hold=operations.holding())
-    turn = operations.claim_turn("nightly", due)        # Turn, Busy or Done
+    turn = operations.claim_turn("nightly", due)        # Turn, Busy, Done or Ahead
 
 Reading makes nothing: a state database that is not there yet has none of all that. What writes makes the tables.
 """
@@ -24,13 +24,13 @@ from etlctl.db.state.pauses import Pause, Pauses
 from etlctl.db.state.records import clean
 from etlctl.db.state.rows import moment_of
 from etlctl.db.state.store import Session, Store
-from etlctl.db.state.turns import Busy, Done, Turn, Turns
+from etlctl.db.state.turns import Ahead, Busy, Done, Turn, Turns
 from etlctl.errors import UnavailableError
 
 if TYPE_CHECKING:
     from etlctl.core.task import Task
 
-__all__ = ["Busy", "Done", "Operations", "Pause", "Stop", "Turn"]
+__all__ = ["Ahead", "Busy", "Done", "Operations", "Pause", "Stop", "Turn"]
 _logger = logging.getLogger("etlctl")
 _LONGEST_KEY: Final = 190
 _LONGEST_NAME: Final = 250
@@ -123,7 +123,7 @@ class Operations:
     # -- turns
 
     def last_turn(self, schedule: str) -> Turn | None:
-        """The schedule's newest turn."""
+        """The schedule's newest turn. One that a host began long before it was due, its clock being wrong, is none."""
         return next(iter(self.turns(schedule, 1)), None)
 
     def turns(self, schedule: str, limit: int) -> list[Turn]:
@@ -131,12 +131,12 @@ class Operations:
         with self._reading("etlctl_turns") as session:
             return [] if session is None else turns.recorded(session, self._profile, schedule, limit)
 
-    def claim_turn(self, schedule: str, due: datetime) -> Turn | Busy | Done:
+    def claim_turn(self, schedule: str, due: datetime) -> Turn | Busy | Done | Ahead:
         """The turn of `schedule` that was due at `due` (aware): ours until it is ended, kept alive by a thread.
 
         Busy while another one of the schedule runs on any host; Done where this one has ended, or a later one is on
-        record. A turn whose process is gone is busy no more, and can be claimed again: at once on its own host,
-        elsewhere when its lease has expired.
+        record; Ahead where it is minutes before its time by the database's clock. A turn whose process is gone is busy
+        no more, and can be claimed again: at once on its own host, elsewhere when its lease has expired.
         """
         return self._claims().claim(schedule, due)
 

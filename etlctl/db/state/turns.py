@@ -24,17 +24,19 @@ from etlctl.db.state.store import Session, Store
 from etlctl.errors import UsageError
 
 _LONGEST_NAME: Final = 128
+_MOST_AHEAD_S: Final = 300.0
+"""How much later than the database's clock a turn that is begun may be due: hosts' clocks differ a little."""
 _LAST: Final = (
     "SELECT schedule, number, due, began_at, ended_at, code, run_id, owner FROM etlctl_turns "
-    "WHERE profile = :profile AND schedule = :schedule ORDER BY number DESC LIMIT "
+    "WHERE profile = :profile AND schedule = :schedule AND due <= began_at + :ahead ORDER BY number DESC LIMIT "
 )
+_NUMBER: Final = "SELECT COALESCE(MAX(number), 0) FROM etlctl_turns WHERE profile = :profile AND schedule = :schedule"
 _INSERT: Final = (
     "INSERT INTO etlctl_turns (profile, schedule, number, due, owner, began_at) "
     "VALUES (:profile, :schedule, :number, :due, :owner, :now)"
 )
 _ABANDON: Final = (
-    "UPDATE etlctl_turns SET ended_at = :now "
-    "WHERE profile = :profile AND schedule = :schedule AND number = :number AND ended_at IS NULL"
+    "UPDATE etlctl_turns SET ended_at = :now WHERE profile = :profile AND schedule = :schedule AND ended_at IS NULL"
 )
 _END: Final = (
     "UPDATE etlctl_turns SET ended_at = :now, code = :code, run_id = :run_id "
@@ -81,9 +83,27 @@ class Done(NamedTuple):
     """The last on record."""
 
 
+class Ahead(NamedTuple):
+    """The turn is not due yet by the database's clock: this host's is wrong, and nothing was begun."""
+
+    due: datetime
+    now: datetime
+    """By the database's clock."""
+
+    @property
+    def sentence(self) -> str:
+        """What it says of this host."""
+        late_s = (self.due - self.now).total_seconds()
+        return (
+            f"this machine's clock: it is at least {late_s:.0f} s ahead of that of the state database, so that the "
+            f"turn of {self.due:%Y-%m-%d %H:%M:%S} UTC is not begun; set it, by NTP"
+        )
+
+
 def recorded(session: Session, profile: str | None, schedule: str, limit: int) -> list[Turn]:
-    """The schedule's newest turns, the newest first."""
-    rows = session.run(f"{_LAST}{int(limit)}", _named(profile, schedule))
+    """The schedule's newest turns, the newest first; but none that was begun long before it was due, by a host whose
+    clock was ahead: that stands in no other's way."""
+    rows = session.run(f"{_LAST}{int(limit)}", {**_named(profile, schedule), "ahead": _MOST_AHEAD_S})
     return [
         Turn(
             str(name),
@@ -115,7 +135,7 @@ class Turns:
         self._lost: dict[str, str] = {}
         """By schedule: why what was held last is not."""
 
-    def claim(self, schedule: str, due: datetime) -> Turn | Busy | Done:
+    def claim(self, schedule: str, due: datetime) -> Turn | Busy | Done | Ahead:
         """The turn, ours until `end`. UnavailableError where the state database could not be asked."""
         if len(schedule) > _LONGEST_NAME:
             raise UsageError(f"a schedule's name has {_LONGEST_NAME} characters at most: {schedule[:40]}… has more.")
@@ -128,7 +148,7 @@ class Turns:
                 turn = self._held[schedule]
                 return Busy(owners.holder(self._leases.owner), None if turn is None else turn.began_at)
             self._held[schedule] = None
-        found: Turn | Busy | Done | None = None
+        found: Turn | Busy | Done | Ahead | None = None
         try:
             found = self._claimed(schedule, due)
         finally:
@@ -144,14 +164,14 @@ class Turns:
             last = recorded(session, self._profile, schedule, 1)
         return Done(last[0]) if last and _settles(last[0], due) else None
 
-    def _claimed(self, schedule: str, due: datetime) -> Turn | Busy | Done:
+    def _claimed(self, schedule: str, due: datetime) -> Turn | Busy | Done | Ahead:
         key = _key(schedule)
         (answer,) = self._leases.claim([Wanted(key, f"schedule {schedule}")])
         if isinstance(answer, Held):
             return Busy(answer.holder, answer.since)
         if not isinstance(answer, Granted) or not self._leases.begin(key):
             return Busy("another process", None)
-        found: Turn | Busy | Done | None = None
+        found: Turn | Busy | Done | Ahead | None = None
         try:
             found = self._begun(schedule, due)
         finally:
@@ -159,7 +179,7 @@ class Turns:
                 self._leases.end(Ended(key, EndState.RELEASED))
         return found
 
-    def _begun(self, schedule: str, due: datetime) -> Turn | Busy | Done:
+    def _begun(self, schedule: str, due: datetime) -> Turn | Busy | Done | Ahead:
         """Writes the turn down; the lease is ours as far as we know, and we may have slept since."""
         named = _named(self._profile, schedule)
         owner = self._leases.owner
@@ -173,9 +193,10 @@ class Turns:
             if last and _settles(last[0], due):
                 return Done(last[0])
             now = session.now()
-            number = last[0].number + 1 if last else 1
-            if last and last[0].ended_at is None:
-                session.run(_ABANDON, {**named, "now": now, "number": last[0].number})
+            if due.timestamp() > now + _MOST_AHEAD_S:
+                return Ahead(due, moment_of(now))
+            number = int(session.run(_NUMBER, named)[0][0]) + 1
+            session.run(_ABANDON, {**named, "now": now})
             given: dict[str, Any] = {"number": number, "due": due.timestamp(), "owner": owner, "now": now}
             session.run(_INSERT, {**named, **given})
         return Turn(schedule, number, due, moment_of(now), None, None, None, owner)

@@ -14,7 +14,7 @@ import pytest
 from etlctl.core.parameters import IntParameter
 from etlctl.core.task import Task
 from etlctl.db.state import owners, schema, tables, turns
-from etlctl.db.state.operations import Busy, Done, Operations, Pause, Turn
+from etlctl.db.state.operations import Ahead, Busy, Done, Operations, Pause, Turn
 from etlctl.db.state.store import Store
 from etlctl.errors import UnavailableError, UsageError
 
@@ -50,7 +50,7 @@ def rows(store: Store, sql: str) -> list[tuple[Any, ...]]:
         return session.run(sql)
 
 
-def turn_of(answer: Turn | Busy | Done) -> Turn:
+def turn_of(answer: Turn | Busy | Done | Ahead) -> Turn:
     assert isinstance(answer, Turn), answer
     return answer
 
@@ -239,6 +239,39 @@ def test_turns_follow_each_other_and_are_told_the_newest_first(operations: Open)
     assert here.last_turn("nightly") == here.turns("nightly", 1)[0]
 
 
+def test_claim_turn_begins_none_that_the_databases_clock_does_not_know_yet(operations: Open) -> None:
+    """The clock of the host that asks is ahead; a few minutes are nobody's fault."""
+    here, now = operations(), datetime.now(UTC)
+
+    answer = here.claim_turn("nightly", now + HOUR)
+
+    assert isinstance(answer, Ahead) and "ahead of that of the state database" in answer.sentence
+    assert here.last_turn("nightly") is None
+    assert turn_of(here.claim_turn("nightly", now + timedelta(minutes=2))).number == 1
+
+
+@pytest.mark.parametrize("end", ["NULL", "began_at + 1"])
+def test_a_turn_on_record_that_was_begun_long_before_its_time_keeps_no_other_off(
+    store: Store, operations: Open, end: str
+) -> None:
+    """An older release wrote it, for a host whose clock was ahead. Its end is written where it had none."""
+    here = operations()
+    here.end_turn(turn_of(here.claim_turn("nightly", DUE)), code=0, run_id="r1")
+    with store.transaction() as session:
+        session.run(
+            "INSERT INTO etlctl_turns (profile, schedule, number, due, owner, began_at, ended_at) "
+            f"SELECT profile, schedule, 2, began_at + 9999999, owner, began_at, {end} FROM etlctl_turns"
+        )
+
+    last = here.last_turn("nightly")
+    turn = soon(here, "nightly", DUE + HOUR)
+
+    assert last is not None and (last.number, last.due) == (1, DUE)
+    assert (turn.number, turn.due) == (3, DUE + HOUR)
+    assert here.last_turn("nightly") == turn
+    assert rows(store, "SELECT count(*) FROM etlctl_turns WHERE ended_at IS NULL") == [(1,)]
+
+
 def test_turns_of_two_profiles_are_two_schedules(operations: Open) -> None:
     staging, production = operations(profile="staging"), operations(profile="production")
 
@@ -331,7 +364,7 @@ def test_a_sleeper_whose_lease_was_taken_meanwhile_writes_no_turn(
     begun = turns.Turns._begun
     asleep = [True]
 
-    def slept(self: turns.Turns, schedule: str, due: datetime) -> Turn | Busy | Done:
+    def slept(self: turns.Turns, schedule: str, due: datetime) -> Turn | Busy | Done | Ahead:
         if asleep:
             asleep.clear()
             with store.transaction() as session:
