@@ -371,6 +371,9 @@ class Loop:
         except (EtlctlError, OSError) as error:
             self._say(f"settings and pipelines stay as they were, since they cannot be read: {printable(str(error))}")
             return
+        except Exception as error:
+            _logger.exception("settings and pipelines stay as they were: %s", _internal(error))
+            return
         self._project.close()
         self._project = fresh
         self._deadlines = Deadlines(fresh, self._clock, self._say)

@@ -9,7 +9,7 @@ import pytest
 
 from etlctl.core.results import RunSummary
 from etlctl.loop.vitals import Vitals
-from loop_house import FLOWS, House
+from loop_house import FLOWS, House, JumpingClock, Until
 
 FRIDAY = datetime(2026, 5, 8, 10, 1, tzinfo=UTC)
 BOTH = """
@@ -101,3 +101,23 @@ def test_an_error_of_the_loops_own_costs_one_turn(tmp_path: Path, caplog: pytest
     assert house.journal() == ["2026-05-09", "2026-05-10"]
     assert [due.day for due in house.turns("day")] == [9, 10]
     assert "day: internal error: ValueError: nobody foresaw this" in caplog.text
+
+
+def test_a_reload_that_raises_what_nobody_foresaw_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The schedules go on as they were."""
+    house = House(tmp_path, "unread", BOTH.replace("Picky", "Day"))
+    clock = JumpingClock(FRIDAY)
+    ending = Until(clock, FRIDAY + timedelta(days=1))
+    loop = house.loop(clock, ending)
+
+    def unread() -> None:
+        raise ValueError("nobody foresaw this")
+
+    loop._opener = unread  # type: ignore[assignment]
+    ending.reloads = 1
+    loop.run()
+
+    assert house.journal() == ["2026-05-09"]
+    assert "settings and pipelines stay as they were: internal error: ValueError" in caplog.text
