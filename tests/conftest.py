@@ -11,9 +11,11 @@ pytest_plugins = ["servers.fixtures", "servers.s3_fixtures", "servers.redshift.f
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A shell has its background jobs ignore SIGINT, and nohup SIGHUP; what tests start would inherit that."""
+    """A shell has its background jobs ignore SIGINT and SIGQUIT, nohup SIGHUP; what tests start would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: None)  # not heeded here either; a program that is begun has the default
 

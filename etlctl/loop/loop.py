@@ -176,11 +176,16 @@ class Loop:
         if self._clock.monotonic() < self._looks_at:
             return
         try:
-            self._project.operations.pauses()
+            self._ask_state()
         except UnavailableError as error:
             self._state_gone(error)
         else:
             self._state_here()
+
+    def _ask_state(self) -> None:
+        """Whether it can be used: one that had gone must be written to before it counts as back."""
+        operations = self._project.operations
+        operations.ping() if self._outages.is_gone(_STATE) else operations.pauses()
 
     def _state_gone(self, error: UnavailableError) -> None:
         self._state_told(False, str(error))
@@ -210,6 +215,7 @@ class Loop:
         """Finds out what is due next."""
         schedule, now = course.schedule, self._clock.now()
         last = self._project.operations.last_turn(schedule.name)
+        self._ask_state()
         self._state_answered(course)
         if course.is_first:
             due = due_after_start(schedule, now, last)

@@ -45,6 +45,11 @@ class Outages:
                 self._say(f"{printable(sentence).rstrip('.')}; the loop goes on, and tries again until it can be used")
             self._gone[key].asked_by.add(asker)
 
+    def is_gone(self, asker: str) -> bool:
+        """Whether `asker` has met one whose end it has not seen."""
+        with self._lock:
+            return any(asker in outage.asked_by for outage in self._gone.values())
+
     def back(self, asker: str) -> None:
         """`asker` could use all that it needs."""
         with self._lock:

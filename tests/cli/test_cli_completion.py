@@ -34,7 +34,7 @@ def offered(project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     ("words", "expected"),
     [
         (["bu"], ["build"]),
-        (["s"], ["status", "show"]),
+        (["s"], ["status", "show", "stop"]),
         (["build", "Fl"], ["Flights"]),
         (["build", "Flights", "De"], ["Delays"]),
         (["show", "--json", "Re"], ["Report"]),

@@ -59,3 +59,13 @@ def test_a_clock_that_is_ahead_begins_nothing_and_says_so_once(tmp_path: Path) -
     house.run(MORNING, MORNING + timedelta(minutes=10))
 
     assert house.journal() == ["2026-05-07"]
+
+
+def test_a_state_that_can_be_read_but_not_written_is_gone_once(tmp_path: Path) -> None:
+    """F72: that its empty place can be looked at does not bring it back: one line, and waits that grow."""
+    house = House(tmp_path, "unwritten", '[state]\nurl = "sqlite:////proc/none/state.db"\n' + NIGHTLY)
+
+    house.run(MORNING, MORNING + timedelta(minutes=30))
+
+    assert sum("tries again until it can be used" in line for line in house.lines) == 1
+    assert not [line for line in house.lines if "can be used again" in line]

@@ -166,6 +166,13 @@ class Operations:
         with self._writing() as session:
             return _insert_new(session, _ALERT, {"key": kept})
 
+    def ping(self) -> None:
+        """Writes the moment of use, as each build does: that it can be read does not tell that it can be used.
+
+        Raises UnavailableError.
+        """
+        schema.ensure(self._store)
+
     # -- inside
 
     def _prepare(self) -> None:
