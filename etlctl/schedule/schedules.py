@@ -64,8 +64,9 @@ def opened(settings: Settings) -> list[Schedule]:
 def schedule_of(told: ScheduleSettings, place_of: Callable[[str], str]) -> Schedule:
     """The schedule of these texts; `place_of("cron")` begins the sentence of the SettingsError about that one."""
     zone = _read(zone_of, told.timezone, place_of, "timezone")
+    window_days = int(told.window_s or _DAY_S) // _DAY_S
     if told.date is not None:
-        _read(_checked_date, told.date, place_of, "date")
+        _read(partial(_checked_date, window_days=window_days), told.date, place_of, "date")
     if told.deadline is not None:
         _read(daytime.parsed, told.deadline, place_of, "deadline")
     return Schedule(
@@ -74,7 +75,7 @@ def schedule_of(told: ScheduleSettings, place_of: Callable[[str], str]) -> Sched
         times=_times(told, place_of),
         zone=zone,
         date=told.date,
-        window_days=int(told.window_s or _DAY_S) // _DAY_S,
+        window_days=window_days,
         params=told.params,
         jitter_s=told.jitter_s,
         overlap=told.overlap,
@@ -91,9 +92,9 @@ def _times(told: ScheduleSettings, place_of: Callable[[str], str]) -> Times:
     return _read(Every, told.every_s, place_of, "every")
 
 
-def _checked_date(word: str) -> None:
+def _checked_date(word: str, *, window_days: int) -> None:
     try:
-        turn_dates(word, 1, _SOME_DAY, dt.UTC)
+        turn_dates(word, window_days, _SOME_DAY, dt.UTC)
     except ValueError as error:
         shown = printable(shortened(word, 40))
         raise ValueError(f"'{shown}' is no date for a turn: {error}. Write yesterday, today or -3d.") from None
