@@ -64,7 +64,7 @@ def test_a_schedule_answers_when_for_which_dates_and_until_when(tmp_path: Path) 
         (
             "yesterday",
             "0001-01-03",
-            f"{F}:5: 'schedules.nightly.date': '0001-01-03' is no date for a turn: 3 days before it there is no calendar",
+            f"{F}:5: 'schedules.nightly.date': '0001-01-03' is no date for a turn: 3 days before it",
         ),
         ("07:00", "7 am", f"{F}:7: 'schedules.nightly.deadline': '7 am' is no time of day"),
     ],
