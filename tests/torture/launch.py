@@ -21,7 +21,7 @@ def main() -> None:
     sys.argv = ["etlctl", *sys.argv[3:]]
     from etlctl.cli.main import main as etlctl
 
-    etlctl()
+    sys.exit(etlctl())
 
 
 if __name__ == "__main__":
