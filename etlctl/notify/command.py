@@ -1,4 +1,8 @@
-"""The kind `command`: a program of one's own that is given the message as JSON on its stdin. Never a shell."""
+"""The kind `command`: a program of one's own that is given the message as JSON on its stdin. Never a shell.
+
+It runs in a group of its own, which is killed when it has ended, when its time is up, and with this process: beside it
+a guard waits for the end of a pipe that this process alone holds, which the kernel closes however the process ends.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,8 @@ from etlctl.text import shortened
 
 _MOST_SAID = 300
 _MOST_READ = 4_096
+_GUARD = ("/bin/sh", "-c", 'read -r group && { read -r never; kill -s KILL -- "-$group"; }')
+"""Given the number of a group, a line; kills it when there will be no other."""
 
 
 class Command:
@@ -42,6 +48,7 @@ class Command:
         self._timeout_s = settings.timeout_s
         self._lock = Lock()
         self._running: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
         self._is_aborted = False
 
     def send(self, message: Message) -> None:
@@ -77,24 +84,38 @@ class Command:
         with self._lock:
             if self._is_aborted:
                 raise NotSent("the command ended meanwhile", can_retry=False)
-            self._running = subprocess.Popen(
-                self._words,
-                cwd=self._project,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self._guard = _guard()
+            try:
+                self._running = subprocess.Popen(
+                    self._words,
+                    cwd=self._project,
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except OSError:
+                self._dismiss()
+                raise
+            if self._guard is not None:
+                _write(self._guard, f"{self._running.pid}\n".encode())
             return self._running
+
+    def _dismiss(self) -> None:
+        """Before the number of the group can be another's."""
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.kill()
+            guard.wait()
+            _close(guard)
 
     def _ended(self, running: subprocess.Popen[bytes]) -> None:
         _kill(running)
-        running.wait()
-        if running.stdin is not None:
-            with suppress(OSError):
-                running.stdin.close()
         with self._lock:
+            self._dismiss()
             self._running = None
+        running.wait()
+        _close(running)
 
 
 def _last_line(output: IO[bytes]) -> str:
@@ -102,6 +123,33 @@ def _last_line(output: IO[bytes]) -> str:
     output.seek(max(0, output.tell() - _MOST_READ))
     last = output.read().decode("utf-8", "replace").strip().rpartition("\n")[2]
     return f": {shortened(last, _MOST_SAID)}" if last else ""
+
+
+def _guard() -> subprocess.Popen[bytes] | None:
+    """None where there is no shell: in a container without one, whose end is that of all in it."""
+    try:
+        return subprocess.Popen(
+            _GUARD,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError:
+        return None
+
+
+def _write(process: subprocess.Popen[bytes], data: bytes) -> None:
+    with suppress(OSError):  # somebody has killed it
+        if process.stdin is not None:
+            process.stdin.write(data)
+            process.stdin.flush()
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    with suppress(OSError):
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 def _kill(running: subprocess.Popen[bytes]) -> None:

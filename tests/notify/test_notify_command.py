@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
+import subprocess
 import sys
 import textwrap
 import time
@@ -151,9 +153,54 @@ def test_command_that_leaves_a_child_with_its_pipes_is_not_waited_for(tmp_path: 
     assert _ends(int((tmp_path / "pid").read_text()))
 
 
+TELLS_AND_LEAVES = """
+import os, sys, time
+from pathlib import Path
+from etlctl import notify
+from etlctl.settings import NotifySettings
+told = NotifySettings(
+    name="ops", kind="command", on=("alert",), tasks=(), tags=(), url=None, timeout_s=600.0, retries=0,
+    repeat_s=3600.0, options={"command": [sys.executable, "tell.py"]}, place="x:1: 'notify.ops'",
+)
+notify.opened({"ops": told}, project=Path.cwd(), profile=None).alert("alert", "title", "text")
+while not os.path.exists("pids"):
+    time.sleep(0.02)
+print("begun", flush=True)
+if sys.argv[1] == "leaves":
+    os._exit(3)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("end", ["leaves", "is killed"])
+def test_command_does_not_outlive_its_process(tmp_path: Path, end: str) -> None:
+    """Whichever way that goes: by os._exit(), as a loop whose time is over, or by a signal that nobody handles."""
+    program(
+        tmp_path,
+        """\
+        import os, pathlib, signal, subprocess, sys, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        pathlib.Path("pids.new").write_text(f"{os.getpid()} {child.pid}")
+        os.rename("pids.new", "pids")
+        time.sleep(600)
+        """,
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", TELLS_AND_LEAVES, end], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "begun\n"
+        pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+        if end == "is killed":
+            process.send_signal(signal.SIGKILL)
+
+        assert process.wait(30) == (3 if end == "leaves" else -signal.SIGKILL)
+        assert [pid for pid in pids if not _ends(pid)] == []
+
+
 def _ends(pid: int) -> bool:
     """Whether a process is gone, or a zombie, within seconds."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while time.monotonic() < until:
         try:
             os.kill(pid, 0)
