@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import re
 
-from etlctl.errors import SettingsError
 from etlctl.settings import keys
 from etlctl.settings.keys import Key, KeyPath
 from etlctl.settings.model import S3Settings
 from etlctl.settings.resolver import Resolver, one_of, path_of, place_of
-from etlctl.settings.secret import Secret
+from etlctl.settings.secret import RefusedSecret, Secret
 from etlctl.text import printable, shortened
 
 _ROLE = r"arn:aws(-cn|-us-gov)?:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+"
@@ -73,7 +72,8 @@ def iam_role(resolver: Resolver, connection: str) -> str | None:
         return given
     roles = [role.strip(" ") for role in re.split(r",(?=\s*arn:)", given)]  # a role's own name may hold a comma
     if not all(re.fullmatch(_ROLE, role) for role in roles):
-        raise _wrong(resolver, path, "default, or the ARN of a role: arn:aws:iam::123456789012:role/NAME", given)
+        _refuse(resolver, path, "default, or the ARN of a role: arn:aws:iam::123456789012:role/NAME", given)
+        return None
     return ",".join(roles)
 
 
@@ -83,22 +83,25 @@ def _keys(resolver: Resolver) -> tuple[Secret | None, Secret | None, Secret | No
     key_id, secret, token = (resolver.secret(key.path) for key in asked)
     fetched = next((key for key, one in zip(asked, (key_id, secret, token), strict=True) if not _is_at_hand(one)), None)
     if fetched is not None and keys.S3_ENDPOINT_URL.path not in resolver.entries:
-        raise SettingsError(
+        resolver.refuse(
+            fetched.path,
             f"{place_of(resolver.entry(fetched.path, None), fetched.path)}: the keys of [s3] cannot be kept in Secrets "
-            "Manager, which is asked with them. Use env:NAME, file:PATH, a profile or a role."
+            "Manager, which is asked with them. Use env:NAME, file:PATH, a profile or a role.",
         )
     if (key_id is None) != (secret is None) or (key_id is None and token is not None):
         given = next(key for key in asked if key.path in resolver.entries)
         missing = next(key for key in asked if key.path not in resolver.entries)
-        raise SettingsError(
+        resolver.refuse(
+            given.path,
             f"{place_of(resolver.entry(given.path, None), given.path)} needs '{keys.dotted(missing.path)}' beside it. "
-            "Give both, or neither: boto3 then looks for credentials by itself."
+            "Give both, or neither: boto3 then looks for credentials by itself.",
         )
+        return None, None, None
     return key_id, secret, token
 
 
 def _is_at_hand(secret: Secret | None) -> bool:
-    return secret is None or secret.is_known
+    return secret is None or secret.is_known or isinstance(secret, RefusedSecret)
 
 
 def _role(resolver: Resolver, path: KeyPath) -> str | None:
@@ -113,7 +116,8 @@ def _places(resolver: Resolver) -> tuple[str, ...]:
     places = tuple(resolver.expand(entry, entry.value, path))
     for place in places:
         if not re.fullmatch(rf"{_BUCKET}(/.*)?", place, re.DOTALL):
-            raise _wrong(resolver, path, "a list of s3://BUCKET or s3://BUCKET/PREFIX", place)
+            _refuse(resolver, path, "a list of s3://BUCKET or s3://BUCKET/PREFIX", place)
+            return ()
     return places
 
 
@@ -121,7 +125,8 @@ def _formed(resolver: Resolver, path: KeyPath, form: str, what: str) -> str | No
     """The text at `path`, if it is given, in its form."""
     given = resolver.optional(path)
     if given is not None and not re.fullmatch(form, given):
-        raise _wrong(resolver, path, what, given)
+        _refuse(resolver, path, what, given)
+        return None
     return given
 
 
@@ -129,7 +134,7 @@ def _number(resolver: Resolver, key: Key) -> float:
     return float(resolver.entry(key.path, None).value if key.path in resolver.entries else str(key.default))
 
 
-def _wrong(resolver: Resolver, path: KeyPath, what: str, given: str) -> SettingsError:
+def _refuse(resolver: Resolver, path: KeyPath, what: str, given: str) -> None:
     at = place_of(resolver.entry(path, None), path)
     shown = "" if re.search("[@?]", given) else f", not '{printable(shortened(given, 80))}'"  # a password may be in it
-    return SettingsError(f"{at} must be {what}{shown}.")
+    resolver.refuse(path, f"{at} must be {what}{shown}.")

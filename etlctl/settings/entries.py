@@ -31,6 +31,7 @@ from etlctl.settings.keys import (
     dotted,
     key_of,
 )
+from etlctl.settings.mistakes import Mistakes
 from etlctl.suggest import did_you_mean, nearest
 from etlctl.text import printable, shortened
 
@@ -72,29 +73,35 @@ class Layer(NamedTuple):
     """Of a profile: the name of the one that it inherits from."""
 
 
-def file_layer(document: Document) -> Layer:
+def file_layer(document: Document, mistakes: Mistakes) -> Layer:
     """The keys at the top of the file, profiles aside."""
     top = {name: value for name, value in document.table.items() if name != PROFILES}
-    return _layer(document, top, (), "")
+    return _layer(document, top, (), "", mistakes)
 
 
-def profile_layers(document: Document) -> dict[str, Layer]:
+def profile_layers(document: Document, mistakes: Mistakes) -> dict[str, Layer]:
     """The keys of every `[profiles.NAME]`, by name."""
-    profiles = _table(document, document.table.get(PROFILES, {}), (PROFILES,))
-    return {name: _profile(document, name, table) for name, table in profiles.items()}
+    profiles: Mapping[str, Any] = {}
+    with mistakes.told():
+        profiles = _table(document, document.table.get(PROFILES, {}), (PROFILES,))
+    return {name: _profile(document, name, table, mistakes) for name, table in profiles.items()}
 
 
-def _profile(document: Document, name: str, value: Any) -> Layer:
+def _profile(document: Document, name: str, value: Any, mistakes: Mistakes) -> Layer:
     path = (PROFILES, name)
-    table = _table(document, value, path)
+    table: Mapping[str, Any] = {}
+    with mistakes.told():
+        table = _table(document, value, path)
     own = {key: below for key, below in table.items() if key != INHERITS}
-    layer = _layer(document, own, path, f" (profile {printable(name)})")
+    layer = _layer(document, own, path, f" (profile {printable(name)})", mistakes)
     if INHERITS not in table:
         return layer
     at = document.at((*path, INHERITS))
     if not isinstance(table[INHERITS], str):
         shown = dotted((*path, INHERITS))
-        raise SettingsError(f"{at}: '{shown}' must be the name of a profile, not {_kind_of(table[INHERITS])}.")
+        said = f"{at}: '{shown}' must be the name of a profile, not {_kind_of(table[INHERITS])}."
+        mistakes.tell(SettingsError(said))
+        return layer
     return layer._replace(inherits=Entry(table[INHERITS], at))
 
 
@@ -110,28 +117,35 @@ def layered(layers: Iterable[Layer]) -> Entries:
     return found
 
 
-def environment_entries(environ: Mapping[str, str], connections: Iterable[str]) -> Entries:
-    """The overrides among the environment variables; one that names no connection is a SettingsError."""
+def environment_entries(environ: Mapping[str, str], connections: Iterable[str], mistakes: Mistakes) -> Entries:
+    """The overrides among the environment variables; one that names no connection is a mistake."""
     known = _variables(connections)
     entries: Entries = {}
     for name in sorted(environ):
-        if name.startswith(_PARAMS_PREFIX):
-            raise SettingsError(
-                f"environment variable {name}: parameters are not set this way, since their names are case sensitive. "
-                'Write [params.Family] name = "${VARIABLE}" in the settings file.'
-            )
-        paths = known.get(name, [])
-        if not paths and name.startswith(_CONNECTIONS_PREFIX):
-            raise SettingsError(
-                f"environment variable {name} overrides nothing: no connection is named so, or has such a key."
-                f"{did_you_mean(name, known)}"
-            )
-        if len(paths) > 1:
-            both = " and ".join(dotted(path) for path in paths)
-            raise SettingsError(f"environment variable {name} stands for {both}. Rename one of the connections.")
-        for path in paths:
-            entries[path] = _environment_entry(name, environ[name], path)
+        with mistakes.told():
+            path = _overridden(name, known)
+            if path is not None:
+                entries[path] = _environment_entry(name, environ[name], path)
     return entries
+
+
+def _overridden(name: str, known: Mapping[str, list[KeyPath]]) -> KeyPath | None:
+    """The key that a variable of this name stands for; None for one that is none of ours."""
+    if name.startswith(_PARAMS_PREFIX):
+        raise SettingsError(
+            f"environment variable {name}: parameters are not set this way, since their names are case sensitive. "
+            'Write [params.Family] name = "${VARIABLE}" in the settings file.'
+        )
+    paths = known.get(name, [])
+    if not paths and name.startswith(_CONNECTIONS_PREFIX):
+        raise SettingsError(
+            f"environment variable {name} overrides nothing: no connection is named so, or has such a key."
+            f"{did_you_mean(name, known)}"
+        )
+    if len(paths) > 1:
+        both = " and ".join(dotted(path) for path in paths)
+        raise SettingsError(f"environment variable {name} stands for {both}. Rename one of the connections.")
+    return paths[0] if paths else None
 
 
 def variable_warnings(environ: Mapping[str, str], connections: Iterable[str]) -> tuple[str, ...]:
@@ -223,38 +237,57 @@ def _count(key: Key) -> str:
     return f"{key.kind.value} from {key.least} to {key.most}"
 
 
-def _layer(document: Document, table: Mapping[str, Any], prefix: KeyPath, note: str) -> Layer:
+def _layer(document: Document, table: Mapping[str, Any], prefix: KeyPath, note: str, mistakes: Mistakes) -> Layer:
     layer = Layer({}, {})
-    _collect(document, table, TREE, prefix, len(prefix), layer, note)
+    _Collecting(document, len(prefix), layer, note, mistakes).collect(table, TREE, prefix)
     for named, what in _NAMED.items():
-        for name, below in table.get(named, {}).items():
-            path = (*prefix, named, name)
-            if not re.fullmatch(_NAME, name):
-                raise SettingsError(
-                    f"{document.at(path)}: '{dotted(path)}': a {what}'s name is letters, digits, _ and -, "
-                    "a letter first. Rename it."
-                )
-            if named == "connections":
-                layer.connections[name] = document.at(path) + note
-            elif not below:
-                raise SettingsError(f"{document.at(path)}: '{dotted(path)}' is empty. Fill it, or take it out.")
+        below = table.get(named, {})
+        for name in below if isinstance(below, Mapping) else ():
+            with mistakes.told():
+                _take_name(document, (*prefix, named, name), below[name], what, layer, note)
     return layer
 
 
-def _collect(
-    document: Document, table: Mapping[str, Any], tree: Tree, path: KeyPath, skip: int, layer: Layer, note: str
-) -> None:
-    """Puts each value under `table` into the layer, under its path without the first `skip` parts."""
-    for name, value in table.items():
-        here = (*path, name)
-        known = child(tree, name)
+def _take_name(document: Document, path: KeyPath, below: Any, what: str, layer: Layer, note: str) -> None:
+    """Looks at the name that the user gave to a table; a connection is one with an empty table, too."""
+    *_, named, name = path
+    if not re.fullmatch(_NAME, name):
+        raise SettingsError(
+            f"{document.at(path)}: '{dotted(path)}': a {what}'s name is letters, digits, _ and -, "
+            "a letter first. Rename it."
+        )
+    if named == "connections" and isinstance(below, Mapping):
+        layer.connections[name] = document.at(path) + note
+    elif not below:
+        raise SettingsError(f"{document.at(path)}: '{dotted(path)}' is empty. Fill it, or take it out.")
+
+
+class _Collecting(NamedTuple):
+    """One layer while it is filled."""
+
+    document: Document
+    skip: int
+    """How many parts of a path stand before what the layer knows it by."""
+    layer: Layer
+    note: str
+    mistakes: Mistakes
+
+    def collect(self, table: Mapping[str, Any], tree: Tree, path: KeyPath) -> None:
+        """Puts each value under `table`, which stands at `path`, into the layer."""
+        for name, value in table.items():
+            with self.mistakes.told():
+                self._take(value, tree, (*path, name))
+
+    def _take(self, value: Any, tree: Tree, here: KeyPath) -> None:
+        known = child(tree, here[-1])
         if known is None:
-            raise _unknown(document, here, tree, is_top=len(path) == skip)
+            raise _unknown(self.document, here, tree, is_top=len(here) == self.skip + 1)
         if isinstance(known, Key):
-            _check_kind(document, here, known, value)
-            layer.entries[here[skip:]] = Entry(value, document.at(here) + note, table_origin=document.at(path) + note)
+            _check_kind(self.document, here, known, value)
+            at, table_at = (self.document.at(path) + self.note for path in (here, here[:-1]))
+            self.layer.entries[here[self.skip :]] = Entry(value, at, table_origin=table_at)
         else:
-            _collect(document, _table(document, value, here), known, here, skip, layer, note)
+            self.collect(_table(self.document, value, here), known, here)
 
 
 def _unknown(document: Document, path: KeyPath, tree: Tree, *, is_top: bool) -> SettingsError:

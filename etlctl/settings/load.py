@@ -16,10 +16,11 @@ from etlctl.errors import SettingsError
 from etlctl.settings.document import Document, owner_warning, read
 from etlctl.settings.entries import Layer, environment_entries, file_layer, layered, profile_layers, variable_warnings
 from etlctl.settings.keys import CONFIG_VARIABLE, PIPELINES_PATH, PROFILE_VARIABLE
+from etlctl.settings.mistakes import Mistakes
 from etlctl.settings.model import Settings
 from etlctl.settings.profiles import check, lineage
 from etlctl.settings.resolve import DEFAULT_NAME, Place, resolved
-from etlctl.settings.resolver import Fetch, fetch_nothing
+from etlctl.settings.resolver import Fetch, Resolver, fetch_nothing
 from etlctl.suggest import did_you_mean
 from etlctl.text import printable
 
@@ -65,30 +66,34 @@ def load(
     cwd: Path,
     profile: str | None = None,
     fetch: Fetch = fetch_nothing,
+    mistakes: Mistakes | None = None,
 ) -> Settings:
     """The Settings of the file that `find` found, or of none; `profile` goes before ETLCTL_PROFILE.
 
     `fetch` is called for an `aws-sm:` reference, not now but when the secret is first needed.
 
-    SettingsError for whatever cannot be used, with the place of it.
+    SettingsError for whatever cannot be used, with the place of it; where `mistakes` keeps them, only for a file that
+    cannot be read and a profile that is not there.
     """
+    mistakes = mistakes or Mistakes()
     file = _absolute(cwd / path) if path is not None else None
     document = read(file, shown=_shown(file, cwd)) if file is not None else Document()
-    profiles = profile_layers(document)
-    layers = [file_layer(document)]
+    profiles = profile_layers(document, mistakes)
+    layers = [file_layer(document, mistakes)]
     chosen, chosen_by = _profile(profile, environ)
-    check(profiles)
+    check(profiles, mistakes)
     if chosen is not None:
         _check_chosen(profiles, chosen, chosen_by, document)
         layers.extend(lineage(profiles, chosen))
 
     connections = {name: at for layer in layers for name, at in layer.connections.items()} or {DEFAULT_NAME: "default"}
-    entries = layered(layers) | environment_entries(environ, connections)
+    entries = layered(layers) | environment_entries(environ, connections, mistakes)
 
     warning = owner_warning(file, shown=document.shown, user=os.getuid()) if file is not None else None
     warnings = ((warning,) if warning else ()) + variable_warnings(environ, connections)
     place = Place(project=_project(file, cwd), file=file, profile=chosen, profile_origin=chosen_by)
-    return resolved(place, entries, connections, environ=environ, warnings=warnings, fetch=fetch)
+    resolver = Resolver(entries, environ, place.project, fetch, mistakes)
+    return resolved(resolver, place, connections, warnings=warnings)
 
 
 def _named(text: str, cwd: Path, origin: str) -> Path:

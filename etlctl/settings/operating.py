@@ -7,7 +7,7 @@ notifier are the business of those who know them.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -28,7 +28,8 @@ _MOST_NAME = 100
 
 def schedules(resolver: Resolver) -> Mapping[str, ScheduleSettings]:
     """Each `[schedules.NAME]` by its name."""
-    return MappingProxyType({name: _schedule(resolver, name) for name in _names(resolver, "schedules")})
+    made = ((name, _schedule(resolver, name)) for name in _names(resolver, "schedules"))
+    return MappingProxyType({name: schedule for name, schedule in made if schedule is not None})
 
 
 def loop(resolver: Resolver) -> LoopSettings:
@@ -46,7 +47,8 @@ def loop(resolver: Resolver) -> LoopSettings:
 
 def notifiers(resolver: Resolver) -> Mapping[str, NotifySettings]:
     """Each `[notify.NAME]` by its name."""
-    return MappingProxyType({name: _notifier(resolver, name) for name in _names(resolver, "notify")})
+    made = ((name, _notifier(resolver, name)) for name in _names(resolver, "notify"))
+    return MappingProxyType({name: notifier for name, notifier in made if notifier is not None})
 
 
 def metrics(resolver: Resolver) -> MetricsSettings:
@@ -54,22 +56,18 @@ def metrics(resolver: Resolver) -> MetricsSettings:
     return MetricsSettings(textfile=_file(resolver, keys.METRICS_TEXTFILE))
 
 
-def _schedule(resolver: Resolver, name: str) -> ScheduleSettings:
+def _schedule(resolver: Resolver, name: str) -> ScheduleSettings | None:
+    """The schedule; None for one that cannot be told without what was refused in it."""
     place = _place(resolver, ("schedules", name))
     tasks = _texts(resolver, path_of(keys.SCHEDULE_TASKS, name))
     every_s = _wait(resolver, keys.SCHEDULE_EVERY, name)
     cron = resolver.optional(path_of(keys.SCHEDULE_CRON, name))
     date = resolver.optional(path_of(keys.SCHEDULE_DATE, name))
     window_s = _window(resolver, name)
-    if not tasks:
-        raise SettingsError(f'{place} names no tasks. Name them: tasks = ["DailyReport"].')
-    if (every_s is None) == (cron is None):
-        both = "neither every nor cron" if cron is None else "every and cron both"
-        raise SettingsError(f'{place} has {both}. Give it one of them: every = "30m", or cron = "0 6 * * *".')
-    if window_s is not None and date is None:
-        raise SettingsError(
-            f'{place} has a window without a date, which is its last day. Give it one: date = "yesterday".'
-        )
+    for said in _lacking(resolver, name, place):
+        resolver.mistakes.tell(SettingsError(said))
+    if not tasks or (every_s is None) == (cron is None):
+        return None
     return ScheduleSettings(
         name=name,
         tasks=tasks,
@@ -86,11 +84,30 @@ def _schedule(resolver: Resolver, name: str) -> ScheduleSettings:
     )
 
 
-def _notifier(resolver: Resolver, name: str) -> NotifySettings:
+def _lacking(resolver: Resolver, name: str, place: str) -> Iterator[str]:
+    """What does not go together in a schedule, each with how to mend it."""
+
+    def has(key: Key) -> bool:
+        return path_of(key, name) in resolver.entries
+
+    tasks = path_of(keys.SCHEDULE_TASKS, name)
+    if not has(keys.SCHEDULE_TASKS) or not resolver.entries[tasks].value:
+        yield f'{place} names no tasks. Name them: tasks = ["DailyReport"].'
+    if has(keys.SCHEDULE_EVERY) == has(keys.SCHEDULE_CRON):
+        both = "every and cron both" if has(keys.SCHEDULE_CRON) else "neither every nor cron"
+        yield f'{place} has {both}. Give it one of them: every = "30m", or cron = "0 6 * * *".'
+    if has(keys.SCHEDULE_WINDOW) and not has(keys.SCHEDULE_DATE):
+        yield f'{place} has a window without a date, which is its last day. Give it one: date = "yesterday".'
+
+
+def _notifier(resolver: Resolver, name: str) -> NotifySettings | None:
+    """The notifier; None for one without a kind, which is told."""
     place = _place(resolver, ("notify", name))
     kind = resolver.optional(path_of(keys.NOTIFY_KIND, name))
     if kind is None:
-        raise SettingsError(f'{place} has no kind. Give it one: kind = "webhook".')
+        if path_of(keys.NOTIFY_KIND, name) not in resolver.entries:
+            resolver.mistakes.tell(SettingsError(f'{place} has no kind. Give it one: kind = "webhook".'))
+        return None
     on = path_of(keys.NOTIFY_ON, name)
     return NotifySettings(
         name=name,
@@ -121,7 +138,7 @@ def _options(resolver: Resolver, name: str) -> Mapping[str, Any]:
             continue
         if option in options:
             at = _place(resolver, (*path[:-1], option))
-            raise SettingsError(f"{at} stands in '{dotted(path)}' too. Keep one of them.")
+            resolver.mistakes.tell(SettingsError(f"{at} stands in '{dotted(path)}' too. Keep one of them."))
         options[option] = value
     return MappingProxyType(options)
 
@@ -139,9 +156,8 @@ def _names(resolver: Resolver, table: str) -> list[str]:
     names = list(dict.fromkeys(path[1] for path in resolver.entries if path[0] == table))
     for name in names:
         if len(name) > _MOST_NAME:
-            raise SettingsError(
-                f"{_place(resolver, (table, name))}: a name has {_MOST_NAME} letters at most. Rename it."
-            )
+            said = f"{_place(resolver, (table, name))}: a name has {_MOST_NAME} letters at most. Rename it."
+            resolver.mistakes.tell(SettingsError(said))
     return names
 
 
@@ -159,7 +175,7 @@ def _texts(resolver: Resolver, path: KeyPath) -> tuple[str, ...]:
     entry = resolver.entry(path, None)
     texts = tuple(resolver.expand(entry, entry.value, path))
     if not all(text.strip() for text in texts):
-        raise SettingsError(f"{place_of(entry, path)} holds an empty text. Take it out.")
+        resolver.refuse(path, f"{place_of(entry, path)} holds an empty text. Take it out.")
     return texts
 
 
@@ -180,7 +196,7 @@ def _wait(resolver: Resolver, key: Key, name: str) -> float | None:
     entry = resolver.entry(path, key.default)
     found = ages.wait_s(entry.value)
     if key in (keys.SCHEDULE_EVERY, keys.NOTIFY_TIMEOUT) and (found is None or found < LEAST_EVERY_S):
-        raise SettingsError(f"{place_of(entry, path)} must be {LEAST_EVERY_S} second at least.")
+        resolver.refuse(path, f"{place_of(entry, path)} must be {LEAST_EVERY_S} second at least.")
     return found
 
 
@@ -191,7 +207,8 @@ def _window(resolver: Resolver, name: str) -> float | None:
     entry = resolver.entry(path, None)
     found = ages.age_s(entry.value) or 0
     if found < _DAY_S or found % _DAY_S:
-        raise SettingsError(f"{place_of(entry, path)} must be whole days, 1d at least, as in 7d.")
+        resolver.refuse(path, f"{place_of(entry, path)} must be whole days, 1d at least, as in 7d.")
+        return None
     return found
 
 

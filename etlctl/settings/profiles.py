@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from etlctl.errors import SettingsError
 from etlctl.settings.entries import Layer
 from etlctl.settings.keys import INHERITS, PROFILES, dotted
+from etlctl.settings.mistakes import Mistakes
 from etlctl.suggest import did_you_mean
 from etlctl.text import printable
 
 
-def check(profiles: Mapping[str, Layer]) -> None:
-    """SettingsError where any profile inherits from none that there is, or from itself by whatever way."""
+def check(profiles: Mapping[str, Layer], mistakes: Mistakes) -> None:
+    """Tells any profile that inherits from none that there is, or from itself by whatever way."""
     for name in profiles:
-        lineage(profiles, name)
+        with mistakes.told():
+            lineage(profiles, name)
 
 
 def lineage(profiles: Mapping[str, Layer], name: str) -> list[Layer]:

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 
 from etlctl.errors import SettingsError
 from etlctl.settings import aws, keys, operating, running
-from etlctl.settings.entries import Entries
 from etlctl.settings.keys import Key, KeyPath, dotted
 from etlctl.settings.model import ConnectionSettings, Settings
-from etlctl.settings.resolver import DEFAULT, Fetch, Resolver, path_of, place_of
+from etlctl.settings.resolver import DEFAULT, Resolver, path_of, place_of
 from etlctl.settings.secret import Secret
 from etlctl.settings.urls import is_sqlite, sqlite_file
 from etlctl.suggest import did_you_mean
@@ -34,16 +33,9 @@ class Place(NamedTuple):
 
 
 def resolved(
-    place: Place,
-    entries: Entries,
-    connections: Mapping[str, str],
-    *,
-    environ: Mapping[str, str],
-    warnings: tuple[str, ...],
-    fetch: Fetch,
+    resolver: Resolver, place: Place, connections: Mapping[str, str], *, warnings: tuple[str, ...]
 ) -> Settings:
-    """The Settings made of `entries`; `connections` tells each connection's name and where it was found."""
-    resolver = Resolver(entries, environ, place.project, fetch)
+    """The Settings made of the resolver's entries; `connections` tells the name of each and where it was found."""
     if place.profile is not None:
         resolver.origins["profile"] = place.profile_origin
     resolver.s3 = aws.s3_settings(resolver)
@@ -72,23 +64,26 @@ def resolved(
         origins=MappingProxyType(resolver.origins),
         warnings=warnings,
     )
-    _check_apart(settings)
+    with resolver.mistakes.told():
+        _check_apart(settings)
     return settings
 
 
 def _connection(resolver: Resolver, name: str, at: str) -> ConnectionSettings:
     url = path_of(keys.CONNECTION_URL, name)
     default = keys.CONNECTION_URL.default if name == DEFAULT_NAME else None
-    if default is None and url not in resolver.entries:
-        raise SettingsError(f"{at}: '{dotted(url[:-1])}' has no url. Give it one: url = \"sqlite:///PATH\".")
     schema = path_of(keys.MARKER_SCHEMA, name)
-    secret = resolver.url(url, default)
+    if default is None and url not in resolver.entries:
+        said = f"{at}: '{dotted(url[:-1])}' has no url. Give it one: url = \"sqlite:///PATH\"."
+        secret = resolver.refused(SettingsError(said))
+    else:
+        secret = resolver.url(url, default)
     has_schema = schema in resolver.entries and not (secret.is_known and is_sqlite(secret.reveal()))
     return ConnectionSettings(
         name=name,
         url=secret,
         marker_table=_table_name(resolver, path_of(keys.MARKER_TABLE, name), keys.MARKER_TABLE.default),
-        marker_schema=_table_name(resolver, schema) if has_schema else None,
+        marker_schema=(_table_name(resolver, schema) or None) if has_schema else None,
         connect_timeout_s=_seconds(resolver, keys.CONNECT_TIMEOUT, name),
         statement_timeout_s=_seconds(resolver, keys.STATEMENT_TIMEOUT, name) or None,
         lock_timeout_s=_seconds(resolver, keys.LOCK_TIMEOUT, name),
@@ -96,7 +91,7 @@ def _connection(resolver: Resolver, name: str, at: str) -> ConnectionSettings:
         s3_staging=aws.staging(resolver, name),
         iam_role=aws.iam_role(resolver, name),
         static_keys=_is_on(resolver, keys.STATIC_KEYS, name),
-        place=place_of(resolver.entry(url, default), url),
+        place=place_of(resolver.entry(url, default), url) if url in resolver.entries or default else at,
     )
 
 
@@ -105,10 +100,12 @@ def _table_name(resolver: Resolver, path: KeyPath, default: str | None = None) -
     if name.isprintable():
         return name
     what = "schema" if path[-1] == keys.MARKER_SCHEMA.path[-1] else "table"
-    raise SettingsError(
+    resolver.refuse(
+        path,
         f"{place_of(resolver.entry(path, name), path)} is '{printable(name)}', which no {what} can be called. "
-        "Leave its control characters out."
+        "Leave its control characters out.",
     )
+    return default or ""
 
 
 def _seconds(resolver: Resolver, key: Key, name: str) -> float:
@@ -125,18 +122,18 @@ def _default_connection(resolver: Resolver, connections: Mapping[str, Connection
     names = ", ".join(connections)
     if path not in resolver.entries and DEFAULT_NAME not in connections:
         if len(connections) > 1:
-            raise SettingsError(
-                f"default_connection is not set, and no connection is named warehouse. Set it: {names}."
-            )
+            said = f"default_connection is not set, and no connection is named warehouse. Set it: {names}."
+            resolver.mistakes.tell(SettingsError(said))
         resolver.origins[dotted(path)] = "default: the only connection"
         return next(iter(connections))
     name = resolver.text(path, DEFAULT_NAME)
     if name in connections:
         return name
     at = place_of(resolver.entry(path, DEFAULT_NAME), path)
-    raise SettingsError(
-        f"{at} names no connection: '{printable(name)}'.{did_you_mean(name, connections)} Connections: {names}."
-    )
+    said = f"{at} names no connection: '{printable(name)}'.{did_you_mean(name, connections)} Connections: {names}."
+    if dotted(path) in resolver.origins:  # else the text itself was refused, and that is told
+        resolver.refuse(path, said)
+    return next(iter(connections))
 
 
 def _params(resolver: Resolver) -> Mapping[str, Mapping[str, Any]]:
@@ -157,11 +154,12 @@ def _modules(resolver: Resolver) -> tuple[str, ...]:
     modules = tuple(resolver.expand(entry, entry.value, path))
     for module in modules:
         if not re.fullmatch(_MODULE, module):
-            raise SettingsError(
+            resolver.refuse(
+                path,
                 f"{place_of(entry, path)}: '{printable(module)}' is not the dotted name of a Python module, "
-                "as in acme.etl."
+                "as in acme.etl.",
             )
-    return modules
+    return tuple(module for module in modules if re.fullmatch(_MODULE, module))
 
 
 def _pipelines_path(resolver: Resolver) -> Path | None:

@@ -11,8 +11,9 @@ from typing import Any, TypeAlias
 from etlctl.errors import SettingsError
 from etlctl.settings.entries import Entries, Entry
 from etlctl.settings.keys import NAME, Key, KeyPath, dotted
+from etlctl.settings.mistakes import Mistakes
 from etlctl.settings.model import S3Settings
-from etlctl.settings.secret import FetchedSecret, Secret
+from etlctl.settings.secret import FetchedSecret, RefusedSecret, Secret
 from etlctl.settings.texts import expanded, expanded_url, kept_at_aws, referred, sources
 from etlctl.settings.urls import anchored, complaint, is_in_memory, is_sqlite, masked_url
 from etlctl.suggest import did_you_mean
@@ -35,12 +36,13 @@ class Resolver:
     """The values of one settings file, profile and environment."""
 
     def __init__(
-        self, entries: Entries, environ: Mapping[str, str], project: Path, fetch: Fetch = fetch_nothing
+        self, entries: Entries, environ: Mapping[str, str], project: Path, fetch: Fetch, mistakes: Mistakes
     ) -> None:
         self.entries = entries
         self.environ = environ
         self.project = project
         self.fetch = fetch
+        self.mistakes = mistakes
         self.s3 = S3Settings()
         """Known once `[s3]` is resolved; secrets are fetched later."""
         self.origins: dict[str, str] = {}
@@ -48,10 +50,28 @@ class Resolver:
     def text(self, path: KeyPath, default: str) -> str:
         """The text at `path`, which is never empty."""
         entry = self.entry(path, default)
-        return filled(self.expand(entry, entry.value, path), place_of(entry, path))
+        try:
+            return filled(self._expanded(entry, entry.value, path), place_of(entry, path))
+        except SettingsError as error:
+            self._keep(path, error)
+            return default
 
     def url(self, path: KeyPath, default: str | None) -> Secret:
-        """The URL at `path`, its file absolute; without a default the entry must be there."""
+        """The URL at `path`, its file absolute; without a default the entry must be there.
+
+        Where mistakes are kept, revealing one that was refused raises the mistake.
+        """
+        try:
+            return self._url(path, default)
+        except SettingsError as error:
+            return self.refused(error)
+
+    def refused(self, error: SettingsError) -> Secret:
+        """Raises the mistake about a secret, or keeps it and gives what raises it when it is revealed."""
+        self.mistakes.tell(error)
+        return RefusedSecret(error)
+
+    def _url(self, path: KeyPath, default: str | None) -> Secret:
         entry = self.entry(path, default)
         at = place_of(entry, path)
         kept = self._kept(entry, at, partial(_checked_far_url, project=self.project))
@@ -62,17 +82,29 @@ class Resolver:
             url = entry.value if entry.is_literal else expanded_url(entry.value, at=at, environ=self.environ)
         return Secret(_checked_url(url, at, self.project))
 
+    def refuse(self, path: KeyPath, sentence: str) -> None:
+        """Raises the mistake about `path`, or keeps it: what is taken instead has no origin then."""
+        self._keep(path, SettingsError(sentence))
+
+    def _keep(self, path: KeyPath, error: SettingsError) -> None:
+        self.mistakes.tell(error)
+        self.origins.pop(dotted(path), None)
+
     def optional(self, path: KeyPath) -> str | None:
         """The text at `path`, or None when nobody has given one; no origin is noted then."""
-        return self.text(path, "") if path in self.entries else None
+        return (self.text(path, "") or None) if path in self.entries else None  # "" stands for one that was refused
 
     def secret(self, path: KeyPath, *, is_key: bool = True) -> Secret | None:
         """The text at `path`, from a reference too, or None when nobody has given one.
 
         A key is printable ASCII without blanks; what is none, such as a password, is taken as it is.
         """
-        if path not in self.entries:
-            return None
+        try:
+            return self._secret(path, is_key=is_key) if path in self.entries else None
+        except SettingsError as error:
+            return self.refused(error)
+
+    def _secret(self, path: KeyPath, *, is_key: bool) -> Secret:
         entry = self.entry(path, None)
         at = place_of(entry, path)
         check = partial(_checked_key, is_key=is_key)
@@ -80,7 +112,7 @@ class Resolver:
         if kept is not None:
             return kept
         text = referred(entry.value, at=at, environ=self.environ, project=self.project)
-        text = filled(self.expand(entry, entry.value, path) if text is None else text, at)
+        text = filled(self._expanded(entry, entry.value, path) if text is None else text, at)
         return Secret(check(text, at))
 
     def _kept(self, entry: Entry, at: str, check: Callable[[str, str], str]) -> Secret | None:
@@ -98,15 +130,22 @@ class Resolver:
         return entry
 
     def expand(self, entry: Entry, value: Any, path: KeyPath) -> Any:
-        """`value`, with `${VAR}` looked up in every text within it."""
+        """`value`, with `${VAR}` looked up in every text within it; as it stands where a mistake in it is kept."""
+        try:
+            return self._expanded(entry, value, path)
+        except SettingsError as error:
+            self._keep(path, error)
+            return value
+
+    def _expanded(self, entry: Entry, value: Any, path: KeyPath) -> Any:
         if entry.is_literal:
             return value
         if isinstance(value, str):
             return expanded(value, at=place_of(entry, path), environ=self.environ)
         if isinstance(value, list):
-            return [self.expand(entry, item, path) for item in value]
+            return [self._expanded(entry, item, path) for item in value]
         if isinstance(value, dict):
-            return {name: self.expand(entry, item, (*path, name)) for name, item in value.items()}
+            return {name: self._expanded(entry, item, (*path, name)) for name, item in value.items()}
         return value
 
 
@@ -157,8 +196,10 @@ def one_of(resolver: Resolver, key: Key, words: tuple[str, ...], *, name: str = 
         return str(key.default)
     if given not in words:
         known = f"{', '.join(words[:-1])} or {words[-1]}"
-        raise SettingsError(
+        resolver.refuse(
+            path,
             f"{place_of(resolver.entry(path, None), path)} must be {known}, "
-            f"not '{printable(shortened(given, 40))}'.{did_you_mean(given, words)}"
+            f"not '{printable(shortened(given, 40))}'.{did_you_mean(given, words)}",
         )
+        return str(key.default)
     return given

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from etlctl.errors import SettingsError
 from etlctl.settings import ages, keys
 from etlctl.settings.keys import Key, dotted
 from etlctl.settings.model import BuildSettings, LogSettings
@@ -32,10 +31,12 @@ def logs(resolver: Resolver) -> LogSettings:
     if address is not None and not re.fullmatch(_IN_S3, store, re.DOTALL):
         scheme, second_slash, _ = address.groups()
         folder = "" if second_slash else f" A folder of this name is ./{printable(shortened(scheme, 40))}:/…"
-        raise SettingsError(
+        resolver.refuse(
+            path,
             f"{place_of(resolver.entry(path, store), path)} must be a folder or s3://BUCKET/PREFIX, "
-            f"not '{printable(shortened(scheme, 40))}:/{second_slash}…'.{folder}"
+            f"not '{printable(shortened(scheme, 40))}:/{second_slash}…'.{folder}",
         )
+        store = str(keys.LOGS_STORE.default)
     if not store.startswith("s3://"):
         store = os.path.abspath(resolver.project / store)
     return LogSettings(
@@ -63,9 +64,10 @@ def pools(resolver: Resolver) -> Mapping[str, int]:
         if path[0] == keys.POOL_LIMIT.path[0]:
             entry = resolver.entry(path, None)
             if not re.fullmatch(_POOL, path[1]) or len(path[1]) > _MOST_POOL:
-                raise SettingsError(
+                resolver.refuse(
+                    path,
                     f"{place_of(entry, path)}: a pool's name is letters, digits, _, - and dots, {_MOST_POOL} at most. "
-                    "Rename it."
+                    "Rename it.",
                 )
             found[path[1]] = int(entry.value)
     return MappingProxyType(found)

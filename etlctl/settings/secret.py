@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from urllib.parse import quote, quote_plus
 
 _LEAST_WITHIN = 4
@@ -71,6 +71,19 @@ class FetchedSecret(Secret):
 
     def __hash__(self) -> int:
         return hash((FetchedSecret, self.reference))
+
+
+class RefusedSecret(FetchedSecret):
+    """Stands for one that cannot be used, in settings that are only looked at: `reveal()` raises what is wrong."""
+
+    __slots__ = ()
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__("(cannot be used)", partial(_raised, error))
+
+
+def _raised(error: Exception) -> str:
+    raise error
 
 
 def masked(text: str, secrets: Iterable[Secret]) -> str:
