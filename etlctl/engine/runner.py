@@ -1,52 +1,46 @@
-"""The runner: walks a resolved graph, keeps the executor busy with what is ready, settles what follows from each end.
+"""The runner: keeps the executor busy with what a walk over the graph finds ready, and hands it each end.
 
     Runner.run(roots)
-      _enter       nodes become entries: up to date, blocked, broken, waiting or ready
+      Walk.enter   nodes become entries: up to date, blocked, broken, waiting or ready
       loop:        _begin_ready -> executor.wait() -> _handle
-                     ended well      dependents wait for one less; at none they are ready
+                     ended well      Walk.settle: dependents wait for one less; at none they are ready
                      ended badly     once more where its `retries` allow it; else dependents are skipped, siblings not
                      needs tasks     the graph grows, the attempt waits for them and is resumed
       RunSummary
 
-Who of the ready runs next is decided in engine/admission.py: leases, pools, delays. O(edges) in all: a counter per
-waiting entry, no rescans. It prints nothing; observers do.
+What follows from an end is engine/walk.py's; who of the ready runs next is decided in engine/admission.py: leases,
+pools, delays. It prints nothing; observers do.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 from etlctl.core.conduct import told
 from etlctl.core.context import Attempt, LeaseOfAttempt
 from etlctl.core.graph import Graph, Node, cycle_sentence, path_to
 from etlctl.core.interruption import heard
-from etlctl.core.leases import EndState, FailedElsewhere, Granted, Leases, Wanted
-from etlctl.core.plan import missing_line
+from etlctl.core.leases import EndState, FailedElsewhere, Granted, Leases
 from etlctl.core.results import Observer, RunSummary, Status
 from etlctl.core.target import exists_in_bulk
 from etlctl.core.task import Completeness, Task, outputs_of
 from etlctl.engine import parking
 from etlctl.engine.admission import Admission, HeldTooLong, NeverFits, Verdict
-from etlctl.engine.attempt import told_failure
 from etlctl.engine.entries import Entry, Rank
 from etlctl.engine.executors.base import Executor, Outcome
 from etlctl.engine.failures import Failure, lines_of
 from etlctl.engine.leases import ProcessLeases
 from etlctl.engine.ledger import Ledger
-from etlctl.engine.parking import Parking
 from etlctl.engine.retry import delay_before
+from etlctl.engine.walk import ENDED_WELL, Walk
 from etlctl.errors import CycleError, ExitCode, TaskError, UnavailableError
 
 _logger = logging.getLogger("etlctl")
-_ENDED_WELL = (Status.OK, Status.UPTODATE)
-_END_STATES = {Status.OK: EndState.DONE, Status.UPTODATE: EndState.DONE, Status.FAIL: EndState.FAILED}
 _LOOK_S = 0.5
 """How long a wait goes on without a look at signals and leases."""
 
@@ -85,30 +79,26 @@ class Runner:
         self._project = project
         self._leases: Leases = leases or ProcessLeases()
         self._admission = Admission(self._leases, wait_held_s=wait_held_s, is_nested=is_nested)
-        self._fail_fast = fail_fast
         self._ledger = Ledger(observers)
+        self._walk = Walk(self._admission, self._ledger, executor, project=project, fail_fast=fail_fast, hold=hold)
+        self._parking = self._walk.parking
         self._stop = stop
-        self._hold = hold
         self._stopped_by = stopped_by
         self._log_path = log_path
         self._now = now
         self._began = began
-        self._entries: dict[Node, Entry] = {}
         self._running: dict[Task, Entry] = {}
-        self._parking = Parking(executor, self._push)
         self._next_look = 0.0
         """For lost leases, by the monotonic clock: after each of many short tasks would be too often."""
         self._interrupted: ExitCode | None = None
-        self._given_up: Failure | None = None
-        """Why nothing more is begun, besides an interrupt; with what that means for tasks that were not."""
 
     def run(self, roots: Sequence[Node]) -> RunSummary:
         """Runs what is missing behind `roots`. Never raises for what a task does."""
         started_at, began = self._now(), time.monotonic() if self._began is None else self._began
         try:
-            to_run = self._enter(roots, Rank.PLANNED)
+            to_run = self._walk.enter(roots, Rank.PLANNED)
             self._ledger.tell("run_started", self._run_id, [node.task for node in roots], to_run)
-            self._settle()
+            self._walk.settle()
             while self._begin_ready():
                 outcome = self._executor.wait(self._patience_s())
                 if outcome is not None:
@@ -118,7 +108,7 @@ class Runner:
         except KeyboardInterrupt as error:
             heard(error)
             self._interrupted = self._code_of_interrupt()
-        self._end_early()
+        self._walk.end_early(self._running, self._now(), is_interrupted=bool(self._interrupted))
         duration_s = time.monotonic() - began
         stopped = self._stopped_by() if self._interrupted else ""
         summary = RunSummary(self._run_id, self._ledger.results, started_at, duration_s, self._interrupted, stopped)
@@ -128,72 +118,6 @@ class Runner:
     def _code_of_interrupt(self) -> ExitCode:
         """The signal's, where `stop` knows of it: what it raised is a KeyboardInterrupt whichever it was."""
         return self._interrupted or self._stop() or ExitCode.INTERRUPTED
-
-    # -- entering
-
-    def _enter(self, roots: Iterable[Node], rank: Rank) -> list[Task]:
-        """Makes entries of what the roots reach and is not entered yet, requirements first; those not up to date."""
-        fresh: list[Node] = []
-        stack = [node for node in roots if node not in self._entries]
-        while stack:
-            node = stack.pop()
-            if node not in self._entries:
-                self._entries[node] = Entry(node, rank)
-                fresh.append(node)
-                stack.extend(one for one in node.requires if one not in self._entries)
-        fresh.sort(key=attrgetter("order"))
-        to_run = [node.task for node in fresh if not node.complete or node.error is not None]
-        self._ledger.total += len(to_run)
-        for node in fresh:
-            self._place(self._entries[node])
-        if rank is Rank.YIELDED:
-            for node in fresh:
-                for requirement in node.requires:
-                    self._put_forward(self._entries[requirement])
-        return to_run
-
-    def _place(self, entry: Entry) -> None:
-        node = entry.node
-        if node.error is not None:  # also of a complete one: only a deep build asks that for its requires()
-            self._fail(entry, node.error)
-        elif node.complete:
-            self._ledger.found_complete(entry)
-        elif node.task.is_external:
-            self._end(entry, Status.BLOCKED, missing_line(node), exit_code=ExitCode.BLOCKED)
-        else:
-            # a requirement may have ended long ago: one that a run() yielded now can require what failed before
-            requirements = [self._entries[one] for one in node.requires]
-            ended_badly = [one for one in requirements if one.status is not None and one.status not in _ENDED_WELL]
-            if ended_badly:
-                self._give_up(entry, min(ended_badly, key=lambda one: one.status is Status.BLOCKED))
-                return
-            entry.waiting = sum(one.status is None for one in requirements)
-            if not entry.waiting:
-                self._push(entry)
-
-    def _push(self, entry: Entry) -> None:
-        """It may run from now on, as far as the graph goes."""
-        task = entry.node.task
-        try:
-            conduct = told(task)
-            if entry.granted is None:
-                entry.wanted = Wanted(task.update_key, task.task_id, conduct.resources)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  a user's property: it fails its own task
-            self._parking.drop(entry)
-            self._fail(entry, error)
-            return
-        if not self._is_kept_back(entry):
-            self._admission.push(entry, conduct.priority)
-
-    def _is_kept_back(self, entry: Entry) -> bool:
-        """Whether `hold` is against it: asked when all it requires is there, and once more when it is to begin."""
-        if self._hold is None or entry.attempts:
-            return False
-        why = self._hold(entry.node.task)
-        if why:
-            entry.is_kept_back = True
-            self._end(entry, Status.HELD, why, exit_code=ExitCode.HELD)
-        return bool(why)
 
     # -- running
 
@@ -206,9 +130,9 @@ class Runner:
                     self._begin(entry, verdict)
                 else:
                     self._end_unbegun(entry, verdict)
-                self._settle()
+                self._walk.settle()
         except UnavailableError as error:  # the leases cannot be asked for: what runs goes on to its end
-            self._given_up = Failure(str(error), exit_code=error.exit_code)
+            self._walk.given_up = Failure(str(error), exit_code=error.exit_code)
         return bool(self._running) or (self._admission.is_waiting and not self._is_stopping)
 
     def _places(self) -> int:
@@ -220,7 +144,7 @@ class Runner:
 
     @property
     def _is_stopping(self) -> bool:
-        return bool(self._interrupted or self._given_up)
+        return bool(self._interrupted or self._walk.given_up)
 
     def _patience_s(self) -> float | None:
         """Until when nothing begins by itself; never so long that a signal, or a lost lease, goes unheard."""
@@ -231,11 +155,11 @@ class Runner:
 
     def _begin(self, entry: Entry, granted: Granted) -> None:
         other = granted.done_by or granted.left_by
-        if self._is_kept_back(entry):
+        if self._walk.is_kept_back(entry):
             return
         if other and not entry.node.forced and not entry.is_parked and self._is_done(entry, granted):
             entry.node.complete = True
-            self._end(entry, Status.UPTODATE, notes=(f"done by {other}",))
+            self._walk.end(entry, Status.UPTODATE, notes=(f"done by {other}",))
         elif self._parking.keeps_back(entry):
             self._admission.ended(entry, EndState.RELEASED)
             self._parking.keep_back(entry)
@@ -253,17 +177,17 @@ class Runner:
                 return bool(answers or granted.done_by) and all(answer is True for answer in answers)
             return kind is Completeness.OWN and bool(task.complete())
         except (Exception, SystemExit) as error:  # noqa: BLE001  a user's complete(): it fails its own task
-            self._fail(entry, error)
+            self._walk.fail(entry, error)
             return False
 
     def _end_unbegun(self, entry: Entry, verdict: Verdict) -> None:
         self._parking.drop(entry)
         if isinstance(verdict, HeldTooLong):
-            self._end(entry, Status.HELD, f"held by {verdict.holder}", exit_code=ExitCode.HELD)
+            self._walk.end(entry, Status.HELD, f"held by {verdict.holder}", exit_code=ExitCode.HELD)
         elif isinstance(verdict, FailedElsewhere):
-            self._end_badly(entry, Failure(f"failed in {verdict.holder}: {verdict.reason}"))
+            self._walk.end_badly(entry, Failure(f"failed in {verdict.holder}: {verdict.reason}"))
         elif isinstance(verdict, NeverFits):
-            self._fail(
+            self._walk.fail(
                 entry,
                 TaskError(
                     f"takes {verdict.amount} of the pool {verdict.pool}, which has {verdict.limit}: give it more in "
@@ -311,13 +235,13 @@ class Runner:
         elif outcome.failure is None:
             entry.node.complete = True
             self._admission.took(entry.active_s)
-            self._end(entry, Status.OK)
+            self._walk.end(entry, Status.OK)
         elif outcome.is_unbegun:
-            self._given_up = self._given_up or outcome.failure
+            self._walk.given_up = self._walk.given_up or outcome.failure
             entry.attempt = None  # so that _end_early says so
         elif not self._tries_again(entry, outcome.failure):
-            self._end_badly(entry, outcome.failure)
-        self._settle()
+            self._walk.end_badly(entry, outcome.failure)
+        self._walk.settle()
 
     def _tries_again(self, entry: Entry, failure: Failure) -> bool:
         task = entry.node.task
@@ -347,7 +271,7 @@ class Runner:
         if not self._running:  # it waits for others: nothing is begun that would ask
             self._interrupted = self._interrupted or self._stop()
         lost = self._admission.lost()
-        for entry in [one for one in self._entries.values() if one.wanted.key in lost] if lost else ():
+        for entry in [one for one in self._walk.entries.values() if one.wanted.key in lost] if lost else ():
             entry.granted = None
             if entry.node.task in self._running:
                 why = Failure(lost[entry.wanted.key], exit_code=ExitCode.HELD)
@@ -356,8 +280,8 @@ class Runner:
                 # it was set aside, claimed ahead, or waits for a further attempt: it begins anew under a new lease
                 self._parking.drop(entry)
                 if not entry.waiting and entry.failure is None:
-                    self._push(entry)
-                    self._settle()
+                    self._walk.push(entry)
+                    self._walk.settle()
 
     def _set_aside(self, entry: Entry, needs: tuple[Task, ...]) -> None:
         """The attempt waits for tasks: those it requires (usually all done) or yielded (perhaps new to the graph)."""
@@ -369,109 +293,24 @@ class Runner:
                 raise CycleError(cycle_sentence([entry.node, *way]))
         except CycleError as error:
             self._parking.drop(entry)
-            self._fail(entry, error)
+            self._walk.fail(entry, error)
             return
-        self._enter(nodes, Rank.YIELDED)
-        self._settle()
+        self._walk.enter(nodes, Rank.YIELDED)
+        self._walk.settle()
         for node in nodes:
-            needed = self._entries[node]
+            needed = self._walk.entries[node]
             if needed.status is None:
-                self._put_forward(needed)
+                self._walk.put_forward(needed)
                 entry.waiting += 1
                 entry.node.requires.append(node)
                 node.dependents.append(entry.node)
-            elif needed.status not in _ENDED_WELL:
-                self._give_up(entry, needed)
+            elif needed.status not in ENDED_WELL:
+                self._walk.give_up(entry, needed)
                 return
         if not entry.waiting:
             self._submit(entry)  # it goes on at once: it is running, and `stop` is about what is not
         elif self._parking.is_full:
             self._parking.drop(entry)
-            self._fail(entry, TaskError(parking.TOO_MANY))
+            self._walk.fail(entry, TaskError(parking.TOO_MANY))
         else:
             self._admission.set_aside(entry)
-
-    def _put_forward(self, entry: Entry) -> None:
-        """Somebody waits for `entry`: it and what it still needs go before what nobody waits for yet."""
-        stack = [entry]
-        while stack:
-            one = stack.pop()
-            if one.status is None and one.rank is Rank.PLANNED:
-                one.rank = Rank.YIELDED
-                if not one.waiting and one.attempt is None:
-                    self._push(one)  # a second time, with its new rank
-                stack.extend(self._entries[requirement] for requirement in one.node.requires)
-
-    def _resume(self, entry: Entry) -> None:
-        entry.rank = Rank.RESUMED
-        self._push(entry)
-
-    # -- ends
-
-    def _fail(self, entry: Entry, error: BaseException) -> None:
-        """It failed here, in no attempt: before it ran, or while it waited."""
-        self._end_badly(entry, told_failure(entry.node.task, error, self._project))
-
-    def _end_badly(self, entry: Entry, failure: Failure) -> None:
-        self._end(
-            entry,
-            Status.HELD if failure.exit_code is ExitCode.HELD else Status.FAIL,
-            failure.reason,
-            error=failure.error,
-            where=failure.where,
-            details=failure.details,
-            exit_code=failure.exit_code,
-        )
-
-    def _give_up(self, entry: Entry, cause: Entry) -> None:
-        """`cause` did not end well, so `entry` will not run (again)."""
-        self._parking.drop(entry)
-        entry.cause = cause.cause
-        root = entry.cause.node.task.task_label
-        if cause.status is Status.BLOCKED:
-            self._end(entry, Status.BLOCKED, f"blocked by {root}", exit_code=ExitCode.BLOCKED)
-        elif cause.status is Status.HELD:
-            why = f": {entry.cause.reason}" if entry.cause.is_kept_back else ", which another process has"
-            self._end(entry, Status.HELD, f"waits for {root}{why}", exit_code=ExitCode.HELD)
-        else:
-            self._end(entry, Status.SKIP, f"{root} failed")
-
-    def _end(self, entry: Entry, status: Status, reason: str = "", notes: Sequence[str] = (), **more: Any) -> None:
-        """Gives the entry its result, and its lease back; `_settle` carries it to its dependents."""
-        self._admission.ended(entry, _END_STATES.get(status, EndState.RELEASED), reason)
-        if status is Status.FAIL and self._fail_fast:
-            self._given_up = self._given_up or Failure(f"{entry.node.task.task_label} failed", exit_code=ExitCode.DONE)
-        self._ledger.end(entry, status, reason, notes, **more)
-
-    def _settle(self) -> None:
-        """Carries each end on to those that wait for it: a loop, since a chain of skips may be long."""
-        for entry in self._ledger.settled():
-            for node in entry.node.dependents:
-                dependent = self._entries.get(node)
-                if dependent is None or dependent.status is not None:
-                    continue
-                if entry.status not in _ENDED_WELL:
-                    self._give_up(dependent, entry)
-                    continue
-                dependent.waiting -= 1
-                if not dependent.waiting:
-                    self._resume(dependent) if dependent.is_parked else self._push(dependent)
-
-    def _end_early(self) -> None:
-        """Accounts for what was not reached: an interrupt leaves some, and so does --fail-fast."""
-        why, code = "the run was interrupted", ExitCode.DONE
-        if self._given_up is not None and not self._interrupted:
-            why, code = self._given_up.reason, self._given_up.exit_code
-        for entry in self._entries.values():
-            if entry.status is None:
-                is_begun = entry.node.task in self._running or entry.is_parked
-                if entry.failure is not None and not is_begun:
-                    self._end_badly(entry, entry.failure)  # a further attempt was waited for
-                    continue
-                self._parking.drop(entry)
-                begun = "stopped" if entry.attempt is not None else "not started"
-                if entry.node.task in self._running and entry.started_at is not None:
-                    entry.active_s = (self._now() - entry.started_at).total_seconds()
-                self._end(entry, Status.SKIP, f"{begun}: {why}", exit_code=code)
-        for _ in self._ledger.settled():
-            pass  # nothing waits for them any more
