@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, TypeVar
 
 from etlctl.core import daytime
 from etlctl.errors import SettingsError
-from etlctl.schedule import deadline
 from etlctl.schedule.dates import turn_dates
 from etlctl.schedule.times import Cron, Every, Times
 from etlctl.schedule.zones import zone_of
 from etlctl.settings import ScheduleSettings, Settings
+from etlctl.settings.mistakes import Mistakes
 from etlctl.text import printable, shortened
 
 _Text = TypeVar("_Text")
@@ -38,17 +38,13 @@ class Schedule(NamedTuple):
     overlap: str
     """`skip` or `queue`."""
     deadline: str | None
-    """A time of day that `deadline` takes."""
+    """A time of day that `deadline.passed` takes; None for one without."""
     place: str
     """To begin a sentence about it."""
 
     def dates(self, began_at: dt.datetime) -> list[dt.date]:
         """The dates of a turn that began at this instant, oldest first; none for a schedule without dates."""
         return turn_dates(self.date, self.window_days, began_at, self.zone) if self.date is not None else []
-
-    def deadline_of(self, due: dt.datetime) -> dt.datetime | None:
-        """By when a turn that was due at this instant must be done, aware UTC; None for one without a deadline."""
-        return deadline.next_due(due, self.deadline, self.zone) if self.deadline is not None else None
 
 
 def opened(settings: Settings) -> list[Schedule]:
@@ -63,16 +59,13 @@ def opened(settings: Settings) -> list[Schedule]:
 
 def schedule_of(told: ScheduleSettings, place_of: Callable[[str], str]) -> Schedule:
     """The schedule of these texts; `place_of("cron")` begins the sentence of the SettingsError about that one."""
-    zone = _read(zone_of, told.timezone, place_of, "timezone")
-    window_days = int(told.window_s or _DAY_S) // _DAY_S
-    if told.date is not None:
-        _read(partial(_checked_date, window_days=window_days), told.date, place_of, "date")
-    if told.deadline is not None:
-        _read(daytime.parsed, told.deadline, place_of, "deadline")
+    check(told, place_of, Mistakes())
+    zone = zone_of(told.timezone)
+    window_days = _window_days(told)
     return Schedule(
         name=told.name,
         tasks=told.tasks,
-        times=_times(told, place_of),
+        times=_times(told, told.timezone),
         zone=zone,
         date=told.date,
         window_days=window_days,
@@ -84,12 +77,35 @@ def schedule_of(told: ScheduleSettings, place_of: Callable[[str], str]) -> Sched
     )
 
 
-def _times(told: ScheduleSettings, place_of: Callable[[str], str]) -> Times:
+def check(told: ScheduleSettings, place_of: Callable[[str], str], mistakes: Mistakes) -> None:
+    """Tells which of these texts no schedule can be made of; see `schedule_of`."""
+    zone = told.timezone
+    with mistakes.told():
+        _read(zone_of, zone, place_of, "timezone")
+    zone = zone if not mistakes.found else "UTC"  # the line of cron is looked at all the same
+    with mistakes.told():
+        _read(lambda _: _times(told, zone), None, place_of, "every" if told.cron is None else "cron")
+    if told.date is not None:
+        with mistakes.told():
+            _read(partial(_checked_date, window_days=_window_days(told)), told.date, place_of, "date")
+    if told.deadline is not None:
+        with mistakes.told():
+            _read(daytime.parsed, told.deadline, place_of, "deadline")
+    if told.every_s is not None and told.jitter_s >= told.every_s:
+        said = f"{place_of('jitter')} would move a turn beyond the next one: give it less than every."
+        mistakes.tell(SettingsError(said))
+
+
+def _window_days(told: ScheduleSettings) -> int:
+    return int(told.window_s or _DAY_S) // _DAY_S
+
+
+def _times(told: ScheduleSettings, zone: str) -> Times:
     if told.cron is not None:
-        return _read(partial(Cron, zone=told.timezone), told.cron, place_of, "cron")
+        return Cron(told.cron, zone=zone)
     if told.every_s is None:  # settings and command line have looked
         raise AssertionError(f"{told.place} has neither every nor cron")
-    return _read(Every, told.every_s, place_of, "every")
+    return Every(told.every_s)
 
 
 def _checked_date(word: str, *, window_days: int) -> None:
@@ -97,7 +113,9 @@ def _checked_date(word: str, *, window_days: int) -> None:
         turn_dates(word, window_days, _SOME_DAY, dt.UTC)
     except ValueError as error:
         shown = printable(shortened(word, 40))
-        raise ValueError(f"'{shown}' is no date for a turn: {error}. Write yesterday, today or -3d.") from None
+        reason = str(error).rstrip(".")
+        stop = "" if reason.endswith("?") else "."
+        raise ValueError(f"'{shown}' is no date for a turn: {reason}{stop} Write yesterday, today or -3d.") from None
 
 
 def _read(reading: Callable[[_Text], _Value], text: _Text, place_of: Callable[[str], str], key: str) -> _Value:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etlctl.core import daytime
-from etlctl.schedule import deadline, turn_dates
+from etlctl.schedule import Cron, Every, Times, deadline, turn_dates
 from etlctl.schedule.zones import instant_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -86,6 +86,64 @@ def test_the_next_deadline_is_later_and_within_some_25_hours(instant: dt.datetim
     found = deadline.next_due(instant, f"{time:%H:%M}", BERLIN)
 
     assert dt.timedelta(0) < found - instant <= dt.timedelta(hours=25)
+
+
+@pytest.mark.parametrize(
+    ("line", "now", "due", "by"),
+    [
+        ("0 6 * * *", "2026-05-08 05:00", "2026-05-08 04:00", "2026-05-08 05:00"),
+        ("0 6 * * *", "2026-05-08 04:59", "2026-05-07 04:00", "2026-05-07 05:00"),
+        ("0 6 * * 1", "2026-05-08 12:00", "2026-05-04 04:00", "2026-05-04 05:00"),  # of Friday: that of Monday
+        ("0 22 * * 5", "2026-05-10 12:00", "2026-05-08 20:00", "2026-05-09 05:00"),
+        ("0 7 * * *", "2026-05-08 05:00", "2026-05-07 05:00", "2026-05-08 05:00"),  # due at that instant: the next day's
+        ("*/30 * * * *", "2026-05-08 05:00", "2026-05-08 04:30", "2026-05-08 05:00"),
+        ("0 6 * * *", "2026-10-25 12:00", "2026-10-25 05:00", "2026-10-25 06:00"),
+    ],
+)
+def test_the_deadline_that_has_passed_is_that_of_the_last_turn_before_it(
+    line: str, now: str, due: str, by: str
+) -> None:
+    """Of several turns with one deadline; a day on which no turn is due has none."""
+    expected = deadline.passed(Cron(line, "Europe/Berlin"), at(now), "07:00", BERLIN)
+
+    assert expected == (at(due), at(by))
+
+
+def test_a_schedule_is_looked_at_when_its_next_turn_has_its_deadline() -> None:
+    """On Monday, where it is due on Mondays; one of each few seconds once a day."""
+    monday, often = Cron("0 6 * * 1", "Europe/Berlin"), Every(20)
+
+    assert deadline.upcoming(monday, at("2026-05-08 12:00"), "07:00", BERLIN) == at("2026-05-11 05:00")
+    assert deadline.upcoming(monday, at("2026-05-11 05:00"), "07:00", BERLIN) == at("2026-05-18 05:00")
+    assert deadline.upcoming(often, at("2026-05-08 04:59"), "07:00", BERLIN) == at("2026-05-08 05:00")
+    assert deadline.upcoming(often, at("2026-05-08 05:00"), "07:00", BERLIN) == at("2026-05-09 05:00")
+
+
+@given(
+    INSTANTS,
+    st.times(),
+    st.sampled_from(
+        [
+            Every(20),
+            Every(3 * 3_600),
+            Every(90_000),
+            Cron("30 2 * * *", "Europe/Berlin"),
+            Cron("0 6 * * 1", "Europe/Berlin"),
+            Cron("*/7 1-3 * * *", "Europe/Berlin"),
+            Cron("0 0 1 * *", "Pacific/Apia"),
+        ]
+    ),
+)
+def test_no_deadline_lies_between_the_last_and_the_next(instant: dt.datetime, time: dt.time, times: Times) -> None:
+    """Each turn's is looked at, and none before its time, over changes of clocks too."""
+    text = f"{time:%H:%M}"
+
+    due, by = deadline.passed(times, instant, text, BERLIN)
+    following = deadline.upcoming(times, instant, text, BERLIN)
+
+    assert due < by == deadline.next_due(due, text, BERLIN) <= instant < following
+    assert times.latest(due) == due
+    assert deadline.next_due(times.after(due), text, BERLIN) == following
 
 
 @pytest.mark.parametrize("text", ["24:00", "7", "07:60", "7am", "", "07:00:00", "-1:00", "\u0660\u0667:\u0660\u0660"])

@@ -39,14 +39,14 @@ def at(text: str) -> dt.datetime:
     return dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
 
 
-def test_a_schedule_answers_when_for_which_dates_and_until_when(tmp_path: Path) -> None:
+def test_a_schedule_answers_when_and_for_which_dates(tmp_path: Path) -> None:
     nightly, feeds = schedules(tmp_path, NIGHTLY)
 
     due = nightly.times.after(at("2026-11-22 12:00"))
-    assert due == at("2026-11-23 05:00") and nightly.deadline_of(due) == at("2026-11-23 06:00")
+    assert due == at("2026-11-23 05:00") and nightly.deadline == "07:00"
     assert nightly.dates(due) == [dt.date(2026, 11, day) for day in (20, 21, 22)]
     assert (feeds.name, feeds.times.text, feeds.window_days, feeds.overlap) == ("feeds", "every 30m", 1, "skip")
-    assert feeds.dates(due) == [] and feeds.deadline_of(due) is None
+    assert feeds.dates(due) == [] and feeds.deadline is None
 
 
 @pytest.mark.parametrize(
