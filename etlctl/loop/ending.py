@@ -158,11 +158,14 @@ class _Watch:
         self._asks: list[ExitCode] = []
         """What each signal came to so far; handlers may know less."""
         self._is_closed = False
+        self._masks = threading.local()
         self._thread = threading.Thread(target=self._serve, name="etlctl-ending", daemon=True)
 
     def start(self) -> None:
         self._before = signal.set_wakeup_fd(self._news.descriptor, warn_on_full_buffer=False)
-        os.register_at_fork(after_in_child=self._forget)
+        os.register_at_fork(
+            before=self._hold_signals, after_in_parent=self._release_signals, after_in_child=self._forget
+        )
         self._thread.start()
 
     def close(self) -> None:
@@ -186,11 +189,21 @@ class _Watch:
     def told(self, what: int) -> None:
         self._news.write(bytes([what]))
 
+    def _hold_signals(self) -> None:
+        """Before a fork: a signal that comes to the new process before _forget() would be written to our descriptor,
+        and end the loop; multiprocessing's Pool.terminate() sends one to processes that may not have run yet."""
+        self._masks.before = None if self._is_closed else signal.pthread_sigmask(signal.SIG_BLOCK, CODES)
+
+    def _release_signals(self) -> None:
+        if self._masks.before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.before)
+
     def _forget(self) -> None:
         """In a forked process: its signals are not ours."""
         now = signal.set_wakeup_fd(-1)
         if now != self._news.descriptor:
             signal.set_wakeup_fd(now)
+        self._release_signals()
 
     def _serve(self) -> None:
         self._await(1, None)
