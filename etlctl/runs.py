@@ -242,7 +242,7 @@ def opened(
         yield Run(settings, options, run_id, store, database=database, disconnect=disconnect, hearers=hearers)
 
 
-def notifications(settings: Settings, *, has_state: bool = True) -> Notifications | None:
+def notifications(settings: Settings, *, has_state: bool = True, is_of_loop: bool = False) -> Notifications | None:
     """Those of the settings, opened for one run or for many; to be closed. None where there are none.
 
     What was told is remembered in the state database. Raises as `notify.opened`.
@@ -268,6 +268,7 @@ def notifications(settings: Settings, *, has_state: bool = True) -> Notification
         profile=settings.profile,
         secrets=settings.secrets(),
         memory=memory if has_state else None,
+        is_of_loop=is_of_loop,
     )
 
 

@@ -142,7 +142,7 @@ def _opener(
     from etlctl.runs import RunOptions, notifications
 
     def options_of(settings: Settings) -> RunOptions:
-        options = RunOptions.of(settings, notifications=notifications(settings), metrics=metrics)
+        options = RunOptions.of(settings, notifications=notifications(settings, is_of_loop=True), metrics=metrics)
         return options if jobs is None else replace(options, jobs=jobs)
 
     first = [call.app]

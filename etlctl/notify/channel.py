@@ -89,11 +89,15 @@ class Channel:
                 self._waiting.clear()
                 self._warn(str(error))
 
+    def is_done(self, until: float) -> bool:
+        """Whether nothing is on its way any more, for which it waits until `until` of time.monotonic()."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._thread is None, timeout=max(0.0, until - time.monotonic()))
+
     def finish(self, until: float) -> bool:
         """Waits for what is on its way, until `until` of time.monotonic(); False where it was given up."""
         with self._changed:
-            self._changed.wait_for(lambda: self._thread is None, timeout=max(0.0, until - time.monotonic()))
-            if self._thread is None:
+            if self.is_done(until):
                 return True
             left, at_work = len(self._waiting), self._at_work
             self._waiting.clear()

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from etlctl.core.results import RunSummary, Status, TaskResult, command_words, failure_lines, total_line
 from etlctl.core.task import Task
-from etlctl.errors import EtlctlError
+from etlctl.errors import EtlctlError, ExitCode
 from etlctl.notify.memory import NO_TASK, Memory, key_of, key_of_run, prefix_of, stem_of
 from etlctl.notify.message import Item, Message
 from etlctl.notify.selection import BAD, INTERRUPTED, RECOVERED, Selection
@@ -63,6 +63,8 @@ class Wanted(NamedTuple):
     selection: Selection
     repeat_s: float
     """How long the same failure of a task is not told again."""
+    leaves_outages: bool = False
+    """Whether tasks that could not use something are left out: a loop tries them again, and tells of that itself."""
 
 
 class Told(NamedTuple):
@@ -80,6 +82,8 @@ class _News(NamedTuple):
     told_before: int
     recorded: frozenset[str]
     settled: frozenset[str]
+    put_off: int
+    """Tasks left out, since the loop tries them again."""
 
 
 def digest(summary: RunSummary, wanted: Wanted, about: About, memory: Memory) -> Told | None:
@@ -148,7 +152,8 @@ def given_up(run_id: str, error: EtlctlError, wanted: Wanted, about: About, memo
 
 def _news(summary: RunSummary, wanted: Wanted, memory: Memory) -> _News:
     on, name = wanted.selection.on, wanted.notifier
-    chosen = [result for result in summary.results if wanted.selection.takes(result.task)]
+    taken = [result for result in summary.results if wanted.selection.takes(result.task)]
+    chosen = [result for result in taken if not (wanted.leaves_outages and result.exit_code is ExitCode.UNAVAILABLE)]
     bad = [result for result in _causes(chosen, wanted.selection) if result.status.lower() in on]
     keys = {key_of(name, result): result for result in bad}
     fresh = memory.first(list(keys), again_after_s=wanted.repeat_s) if keys else set()
@@ -164,6 +169,7 @@ def _news(summary: RunSummary, wanted: Wanted, memory: Memory) -> _News:
         len(keys) - len(fresh),
         frozenset(fresh),
         frozenset(settled if is_told else ()),
+        len(taken) - len(chosen),
     )
 
 
@@ -248,6 +254,8 @@ def _lines(summary: RunSummary, news: _News, about: About) -> list[str]:
         lines.append(summary.stopped)
     if news.told_before:
         lines.append(f"{news.told_before:,} more as told before")
+    if news.put_off:
+        lines.append(f"{news.put_off:,} more could not use what they need, and will be tried again")
     return [*lines, total_line(summary), f"run {summary.run_id} on {about.host}"]
 
 

@@ -20,7 +20,8 @@ MOST = 10_000
 """Failures that are remembered at once in a process; the oldest are forgotten first."""
 NO_TASK = ""
 """Stands for the id of a task where the run itself is meant."""
-_VARYING = re.compile(r"\b0x[0-9a-f]+\b|\b(?=[0-9a-f-]*\d)[0-9a-f-]{8,}\b|\d+", re.IGNORECASE)
+VARYING = re.compile(r"\b0x[0-9a-f]+\b|\b(?=[0-9a-f-]*\d)[0-9a-f-]{8,}\b|\d+", re.IGNORECASE)
+"""What may differ in two texts about the same."""
 
 
 class Memory(Protocol):
@@ -81,13 +82,13 @@ def prefix_of(notifier: str) -> str:
 
 def key_of(notifier: str, result: TaskResult) -> str:
     """The key of a failure. Numbers in its reason do not count: 2 duplicates and 3 duplicates are the same one."""
-    said = f"{result.status}|{_VARYING.sub('#', result.reason)}"
+    said = f"{result.status}|{VARYING.sub('#', result.reason)}"
     return f"{stem_of(notifier, result.task.task_id)}{sha256(said.encode()).hexdigest()[:12]}"
 
 
 def key_of_run(notifier: str, reason: str) -> str:
     """The key of a run that was given up, for a reason of its own and not of a task's."""
-    return f"{stem_of(notifier, NO_TASK)}{sha256(_VARYING.sub('#', reason).encode()).hexdigest()[:12]}"
+    return f"{stem_of(notifier, NO_TASK)}{sha256(VARYING.sub('#', reason).encode()).hexdigest()[:12]}"
 
 
 def stem_of(notifier: str, task_id: str) -> str:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from etlctl.core.context import Attempt
 from etlctl.core.private import private_values
 from etlctl.core.results import RunSummary, Status
 from etlctl.core.task import Task
-from etlctl.errors import EtlctlError
+from etlctl.errors import EtlctlError, ExitCode
 from etlctl.notify import digest as digests
-from etlctl.notify import options
+from etlctl.notify import options, troubles
 from etlctl.notify.channel import Channel
 from etlctl.notify.digest import About, Told, Wanted
 from etlctl.notify.kinds import made
 from etlctl.notify.memory import LocalMemory, Memory
 from etlctl.notify.recalling import Recalling
-from etlctl.notify.selection import WORDS, Selection
+from etlctl.notify.selection import ALERT, WORDS, Selection
+from etlctl.notify.troubles import Trouble
 from etlctl.settings import NotifySettings, Secret
 from etlctl.settings.masks import Mask
 from etlctl.suggest import did_you_mean
@@ -27,6 +28,10 @@ from etlctl.text import printable, shortened
 
 CLOSE_WAIT_S = 5.0
 """How long a command waits at its end for messages that are on their way, all of them together."""
+
+
+_OfTrouble: TypeAlias = Callable[[Trouble, Wanted, About, Memory], Told | None]
+_HEARS_TROUBLES = frozenset({ALERT, Status.FAIL.lower()})
 
 
 class _Way(NamedTuple):
@@ -73,19 +78,42 @@ class Notifications:
             if kind in selection.on and (task is None or selection.takes(task)):
                 channel.offer(lambda: told)
 
+    def trouble(self, trouble: Trouble) -> None:
+        """Tells those who hear of alerts, or of failures, what goes wrong in a loop itself; once for one text, over
+        all processes."""
+        self._offer_trouble(trouble, troubles.begun)
+
+    def trouble_is_over(self, trouble: Trouble) -> None:
+        """Tells those whom a trouble of this subject was told that it is over, where they hear of what has
+        recovered."""
+        self._offer_trouble(trouble, troubles.over)
+
     def given_up(self, run_id: str, error: EtlctlError) -> None:
         """Tells those who hear of failures that a run ended before its tasks had a result each, once for one reason."""
         for wanted, channel in self._ways:
-            if Status.FAIL.lower() in wanted.selection.on:
+            is_left = wanted.leaves_outages and error.exit_code is ExitCode.UNAVAILABLE
+            if Status.FAIL.lower() in wanted.selection.on and not is_left:
                 channel.offer(self._giving_up(run_id, error, wanted))
 
-    def close(self, timeout_s: float = CLOSE_WAIT_S) -> None:
-        """Waits that long at most for what is on its way; a warning names who has not got it. The last call."""
+    def is_idle(self, timeout_s: float = 0.0) -> bool:
+        """Whether nothing is on its way, for which it waits so long."""
         until = time.monotonic() + timeout_s
-        for _, channel in self._ways:
-            channel.finish(until)
-        self._is_closing = True
-        self._close_memory()
+        return all(channel.is_done(until) for _, channel in self._ways)
+
+    def close(self, timeout_s: float = CLOSE_WAIT_S) -> None:
+        """Waits that long at most for what is on its way, and no longer than to a second signal; a warning names who
+        has not got it. The last call."""
+        until = time.monotonic() + timeout_s
+        try:
+            for _, channel in self._ways:
+                channel.finish(until)
+        except KeyboardInterrupt:
+            for _, channel in self._ways:
+                channel.finish(0.0)
+            raise
+        finally:
+            self._is_closing = True
+            self._close_memory()
 
     def _close_memory(self) -> None:
         """Once nobody can ask it any more: a thread that was given up may do so until its endpoint lets go of it."""
@@ -96,6 +124,18 @@ class Notifications:
         def make() -> Told | None:
             told = digests.digest(summary, wanted, self._about, self._memory)
             return told._replace(message=told.message.masked(self._mask_for(summary.tasks))) if told else None
+
+        return make
+
+    def _offer_trouble(self, trouble: Trouble, what: _OfTrouble) -> None:
+        for wanted, channel in self._ways:
+            if not _HEARS_TROUBLES.isdisjoint(wanted.selection.on):
+                channel.offer(self._of_trouble(trouble, wanted, what))
+
+    def _of_trouble(self, trouble: Trouble, wanted: Wanted, what: _OfTrouble) -> Callable[[], Told | None]:
+        def make() -> Told | None:
+            told = what(trouble, wanted, self._about, self._memory)
+            return told._replace(message=told.message.masked(self._mask_for([]))) if told else None
 
         return make
 
@@ -117,8 +157,10 @@ def opened(
     profile: str | None,
     secrets: Iterable[Secret] = (),
     memory: Callable[[], Memory] | None = None,
+    is_of_loop: bool = False,
 ) -> Notifications:
-    """The notifiers of the settings; nothing is connected to, no thread begins.
+    """The notifiers of the settings; nothing is connected to, no thread begins. Those of a loop are told nothing of
+    tasks that could not use something: it tries them again, and has its own word for that.
 
     `secrets` is what no message may hold; `memory` opens the one that all processes share, at its first use; without
     it, and while it cannot be used, this process remembers by itself. SettingsError for a notifier that cannot work,
@@ -130,7 +172,7 @@ def opened(
     ways = []
     for one in settings.values():
         _check(one)
-        wanted = Wanted(f"{project.name}/{profile or ''}/{one.name}", Selection.of(one), one.repeat_s)
+        wanted = Wanted(f"{project.name}/{profile or ''}/{one.name}", Selection.of(one), one.repeat_s, is_of_loop)
         ways.append(
             _Way(wanted, Channel(one.name, made(one, project, mask), retries=one.retries, memory=kept, mask=mask))
         )

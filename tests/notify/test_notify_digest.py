@@ -8,10 +8,11 @@ from typing import Any
 
 from etlctl.core.results import RunSummary, Status, TaskResult
 from etlctl.errors import ExitCode, UnavailableError
-from etlctl.notify import LocalMemory, Message
+from etlctl.notify import LocalMemory, Message, Trouble
 from etlctl.notify.digest import MOST_ITEMS, MOST_LINES, About, Wanted, digest, given_up
 from etlctl.notify.memory import MOST
 from etlctl.notify.selection import Selection
+from etlctl.notify.troubles import begun, over
 from notify.house import EVERYTHING, Feed, Load, Needs, Report, blocked, done, failed, settings, summary
 
 ABOUT = About("acme", "production", " --profile production", "host-1")
@@ -196,3 +197,59 @@ def test_four_loops_with_one_memory_tell_once() -> None:
 
     assert [len(messages) for messages in rounds] == [1, 0, 1]
     assert len({message.id for message in itertools.chain(*rounds)}) == 2
+
+
+def could_not_use(number: int) -> TaskResult:
+    """A task whose database was gone."""
+    return TaskResult(Load(number), Status.FAIL, "wh-1 cannot be reached", exit_code=ExitCode.UNAVAILABLE)
+
+
+def test_a_loop_tells_no_task_that_could_not_use_something() -> None:
+    """It tries it again by itself: neither its failure nor its success is news. Others of the same run are."""
+    told = Told("fail", "recovered")
+    told.wanted = told.wanted._replace(leaves_outages=True)
+
+    first = told.of(could_not_use(1), done(Load(2)))
+    second = told.of(done(Load(1)), done(Load(2)))
+    third = told.of(could_not_use(1), failed(Load(2)))
+
+    assert (first, second) == (None, None)
+    assert results(third) == [("Load(2)", "fail")]
+    assert third is not None and "1 more could not use what they need, and will be tried again" in third.text
+
+
+def test_a_build_tells_a_task_that_could_not_use_something() -> None:
+    """Nobody tries it again by itself."""
+    assert results(Told("fail").of(could_not_use(1))) == [("Load(1)", "fail")]
+
+
+BROKEN = Trouble("turn nightly", "nightly cannot be built", "Load cannot be made: line 7")
+
+
+def test_trouble_is_told_once_and_its_end_once() -> None:
+    """Another reason is told at once, the same one after `repeat`; an end is told where its trouble was."""
+    told = Told("alert", "recovered")
+
+    def hears(what: Any, trouble: Trouble) -> str | None:
+        found = what(trouble, told.wanted, ABOUT, told.memory)
+        return None if found is None else f"{found.message.kind} {found.message.is_bad} {found.message.text}"
+
+    first = [hears(over, BROKEN), hears(begun, BROKEN), hears(begun, BROKEN._replace(text=f"{BROKEN.text}0"))]
+    other = hears(begun, BROKEN._replace(text="no module"))
+    told.now = HOUR_S
+    again = hears(begun, BROKEN)
+    ends = [hears(over, BROKEN._replace(text="done")), hears(over, BROKEN._replace(text="done"))]
+
+    assert first == [None, f"alert True {BROKEN.text}\non host-1", None]
+    assert other == "alert True no module\non host-1"
+    assert again == first[1]
+    assert ends == ["recovered False done\non host-1", None]
+
+
+def test_end_of_a_trouble_is_not_told_to_whoever_does_not_ask_for_it() -> None:
+    """But the same trouble is a new one after it."""
+    told = Told("alert")
+
+    found = [what(BROKEN, told.wanted, ABOUT, told.memory) is not None for what in (begun, begun, over, begun)]
+
+    assert found == [True, False, False, True]
