@@ -166,6 +166,11 @@ class Operations:
         with self._writing() as session:
             return _insert_new(session, _ALERT, {"key": kept})
 
+    def now(self) -> datetime:
+        """The database's clock, by which turns begin and end; aware, UTC."""
+        with self._store.transaction(write=False) as session:
+            return moment_of(session.now())
+
     def ping(self) -> None:
         """Writes the moment of use, as each build does: that it can be read does not tell that it can be used.
 

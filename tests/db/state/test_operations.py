@@ -449,6 +449,18 @@ def test_alerted_is_true_once_for_each_key_also_for_long_ones(operations: Open) 
     assert staging.alerted("a")
 
 
+def test_now_is_by_the_clock_that_turns_end_by(operations: Open) -> None:
+    ours = operations()
+    turn = turn_of(ours.claim_turn("nightly", DUE))
+
+    before = ours.now()
+    ours.end_turn(turn, code=0)
+
+    ended = ours.turns("nightly", 1)[0].ended_at
+    assert ended is not None
+    assert before <= ended <= ours.now()
+
+
 def test_operations_refuse_a_state_that_is_too_new(store: Store, operations: Open) -> None:
     schema.ensure(store, schema.CURRENT._replace(version=9, usable_from=9, made_by="9.0", usable_by="9.0"))
 
