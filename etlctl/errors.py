@@ -12,7 +12,8 @@ EtlctlError
 │   │   ├── TaskNotFoundError
 │   │   ├── AmbiguousTaskError
 │   │   └── PipelineImportError
-│   └── CycleError
+│   ├── CycleError
+│   └── NotMadeError                a task's own code raised while it was made
 ├── TaskError                     1  one task's own trouble; its siblings go on
 │   ├── BrokenTaskError              requires() or output() cannot be used
 │   ├── UnfulfilledError             a requirement is not complete when the task is about to run
@@ -121,6 +122,10 @@ class PipelineImportError(RegistryError):
 
 class CycleError(UsageError):
     """Tasks that require each other in a circle."""
+
+
+class NotMadeError(UsageError):
+    """The code of a task's class, or of a parameter's, raised something while the task was made."""
 
 
 class TaskError(EtlctlError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,7 +26,15 @@ from etlctl.core.results import Observer, RunSummary
 from etlctl.core.task import Task
 from etlctl.db.state.operations import Operations
 from etlctl.db.state.store import Store
-from etlctl.errors import EtlctlError, ExitCode, PipelineImportError, SettingsError, TaskNotFoundError, UsageError
+from etlctl.errors import (
+    EtlctlError,
+    ExitCode,
+    NotMadeError,
+    PipelineImportError,
+    SettingsError,
+    TaskNotFoundError,
+    UsageError,
+)
 from etlctl.loop.clock import Clock
 from etlctl.loop.recorded import cause_of, reasons_of
 from etlctl.loop.standing import task_deadline
@@ -35,6 +44,7 @@ from etlctl.schedule import Schedule
 from etlctl.settings import Settings
 from etlctl.settings.urls import is_elsewhere, is_sqlite
 
+_logger = logging.getLogger("etlctl")
 _LONGEST_LOOK_S = 5.0
 _LEAST_LOOK_S = 0.2
 
@@ -148,7 +158,8 @@ def opened(
     observers: Sequence[Observer] = (),
     clock: Clock,
 ) -> Project:
-    """The project as its files are now. UsageError where the settings, the pipelines or a schedule cannot be used.
+    """The project as its files are now. UsageError where the settings, the pipelines or a schedule cannot be used; as
+    tasks_of raises at a reload.
 
     With `is_reload` pipelines are imported once more, and where that fails those before stay imported. `app` is one
     that is open already.
@@ -171,8 +182,20 @@ def opened(
         with app:
             for schedule in schedules:
                 _check_current([app.registry.find(name) for name in schedule.tasks])
-                tasks_of(schedule, app.registry, schedule.dates(now), now)
+                _try(schedule, app, now, is_reload=is_reload)
         return Project(app, schedules, options_of(app.settings), observers, clock)
+
+
+def _try(schedule: Schedule, app: App, now: datetime, *, is_reload: bool) -> None:
+    """Makes its tasks once. What a user's own code raises then is told, and no other schedule waits for it: a task may
+    refuse this day and take the next. At a reload it is raised, since what was there before can stay."""
+    try:
+        tasks_of(schedule, app.registry, schedule.dates(now), now)
+    except EtlctlError as error:
+        is_ours = isinstance(error, UsageError) and not isinstance(error, NotMadeError)
+        if is_reload or is_ours:
+            raise
+        _logger.warning("%s: %s Its turns are tried all the same.", schedule.name, error)
 
 
 def _why(node: Node) -> str:

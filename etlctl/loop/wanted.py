@@ -15,7 +15,7 @@ from etlctl.core.parameters.instants import InstantParameter
 from etlctl.core.private import hidden, private_given
 from etlctl.core.registry import Registry
 from etlctl.core.task import Task
-from etlctl.errors import EtlctlError, ParameterValueError, UsageError
+from etlctl.errors import EtlctlError, NotMadeError, ParameterValueError, UsageError
 from etlctl.suggest import did_you_mean
 from etlctl.text import shortened
 
@@ -153,12 +153,14 @@ def _expanded(wanted: Wanted, cls: type[Task], parameter: Parameter[Any], text: 
 
 def _made(cls: type[Task], values: dict[str, Any]) -> Task:
     try:
-        return cls(**values)
+        made = cls(**values)
+        hash(made)  # writes its values down, which a user's own kind of parameter may refuse
     except (Exception, SystemExit) as error:  # a user's own __init__
         told = str(error)
         safe = hidden(told, also=private_given(cls, values))
-        if isinstance(error, EtlctlError) and safe == told:
+        if isinstance(error, EtlctlError) and safe == told and type(error) is not UsageError:  # which is the user's own
             raise
         why = safe if isinstance(error, EtlctlError) else f"{type(error).__name__}: {shortened(safe, 200)}"
         chained = error if safe == told else None  # a traceback would quote what is private
-        raise UsageError(f"{cls.task_family} cannot be made: {why.rstrip('.')}.") from chained
+        raise NotMadeError(f"{cls.task_family} cannot be made: {why.rstrip('.')}.") from chained
+    return made

@@ -121,3 +121,70 @@ def test_a_reload_that_raises_what_nobody_foresaw_changes_nothing(
 
     assert house.journal() == ["2026-05-09"]
     assert "settings and pipelines stay as they were: internal error: ValueError" in caplog.text
+
+
+WILD = '''
+
+    class Wild(Param):
+        """A kind of parameter whose values cannot be written down."""
+
+        def serialize(self, value):
+            raise {error}
+
+
+    class InRequires(Day):
+        deadline = "06:30"
+
+        def requires(self):
+            raise {error}
+
+
+    class InComplete(Day):
+        deadline = "06:30"
+
+        def complete(self):
+            raise {error}
+
+
+    class InOutput(Day):
+        deadline = "06:30"
+
+        def output(self):
+            raise {error}
+
+
+    class InDeadline(Day):
+        @property
+        def deadline(self):
+            raise {error}
+
+
+    class InHash(Day):
+        deadline = "06:30"
+        wild = Wild(default="x")
+'''
+PLACES = ("InRequires", "InComplete", "InOutput", "InDeadline", "InHash")
+ERRORS = {
+    "usage": "UsageError('wild')",
+    "unavailable": "UnavailableError('wild')",
+    "exit": "SystemExit(3)",
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_no_error_of_a_task_ends_a_loop_that_looks_at_it(tmp_path: Path, name: str) -> None:
+    """Wherever it comes from, at the start, in a turn, in the look at a pause, in that at a deadline and at a reload:
+    the other schedule has its turns."""
+    imports = "\n    from etlctl import Parameter as Param\n    from etlctl.errors import *\n"
+    code = FLOWS.replace("LocalTarget, Task\n", f"LocalTarget, Task{imports}") + WILD.format(error=ERRORS[name])
+    each = '[schedules.{0}]\ntasks = ["{0}"]\ndate = "today"\ncron = "0 6 * * *"\n'
+    settings = '[loop]\nbackoff_max = "12h"\n' + "".join(each.format(place) for place in (*PLACES, "Day"))
+    house = House(tmp_path, f"wild_{name}", settings, code)
+    house.opener()().operations.pause("Nobody", reason="so that pauses are looked at", by="ann")
+    clock = JumpingClock(FRIDAY)
+    ending = Until(clock, FRIDAY + timedelta(days=1))
+    clock.at.append((FRIDAY + timedelta(hours=1), lambda: setattr(ending, "reloads", 1)))
+
+    house.loop(clock, ending).run()
+
+    assert house.journal() == ["2026-05-09"], house.lines
