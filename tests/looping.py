@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,9 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from servers.process import free_port
+
 UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
-PATIENCE_S = 40.0
+PATIENCE_S = 60.0
 """For what takes a second on a machine with nothing else to do."""
+SOON_S = 20.0
+"""The same, for what would take longer if it waited for what it must not wait for: a grace, or a task, of 60 s."""
 
 TASKS = """
 import time
@@ -52,8 +55,18 @@ class Slow(Task):
                 time.sleep(0.05)
 
 
-class Short(Slow):
-    seconds = 2
+class Short(Task):
+    def output(self):
+        return LocalTarget("Short.txt")
+
+    def run(self):
+        with self.output().open("w") as file:
+            file.write("x")
+            Path("started").touch()
+            for _ in range(1200):
+                if Path("may end").exists():
+                    break
+                time.sleep(0.05)
 
 
 @requires(Short)
@@ -204,13 +217,6 @@ def loop_of(task: str, *, grace_s: float, jobs: int = 1) -> tuple[list[str], int
     asked = f"{task} --every 12h" if task else ""
     words = f"loop {asked} --grace {grace_s:g}s -j {jobs} --health-port {port}"
     return [sys.executable, "-m", "etlctl", *words.split()], port
-
-
-def free_port() -> int:
-    """One that nobody listens on now."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def make_project(folder: Path, warehouse: str, state: str = "") -> Path:

@@ -1,4 +1,6 @@
-"""A loop ends within its grace and two seconds, whatever it is at, with the code of the signal, and nothing half done.
+"""A loop ends soon after its grace, whatever it is at, with the code of the signal, and nothing half done.
+
+That it takes two seconds at most is what torture/loop_ends.py measures on a machine with nothing else to do.
 
 F68 and F69, in processes of their own; as process 1 of a container where PID namespaces are permitted.
 """
@@ -11,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from looping import Looping, loop_of, looping, make_project, why_not_first
+from looping import SOON_S, Looping, loop_of, looping, make_project, why_not_first
 from servers.postgres import Postgres
 
 GRACE_S = 1.0
-BOUND_S = GRACE_S + 2
 DATED = r"(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ  etlctl: "
 """How a line of the loop's end begins: as the others of its story."""
 TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
@@ -43,42 +44,48 @@ def at_work(loop: Looping, project: Path) -> None:
     loop.wait_for((project / "started").exists, "the task")
 
 
+def wait_for_the_end_to_begin(loop: Looping) -> None:
+    loop.wait_for(lambda: loop.document().get("reason") == "the loop is ending", "the beginning of its end")
+
+
 @pytest.mark.parametrize(("number", "code"), [(TERM, 143), (INT, 130)])
 def test_signal_ends_a_loop_that_waits_at_once(
     project: Path, is_first: bool, number: signal.Signals, code: int
 ) -> None:
     """F68: idle; no grace is needed."""
-    command, port = loop_of("Quick", grace_s=30)
+    command, port = loop_of("Quick", grace_s=60)
     with looping(command, project, port, is_first=is_first) as loop:
         loop.wait_for_turn()
 
         loop.send(number)
         ended = loop.ended()
 
-    assert (ended.code, ended.took_s < 2) == (code, True), ended
+    assert (ended.code, ended.took_s < SOON_S) == (code, True), ended
     assert "Traceback" not in ended.err
 
 
 def test_signal_ends_a_loop_in_backoff_at_once(project: Path, is_first: bool) -> None:
     """F68: its turn has failed, and it waits before the next."""
-    command, port = loop_of("Failing", grace_s=30)
+    command, port = loop_of("Failing", grace_s=60)
     with looping(command, project, port, is_first=is_first) as loop:
         loop.wait_for_turn()
 
         loop.send(TERM)
         ended = loop.ended()
 
-    assert (ended.code, ended.took_s < 2) == (143, True), ended
+    assert (ended.code, ended.took_s < SOON_S) == (143, True), ended
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_task_that_ends_within_the_grace_ends_well(project: Path, is_first: bool, jobs: int) -> None:
     """F68: its output is there; the task after it is not begun."""
-    command, port = loop_of("After", grace_s=30, jobs=jobs)
+    command, port = loop_of("After", grace_s=60, jobs=jobs)
     with looping(command, project, port, is_first=is_first) as loop:
         at_work(loop, project)
 
         loop.send(TERM)
+        wait_for_the_end_to_begin(loop)
+        (project / "may end").touch()
         ended = loop.ended()
 
     assert ended.code == 143, ended
@@ -88,7 +95,7 @@ def test_task_that_ends_within_the_grace_ends_well(project: Path, is_first: bool
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_task_that_takes_longer_than_the_grace_is_ended(project: Path, is_first: bool, jobs: int) -> None:
-    """F68: within grace and 2 s; nothing of its output is there, nor a temporary file."""
+    """F68: nothing of its output is there, nor a temporary file."""
     command, port = loop_of("Slow", grace_s=GRACE_S, jobs=jobs)
     with looping(command, project, port, is_first=is_first) as loop:
         at_work(loop, project)
@@ -96,7 +103,7 @@ def test_task_that_takes_longer_than_the_grace_is_ended(project: Path, is_first:
         loop.send(TERM)
         ended = loop.ended()
 
-    assert (ended.code, GRACE_S <= ended.took_s < BOUND_S) == (143, True), ended
+    assert (ended.code, GRACE_S <= ended.took_s < SOON_S) == (143, True), ended
     assert "Traceback" not in ended.err
     assert [path.name for path in project.iterdir() if "slow" in path.name.lower()] == []
     assert "FAIL=0 SKIP=1" in ended.err and "exit 143" in ended.err  # a deployment is no failure of its tasks
@@ -113,7 +120,7 @@ def test_task_that_takes_no_heed_does_not_keep_the_process(project: Path, is_fir
         loop.send(TERM)
         ended = loop.ended()
 
-    assert (ended.code, GRACE_S <= ended.took_s < BOUND_S) == (143, True), ended
+    assert (ended.code, GRACE_S <= ended.took_s < SOON_S) == (143, True), ended
     assert re.search(DATED + "what runs did not end in time", ended.err), ended.err
 
 
@@ -121,23 +128,23 @@ def test_task_that_takes_no_heed_does_not_keep_the_process(project: Path, is_fir
 def test_second_signal_does_not_wait_for_the_grace(
     project: Path, is_first: bool, number: signal.Signals, code: int
 ) -> None:
-    """F69: at once, though the grace is half a minute."""
-    command, port = loop_of("Slow", grace_s=30)
+    """F69: at once, though the grace is a minute."""
+    command, port = loop_of("Slow", grace_s=60)
     with looping(command, project, port, is_first=is_first) as loop:
         at_work(loop, project)
 
         loop.send(number)
-        loop.wait_for(lambda: loop.document()["reason"] == "the loop is ending", "the first signal's end")
+        wait_for_the_end_to_begin(loop)
         loop.send(number)
         ended = loop.ended()
 
-    assert (ended.code, ended.took_s < 4) == (code, True), ended
+    assert (ended.code, ended.took_s < SOON_S) == (code, True), ended
     assert not (project / "Slow.txt").exists()
 
 
 def test_hang_up_reloads_and_ends_nothing(project: Path, is_first: bool) -> None:
     """F69: pipelines are read anew, and what was waited for is waited for again."""
-    command, port = loop_of("Quick", grace_s=30)
+    command, port = loop_of("Quick", grace_s=60)
     with looping(command, project, port, is_first=is_first) as loop:
         loop.wait_for_turn()
         with (project / "pipelines" / "looped.py").open("a") as file:
@@ -164,7 +171,7 @@ def test_signal_while_the_project_is_opened_ends_with_its_code(project: Path, is
         loop.send(TERM)
         ended = loop.ended()
 
-    assert (ended.code, GRACE_S <= ended.took_s < BOUND_S) == (143, True), ended
+    assert (ended.code, GRACE_S <= ended.took_s < SOON_S) == (143, True), ended
     assert "Traceback" not in ended.err
 
 
@@ -186,7 +193,7 @@ def test_signal_in_copy_leaves_nothing_in_the_database(
         loop.send(TERM)
         ended = loop.ended()
 
-        assert (ended.code, GRACE_S <= ended.took_s < BOUND_S) == (143, True), ended
+        assert (ended.code, GRACE_S <= ended.took_s < SOON_S) == (143, True), ended
         assert "did not end in time" not in ended.err
         assert ask(f"{sessions} AND state <> 'idle'") == 0
         assert (ask("SELECT count(*) FROM copying"), ask("SELECT count(*) FROM table_updates")) == (0, 0)

@@ -11,6 +11,7 @@ import ctypes
 import fcntl
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -34,6 +35,9 @@ ROOM_BYTES = 2 << 30
 FOLDER = "etlctl-"
 """What the names of the servers' folders begin with; short, since a socket's path has at most 104 bytes on macOS."""
 
+_PORTS = (20_000, 32_000)
+"""Below what Linux and macOS take for connections, and for a server that asks for port 0."""
+_DRAWS = random.SystemRandom()
 _TAKEN_OUT = ("PG", "MYSQL", "MARIADB", "AWS_", "RCLONE_", "MOTO_")
 """Variables that would make a server another one than it is for everybody."""
 
@@ -51,10 +55,13 @@ def unprivileged() -> dict[str, Any]:
 
 
 def free_port() -> int:
-    """A port on loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A port on loopback that was free a moment ago, and that the system gives to nobody of its own accord: it is free
+    a moment later, too, while other tests connect and listen, and while a server is stopped."""
+    while True:
+        port = _DRAWS.randint(*_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):  # somebody has it
+            probe.bind((LOOPBACK, port))
+            return port
 
 
 class ServerProcess(ABC):
