@@ -49,7 +49,13 @@ class App:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.context = Context(
-            settings.project, settings.params, settings.place_of_param, self._database, settings, mask=self._mask
+            settings.project,
+            settings.params,
+            settings.place_of_param,
+            self._database,
+            settings,
+            mask=self._mask,
+            given=settings.given,
         )
         self._entered = ExitStack()
 

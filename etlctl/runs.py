@@ -250,6 +250,7 @@ def notifications(settings: Settings, *, has_state: bool = True, is_of_loop: boo
     if not settings.notify:
         return None
     from etlctl import notify
+    from etlctl.core.private import private_told
 
     def memory() -> Memory:
         from etlctl.db.state import schema
@@ -267,6 +268,7 @@ def notifications(settings: Settings, *, has_state: bool = True, is_of_loop: boo
         project=settings.project,
         profile=settings.profile,
         secrets=settings.secrets(),
+        private=lambda: private_told(settings.params, settings.given),
         memory=memory if has_state else None,
         is_of_loop=is_of_loop,
     )

@@ -40,6 +40,8 @@ class Context:
     """Whether the build around it takes leases and keeps a history, for a build inside it."""
     mask: Callable[[str, Collection[str]], str] = field(default=lambda text, values: text)  # noqa: ARG005
     """A text without the secrets of the settings, nor these values; for `private.hidden`."""
+    given: Sequence[tuple[Collection[str], Mapping[str, Any]]] = ()
+    """What schedules of the settings give to parameters: families, and values by name."""
     stop: Callable[[], Any] = field(default=lambda: None)
     """Whether the build around it is to end (its exit code), for a build inside it."""
 
@@ -114,7 +116,7 @@ _attempt: ContextVar[Attempt | None] = ContextVar("etlctl_attempt", default=None
 # must not fall back to other settings than those it was started under.
 _contexts: dict[InPlace[Context], tuple[int, Context]] = {}
 _attempts: dict[InPlace[Attempt], tuple[int, Attempt]] = {}
-_DEFAULT = "etlctl.app"
+_DEFAULT = "etlctl.outside"
 """The module whose `default_context()` makes a Context where nobody has put one in place. Named, not imported: it is
 three floors up, and a program that opens an app never needs it here."""
 

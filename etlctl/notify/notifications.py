@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -42,10 +42,13 @@ class _Way(NamedTuple):
 class Notifications:
     """An Observer that tells each notifier of a run what it asks for. Thread-safe; raises nothing, waits in close()."""
 
-    def __init__(self, ways: Sequence[_Way], about: About, mask: Mask, memory: Memory) -> None:
+    def __init__(
+        self, ways: Sequence[_Way], about: About, mask: Mask, memory: Memory, private: Callable[[], Collection[str]]
+    ) -> None:
         self._ways = tuple(ways)
         self._about = about
         self._mask = mask
+        self._private = private
         self._memory = memory
         self._is_closing = False
         for _, channel in self._ways:
@@ -142,12 +145,12 @@ class Notifications:
     def _giving_up(self, run_id: str, error: EtlctlError, wanted: Wanted) -> Callable[[], Told | None]:
         def make() -> Told | None:
             told = digests.given_up(run_id, error, wanted, self._about, self._memory)
-            return told._replace(message=told.message.masked(self._mask)) if told else None
+            return told._replace(message=told.message.masked(self._mask_for([]))) if told else None
 
         return make
 
     def _mask_for(self, tasks: Iterable[Task]) -> Mask:
-        return self._mask.and_(private_values(tasks))
+        return self._mask.and_(private_values(tasks) | {*self._private()})
 
 
 def opened(
@@ -156,15 +159,16 @@ def opened(
     project: Path,
     profile: str | None,
     secrets: Iterable[Secret] = (),
+    private: Callable[[], Collection[str]] = frozenset,
     memory: Callable[[], Memory] | None = None,
     is_of_loop: bool = False,
 ) -> Notifications:
     """The notifiers of the settings; nothing is connected to, no thread begins. Those of a loop are told nothing of
     tasks that could not use something: it tries them again, and has its own word for that.
 
-    `secrets` is what no message may hold; `memory` opens the one that all processes share, at its first use; without
-    it, and while it cannot be used, this process remembers by itself. SettingsError for a notifier that cannot work,
-    UsageError where its extra is not installed.
+    `secrets` is what no message may hold, nor what `private()` tells when it is made; `memory` opens the one that all
+    processes share, at its first use; without it, and while it cannot be used, this process remembers by itself.
+    SettingsError for a notifier that cannot work, UsageError where its extra is not installed.
     """
     mask = Mask(secrets)
     about = About.of(project.name or "etlctl", profile)
@@ -176,7 +180,7 @@ def opened(
         ways.append(
             _Way(wanted, Channel(one.name, made(one, project, mask), retries=one.retries, memory=kept, mask=mask))
         )
-    return Notifications(ways, about, mask, kept)
+    return Notifications(ways, about, mask, kept, private)
 
 
 def _check(settings: NotifySettings) -> None:

@@ -232,6 +232,11 @@ class Settings:
         found += [key.reveal() for key in keys if key is not None and key.is_known]
         return tuple(Secret(text) for text in sorted({*found} - {""}, key=lambda text: (-len(text), text)))
 
+    @property
+    def given(self) -> tuple[tuple[tuple[str, ...], Mapping[str, Any]], ...]:
+        """What `[schedules.NAME.params]` give to which families; as `params`, never printed."""
+        return tuple((one.tasks, one.params) for one in self.schedules.values() if one.params)
+
     def place_of_param(self, family: str, name: str | None = None) -> str:
         """Where `[params.FAMILY]`, or a value in it, stands: `config/etlctl.toml:7`."""
         section = ("params", family)
