@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from etlctl.core import daytime
 from etlctl.errors import SettingsError
@@ -16,8 +16,6 @@ from etlctl.settings import ScheduleSettings, Settings
 from etlctl.settings.mistakes import Mistakes
 from etlctl.text import printable, shortened
 
-_Text = TypeVar("_Text")
-_Value = TypeVar("_Value")
 _DAY_S = 86_400
 _SOME_DAY = dt.datetime(2026, 6, 15, 12, tzinfo=dt.UTC)
 
@@ -79,21 +77,31 @@ def schedule_of(told: ScheduleSettings, place_of: Callable[[str], str]) -> Sched
 
 def check(told: ScheduleSettings, place_of: Callable[[str], str], mistakes: Mistakes) -> None:
     """Tells which of these texts no schedule can be made of; see `schedule_of`."""
-    zone = told.timezone
-    with mistakes.told():
-        _read(zone_of, zone, place_of, "timezone")
-    zone = zone if not mistakes.found else "UTC"  # the line of cron is looked at all the same
-    with mistakes.told():
-        _read(lambda _: _times(told, zone), None, place_of, "every" if told.cron is None else "cron")
-    if told.date is not None:
-        with mistakes.told():
-            _read(partial(_checked_date, window_days=_window_days(told)), told.date, place_of, "date")
-    if told.deadline is not None:
-        with mistakes.told():
-            _read(daytime.parsed, told.deadline, place_of, "deadline")
+    for key, read in _readings(told):
+        wrong = _wrong(read)
+        if wrong is not None:
+            mistakes.tell(SettingsError(f"{place_of(key)}: {wrong}"))
     if told.every_s is not None and told.jitter_s >= told.every_s:
-        said = f"{place_of('jitter')} would move a turn beyond the next one: give it less than every."
+        said = f"{place_of('jitter')} would move a turn beyond the one after it: give it less than every."
         mistakes.tell(SettingsError(said))
+
+
+def _readings(told: ScheduleSettings) -> Iterator[tuple[str, Callable[[], object]]]:
+    """What reads each text, by its key; the line of cron whatever its zone, which is read by itself."""
+    yield "timezone", partial(zone_of, told.timezone)
+    yield "every" if told.cron is None else "cron", partial(_times, told, "UTC")
+    if told.date is not None:
+        yield "date", partial(_check_date, told.date, _window_days(told))
+    if told.deadline is not None:
+        yield "deadline", partial(daytime.parsed, told.deadline)
+
+
+def _wrong(read: Callable[[], object]) -> str | None:
+    try:
+        read()
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _window_days(told: ScheduleSettings) -> int:
@@ -108,18 +116,11 @@ def _times(told: ScheduleSettings, zone: str) -> Times:
     return Every(told.every_s)
 
 
-def _checked_date(word: str, *, window_days: int) -> None:
+def _check_date(word: str, window_days: int) -> None:
     try:
         turn_dates(word, window_days, _SOME_DAY, dt.UTC)
     except ValueError as error:
-        shown = printable(shortened(word, 40))
         reason = str(error).rstrip(".")
         stop = "" if reason.endswith("?") else "."
+        shown = printable(shortened(word, 40))
         raise ValueError(f"'{shown}' is no date for a turn: {reason}{stop} Write yesterday, today or -3d.") from None
-
-
-def _read(reading: Callable[[_Text], _Value], text: _Text, place_of: Callable[[str], str], key: str) -> _Value:
-    try:
-        return reading(text)
-    except ValueError as error:
-        raise SettingsError(f"{place_of(key)}: {error}") from None

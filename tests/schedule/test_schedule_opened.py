@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from etlctl.errors import SettingsError
-from etlctl.schedule import Schedule, opened
+from etlctl.schedule import Schedule, check, opened
 from etlctl.settings import load
+from etlctl.settings.mistakes import Mistakes
 
 F = "etlctl.toml"
 NIGHTLY = """\
@@ -54,7 +55,14 @@ def test_a_schedule_answers_when_and_for_which_dates(tmp_path: Path) -> None:
     [
         ('"0 6 * * *"', '"0 25 * * *"', f"{F}:3: 'schedules.nightly.cron': '0 25 * * *' is a cron line with a hour"),
         ("Europe/Berlin", "Berlin", f"{F}:4: 'schedules.nightly.timezone': 'Berlin' is no time zone"),
-        ("yesterday", "yesterdy", f"{F}:5: 'schedules.nightly.date': 'yesterdy' is no date for a turn: "),
+        (
+            "yesterday",
+            "yesterdy",
+            (
+                f"{F}:5: 'schedules.nightly.date': 'yesterdy' is no date for a turn: it is not written as year-month-"
+                "day. Did you mean 'yesterday'? Write"
+            ),
+        ),
         ("yesterday", "2023-02-29", f"{F}:5: 'schedules.nightly.date': '2023-02-29' is no date for a turn: "),
         (
             "yesterday",
@@ -74,3 +82,23 @@ def test_a_text_that_cannot_be_read_is_told_with_its_line(tmp_path: Path, old: s
         schedules(tmp_path, NIGHTLY.replace(old, new))
 
     assert str(raised.value).startswith(told)
+
+
+def test_a_jitter_that_reaches_the_next_turn_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"etlctl.toml:4: 'schedules.a.jitter' would move a turn beyond"):
+        schedules(tmp_path, "[schedules.a]\ntasks = ['A']\nevery = '1h'\njitter = '1h'\n")
+
+    (kept,) = schedules(tmp_path, "[schedules.a]\ntasks = ['A']\nevery = '1h'\njitter = '59m'\n")
+    assert kept.jitter_s == 59 * 60
+
+
+def test_all_that_is_wrong_with_a_schedule_can_be_told(tmp_path: Path) -> None:
+    """Zone, cron line, date and deadline, each by itself."""
+    text = NIGHTLY.replace("Europe/Berlin", "Berlin").replace("0 6", "0 99").replace("yesterday", "x")
+    (tmp_path / F).write_text(text.replace("07:00", "7 am"))
+    told = load(tmp_path / F, environ={}, cwd=tmp_path).schedules["nightly"]
+    mistakes = Mistakes(are_kept=True)
+
+    check(told, lambda key: f"--{key}", mistakes)
+
+    assert [str(one).partition(":")[0] for one in mistakes.found] == ["--timezone", "--cron", "--date", "--deadline"]

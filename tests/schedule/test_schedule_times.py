@@ -146,7 +146,23 @@ def test_words_of_crontab_are_their_lines(line: str) -> None:
             "Europe/Berln",
             "'Europe/Berln' is no time zone of the IANA's list, as in Europe/Berlin. Did you",
         ),
-        ("0 6 * * *", "Europe", "'Europe' is no time zone"),
+        (
+            "0 6 * * *",
+            "Europe",
+            (
+                "'Europe' is no time zone of the IANA's list, as in Europe/Berlin. It is an area: name a city of "
+                "it, as in Europe/"
+            ),
+        ),
+        (
+            "0 6 * * *",
+            "CEST",
+            (
+                "'CEST' is no time zone of the IANA's list, as in Europe/Berlin. Letters such as these name no place: "
+                "did you mean 'Europe/Berlin'?"
+            ),
+        ),
+        ("0 6 * * *", "right/Europe/Berlin", "'right/Europe/Berlin' is no time zone"),
         ("0 6 * * *", "../../etc/passwd", "'../../etc/passwd' is no time zone"),
         ("0 6 * * *", "", "'' is no time zone"),
         ("0 6 * * *", "/etc/localtime", "'/etc/localtime' is no time zone"),
@@ -215,3 +231,9 @@ def test_a_clock_that_walks_and_is_set_back_runs_each_turn_once(first: str, chan
     dates = [due.astimezone(ZoneInfo(BERLIN)).date() for due in ran]
     assert dates == [dates[0] + dt.timedelta(days=day) for day in range(10)]
     assert changed in [f"{due:%m-%d %H:%M}" for due in ran]
+
+
+@pytest.mark.parametrize("zone", ["localtime", "posixrules", "Factory"])
+def test_what_differs_from_machine_to_machine_is_no_zone(zone: str) -> None:
+    with pytest.raises(ValueError, match="differs from machine to machine: name a zone such as Europe/Berlin"):
+        Cron("0 6 * * *", zone)
