@@ -166,11 +166,13 @@ class Reader:
 
 
 def _look(place: Place, ledger: Ledger, stop: int) -> dict[str, Any]:
-    """Looks until the other end of `stop` is closed; a server that is down is asked again."""
+    """Looks until the other end of `stop` is closed, and once more then; a server that is down is asked again."""
     looks, faults = 0, 0
     sentences: list[str] = []
     connection = None
-    while not select.select([stop], [], [], PAUSE_S)[0]:
+    is_last = False
+    while not is_last:
+        is_last = bool(select.select([stop], [], [], PAUSE_S)[0])
         try:
             connection = connection or place.connect()
             found = ledger.judge(place, connection, ())

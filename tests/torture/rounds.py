@@ -95,6 +95,7 @@ class Campaign:
     load: Callable[[int], Task] = loads.load
     trouble: Trouble = no_trouble
     stops_when_wrong: bool = True
+    most_tries: int = MOST_TRIES
     tally: Tally = field(default_factory=Tally)
     _times: Times = field(default_factory=Times)
 
@@ -132,8 +133,8 @@ class Campaign:
     def _is_loaded(self, task: Task) -> bool:
         """Races for one load until somebody reports success."""
         kind = task.task_family
-        for attempt in range(MOST_TRIES + IN_PEACE):
-            is_peaceful = attempt >= MOST_TRIES
+        for attempt in range(self.most_tries + IN_PEACE):
+            is_peaceful = attempt >= self.most_tries
             trouble = no_trouble if is_peaceful else self.trouble
             with trouble(self._times.draw(kind, self.rng)) as between:
                 pair = [self.start(task, *self._harm(kind, is_peaceful)) for _ in range(RACERS)]
@@ -144,7 +145,7 @@ class Campaign:
                     self._times.learn(kind, racer.duration_s)
             if any(racer.status == 0 for racer in pair):
                 return True
-        self.tally.wrong.append(f"{task.task_label} is not done after {MOST_TRIES} tries and {IN_PEACE} in peace")
+        self.tally.wrong.append(f"{task.task_label} is not done after {self.most_tries} tries and {IN_PEACE} in peace")
         return False
 
     def _harm(self, kind: str, is_peaceful: bool) -> tuple[Plan | None, Blow | None]:
