@@ -33,7 +33,8 @@ def _doctor(ctx: click.Context, write: bool) -> int:
     call = session(ctx)
     from etlctl.doctor import examined
 
-    report = examined(call.app, pitfall=pitfall, tables=lambda cls: _tables(call, cls), write=write)
+    mistakes = call.look_at_settings()
+    report = examined(call.app, mistakes, pitfall=pitfall, tables=lambda cls: _tables(call, cls), write=write)
     if call.asked.json:
         call.streams.result(documents.dump(doctor_documents.doctor_document(report)))
     else:

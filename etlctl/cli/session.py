@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from etlctl.core.results import Observer
     from etlctl.core.task import Task
     from etlctl.db.state.queries import Reader
+    from etlctl.errors import SettingsError
     from etlctl.settings import S3Settings, Settings
+    from etlctl.settings.mistakes import Mistakes
 
 _KEY = "etlctl.session"
 _MOST_CONNECTIONS = 3
@@ -50,15 +52,27 @@ class Session:
         """The settings of this call. Raises SettingsError."""
         return self.load_settings()
 
-    def load_settings(self) -> Settings:
-        """Those that its words name, as they are now. Raises SettingsError."""
+    def load_settings(self, mistakes: Mistakes | None = None) -> Settings:
+        """Those that its words name, as they are now. Raises SettingsError; `mistakes` as in `settings.load`."""
         from etlctl import settings
 
-        file = settings.find(self.asked.config, os.environ, Path.cwd())
+        cwd = Path.cwd()
+        file = settings.find(self.asked.config, os.environ, cwd)
         _forget_fetched()
-        found = settings.load(file, environ=os.environ, cwd=Path.cwd(), profile=self.asked.profile, fetch=_fetched)
+        found = settings.load(
+            file, environ=os.environ, cwd=cwd, profile=self.asked.profile, fetch=_fetched, mistakes=mistakes
+        )
         self.streams.hidden = lambda text: settings.masked(text, found.secrets())
         return found
+
+    def look_at_settings(self) -> Sequence[SettingsError]:
+        """Settings to be looked at and not worked with: what is wrong with them, each told and none raised, but for a
+        file that cannot be read or a profile that is not there."""
+        from etlctl.settings.mistakes import Mistakes
+
+        mistakes = Mistakes(are_kept=True)
+        self.settings = self.load_settings(mistakes)
+        return mistakes.found
 
     @cached_property
     def app(self) -> App:

@@ -100,7 +100,14 @@ class Registry:
         return _single(name, matches)
 
     def check_params(self, params: Mapping[str, Mapping[str, Any]], place_of: Callable[..., str]) -> None:
-        """Raises SettingsError for a `[params.Family]` of no task or Config, or a value of no parameter of it.
+        """Raises the first of `wrong_params`."""
+        for error in self.wrong_params(params, place_of):
+            raise error
+
+    def wrong_params(
+        self, params: Mapping[str, Mapping[str, Any]], place_of: Callable[..., str]
+    ) -> Iterator[SettingsError]:
+        """An error for each `[params.Family]` of no task or Config, and each value of no parameter of it.
 
         `place_of(family)` and `place_of(family, name)` tell where each stands. Says nothing while a module is broken:
         the family may be in it.
@@ -112,14 +119,15 @@ class Registry:
         for family, section in params.items():
             if family not in families:
                 quoted = f' A namespace needs quotes: [params."{family}.…"].' if _holds_tables(section) else ""
-                raise SettingsError(
+                yield SettingsError(
                     f"{place_of(family)}: no task or Config is named {shortened(family)!r}."
                     f"{did_you_mean(family, families)}{quoted}"
                 )
+                continue
             known = dict(families[family].get_params())
             for name in section:
                 if name not in known:
-                    raise SettingsError(
+                    yield SettingsError(
                         f"{place_of(family, name)}: {family} has no parameter {shortened(name)!r}."
                         f"{did_you_mean(name, known)} "
                         f"Its parameters: {', '.join(known) or 'none'}."

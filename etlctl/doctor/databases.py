@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from etlctl.doctor import places
 from etlctl.doctor.findings import Finding, failed, ok, warning
-from etlctl.doctor.hosts import way_of
+from etlctl.doctor.hosts import url_of, way_of
 from etlctl.errors import EtlctlError
 from etlctl.settings import ConnectionSettings, Settings
 from etlctl.settings.urls import is_sqlite, sqlite_file
@@ -57,12 +58,9 @@ def _examined(database: Database) -> Examination:
 
 def _absent(area: str, database: Database, who: str) -> Finding:
     """A SQLite file that is not there yet is no fault, as long as it can be made."""
-    from os import W_OK, access
-
-    file = sqlite_file(database.url) or Path()
-    folder = next((one for one in file.parents if one.exists()), file.parent)
-    if not folder.is_dir() or not access(folder, W_OK):
-        text = f"{database.shown_url} does not exist yet, and cannot be made: {folder} cannot be written."
+    folder, reason = places.unwritable(sqlite_file(database.url) or Path())
+    if reason:
+        text = f"{database.shown_url} does not exist yet, and cannot be made: {folder} cannot be written: {reason}."
         return failed(area, text, "give a path whose folder this user can write, or make the folder.")
     return ok(area, f"{database.shown_url} does not exist yet: {who} makes it")
 
@@ -79,7 +77,7 @@ def _reached(area: str, database: Database, told: Examination) -> Finding:
 
 def _way(area: str, given: ConnectionSettings, told: Examination | None) -> list[Finding]:
     """TLS is a warning only where the connection leaves this machine."""
-    url = given.url.reveal()
+    url = url_of(given.url)
     if is_sqlite(url):
         return []
     way = way_of(url)
@@ -106,7 +104,7 @@ def _rights(area: str, given: ConnectionSettings, told: Examination) -> list[Fin
     if told.is_read_only:
         text = "the database takes no writes: it is a standby, or is set read-only."
         return [failed(area, text, "name the primary in its URL, or take read-only off.")]
-    if not is_sqlite(given.url.reveal()) and told.place is None:
+    if not is_sqlite(url_of(given.url)) and told.place is None:
         text = "no schema is to be seen: search_path names none that exists, so no table has a place."
         return [failed(area, text, "ALTER ROLE … SET search_path = …, or add ?options=-csearch_path%3DSCHEMA.")]
     if told.lacking:
@@ -119,7 +117,7 @@ def _without_create(area: str, given: ConnectionSettings, told: Examination) -> 
     from etlctl.db.examination import MarkerTable
 
     where = f" in {told.place}" if told.place else ""
-    if is_sqlite(given.url.reveal()):
+    if is_sqlite(url_of(given.url)):
         return failed(area, "the file, or its folder, cannot be written.", "give this user the right to write both.")
     if told.marker_table is MarkerTable.CURRENT:
         text = f"this user may make no tables{where}: loads go into tables that are there."
@@ -172,7 +170,7 @@ def _state(settings: Settings) -> list[Finding]:
 
 
 def _writable(given: ConnectionSettings, told: Examination) -> list[Finding]:
-    if told.is_read_only or (is_sqlite(given.url.reveal()) and told.can_create is False):
+    if told.is_read_only or (is_sqlite(url_of(given.url)) and told.can_create is False):
         return [failed(_STATE, "the state cannot be written, so nothing can be built.", "give this user the right to.")]
     return []
 
@@ -203,9 +201,9 @@ def _shared(settings: Settings) -> Iterable[Finding]:
     far = [
         one.name
         for one in settings.connections.values()
-        if not is_sqlite(one.url.reveal()) and way_of(one.url.reveal()).is_far
+        if not is_sqlite(url_of(one.url)) and way_of(url_of(one.url)).is_far
     ]
-    if is_sqlite(settings.state_url.reveal()) and far:
+    if is_sqlite(url_of(settings.state_url)) and far:
         text = (
             f"the state is a file of this machine, while {', '.join(far)} is shared: builds of other machines do not "
             "see what runs here, and pools and pauses do not hold there."

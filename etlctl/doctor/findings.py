@@ -5,9 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+SETTINGS = "settings"
+"""The area of what no command could work with: where anything of it failed, the exit code is 2."""
+
 
 class Level(StrEnum):
-    """How it stands; the exit code is 1 where anything failed, and warnings leave it 0."""
+    """How it stands; the exit code is 1 where anything failed (2: see SETTINGS), and warnings leave it 0."""
 
     OK = "ok"
     WARN = "warning"
@@ -33,6 +36,12 @@ def ok(area: str, text: str) -> Finding:
 def warning(area: str, text: str, mend: str) -> Finding:
     """It works, and may not for long, or not as it is meant."""
     return Finding(area, Level.WARN, text, mend)
+
+
+def told_of(area: str, error: Exception) -> Finding:
+    """What a sentence of ours says: its first part is what is wrong, the rest how to mend it."""
+    text, _, mend = str(error).partition(". ")
+    return failed(area, f"{text.removesuffix('.')}.", mend or "mend it there.")
 
 
 def failed(area: str, text: str, mend: str) -> Finding:

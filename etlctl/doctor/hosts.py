@@ -8,6 +8,9 @@ from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
+from etlctl.errors import EtlctlError
+from etlctl.settings import Secret
+
 _CHECKED = ("verify-ca", "verify-full")
 _HERE = ("", "localhost")
 
@@ -22,6 +25,14 @@ class Way(NamedTuple):
     """Whether the settings ask for TLS and for a look at the server's certificate."""
     mend: str
     """What makes it so."""
+
+
+def url_of(secret: Secret) -> str:
+    """The URL itself; empty where it cannot be had, which whoever connects is told."""
+    try:
+        return secret.reveal()
+    except EtlctlError:
+        return ""
 
 
 def way_of(url: str, environ: Mapping[str, str] = os.environ) -> Way:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from etlctl.core.task import Task
-from etlctl.doctor.findings import Finding, failed, ok
+from etlctl.doctor.findings import Finding, failed, ok, told_of
+from etlctl.doctor.places import unwritable
 from etlctl.errors import EtlctlError
 from etlctl.settings import Settings
 from etlctl.suggest import did_you_mean
@@ -30,23 +30,34 @@ def operation_findings(app: App) -> list[Finding]:
 
 
 def _schedule(app: App, told: ScheduleSettings) -> list[Finding]:
-    from etlctl.schedule import schedule_of
+    from etlctl.schedule import check, schedule_of
+    from etlctl.settings.mistakes import Mistakes
 
     def place_of(key: str) -> str:
         dotted = f"schedules.{told.name}.{key}"
         return f"{app.settings.origins.get(dotted, told.place)}: '{dotted}'"
 
     area = f"schedule {told.name}"
+    mistakes = Mistakes(are_kept=True)
+    check(told, place_of, mistakes)
+    found = [told_of(area, error) for error in mistakes.found]
+    found += _of_tasks(app, area, told)
+    if found:
+        return found
+    times = schedule_of(told, place_of).times.text
+    return [ok(area, f"{times} in {told.timezone}: {', '.join(map(printable, told.tasks))}")]
+
+
+def _of_tasks(app: App, area: str, told: ScheduleSettings) -> list[Finding]:
+    """What of its tasks and parameters is not there; nothing where pipelines cannot be imported, which is told."""
     try:
-        opened = schedule_of(told, place_of)
-        classes = {cls.task_family: cls for cls in app.registry.classes()}
-    except EtlctlError as error:
-        return [failed(area, str(error), f"mend it there ({told.place}).")]
+        classes = {cls.task_family: cls for cls in app.imported.classes()}
+    except EtlctlError:
+        return []
     unknown = [_unknown_task(area, told, task, classes) for task in told.tasks if task not in classes]
     if unknown:
         return unknown
-    found = [_unknown_param(area, told, name, classes) for name in told.params if not _is_param(name, told, classes)]
-    return found or [ok(area, f"{opened.times.text} in {told.timezone}: {', '.join(map(printable, told.tasks))}")]
+    return [_unknown_param(area, told, name, classes) for name in told.params if not _is_param(name, told, classes)]
 
 
 def _unknown_task(area: str, told: ScheduleSettings, task: str, classes: Mapping[str, type[Task]]) -> Finding:
@@ -76,7 +87,7 @@ def _notifier(settings: Settings, one: NotifySettings) -> Finding:
             {one.name: one}, project=settings.project, profile=settings.profile, secrets=settings.secrets()
         ).close()
     except EtlctlError as error:
-        return failed(area, str(error), f"mend it there ({one.place}).")
+        return told_of(area, error)
     return ok(area, f"{one.kind}, told of {', '.join(one.on)}; whether it arrives was not tried")
 
 
@@ -85,8 +96,8 @@ def _textfile(settings: Settings) -> list[Finding]:
     file = settings.metrics.textfile
     if file is None:
         return []
-    folder = next((one for one in file.parents if one.exists()), file.parent)
-    if folder.is_dir() and os.access(folder, os.W_OK):
+    folder, reason = unwritable(file)
+    if not reason:
         return [ok("metrics", f"{printable(str(file))} can be written")]
-    text = f"{printable(str(file))} cannot be written: {printable(str(folder))} is no folder this user can write."
+    text = f"{printable(str(file))} cannot be written: nothing can be made in {printable(str(folder))}: {reason}."
     return [failed("metrics", text, "give this user the right to, or name another file: [metrics] textfile.")]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from etlctl.core.registry import place_of_class
 from etlctl.core.task import Task
-from etlctl.doctor.findings import Finding, failed, ok, warning
+from etlctl.doctor.findings import SETTINGS, Finding, failed, ok, told_of, warning
 from etlctl.errors import EtlctlError
 from etlctl.text import printable
 
@@ -28,11 +28,13 @@ tell and none can be made without parameters."""
 def pipeline_findings(app: App, pitfall: ClassTold, tables: TablesTold) -> list[Finding]:
     """What is wrong with the modules and classes of the project."""
     try:
-        registry = app.registry
+        registry = app.imported
         classes = registry.classes()
     except EtlctlError as error:
         return [failed(_AREA, str(error), "mend that first: no task can be found.")]
     found = [failed(_AREA, f"{module} (none of its tasks can run)", "mend it.") for module in registry.broken]
+    settings = app.settings
+    found.extend(told_of(SETTINGS, error) for error in registry.wrong_params(settings.params, settings.place_of_param))
     for cls in classes:
         told = pitfall(cls)
         if told is not None:
@@ -104,7 +106,7 @@ def public_parameters(app: App) -> Callable[[Collection[str], str], bool]:
     from etlctl.core.parametrized import Parametrized
 
     try:
-        classes: list[type[Parametrized]] = [*app.registry.classes()]
+        classes: list[type[Parametrized]] = [*app.imported.classes()]
     except EtlctlError:
         classes = []
     known: dict[str, dict[str, bool]] = {}

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from etlctl import __version__
 from etlctl.doctor.findings import Finding, failed, ok, warning
+from etlctl.doctor.hosts import url_of
 from etlctl.settings import Secret, Settings
 from etlctl.text import printable
 
@@ -64,7 +65,7 @@ def version_findings(settings: Settings) -> list[Finding]:
 def _needed(settings: Settings) -> dict[Extra, list[str]]:
     needed: dict[Extra, list[str]] = {}
     for connection in [*settings.connections.values(), settings.state]:
-        scheme = connection.url.reveal().partition("://")[0].partition("+")[0]
+        scheme = url_of(connection.url).partition("://")[0].partition("+")[0]
         if scheme in _EXTRAS:
             where = "[state]" if connection.name == "state" else f"[connections.{connection.name}]"
             needed.setdefault(_EXTRAS[scheme], []).append(where)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from etlctl.settings import Secret, Settings, masked_url
 from etlctl.settings.keys import TREE, Key, KeyPath, Tree, dotted
+from etlctl.settings.secret import FetchedSecret
 from etlctl.settings.urls import is_hidden
 from etlctl.text import printable
 
@@ -118,4 +119,4 @@ def _age(seconds: float) -> str:
 
 
 def _shown_url(value: Secret) -> str:
-    return printable(masked_url(value.reveal()))
+    return printable(value.reference if isinstance(value, FetchedSecret) else masked_url(value.reveal()))

@@ -231,13 +231,114 @@ def test_every_line_that_is_not_ok_says_the_mend(project: Project) -> None:
     assert any("cron" in text for text, _ in findings(ran, "failed", "schedule wrong"))
 
 
-def test_settings_that_cannot_be_read_are_the_usual_error(project: Project) -> None:
-    """Exit 2 with file and line, as of every command."""
-    settle(project, "stat.url = 'x'\n")
+BROKEN = """
+stat.url = 'x'
+[connections.one]
+url = "env:UNSET_ONE"
+[connections.two]
+url = "env:UNSET_TWO"
+marker_table = "${UNSET_TABLE}"
+[connections.warehouse]
+url = "sqlite:///w.db"
+[notify.x]
+kind = "slack"
+url = "file:nowhere"
+[schedules.bad]
+tasks = ["Sale"]
+cron = "0 99 * * *"
+timezone = "Berlin"
+deadline = "7 am"
+[params.Sales]
+regoin = "x"
+[params.Sael]
+pin = "x"
+"""
+
+
+def test_all_broken_settings_are_told_at_once(project: Project) -> None:
+    """Each with its line and its mend, in the order of the file, and once; exit 2."""
+    settle(project, BROKEN)
+
+    ran = project.run("doctor", "--json")
+
+    told = [text for text, mend in findings(ran, "failed", "settings") if mend]
+    lines = [text.split(" ")[0].removeprefix(F) for text in told]
+    assert lines == [":3:", ":5:", ":7:", ":8:", ":13:", ":20:", ":21:"] and ran.code == 2, told
+    unset = [one for one in ran.json["findings"] if "UNSET_ONE" in one["text"]]
+    assert [one["area"] for one in unset] == ["settings"]
+    assert not [one for one in ran.json["findings"] if one["area"] in ("connection one", "notify x")]
+
+
+def test_what_can_be_looked_at_beside_broken_settings_is(project: Project) -> None:
+    """Another connection, pipelines, and all that is wrong with one schedule."""
+    settle(project, BROKEN)
+
+    ran = project.run("doctor", "--json")
+
+    assert findings(ran, "ok", "connection warehouse") and findings(ran, "ok", "versions")
+    schedule = [text for text, mend in findings(ran, "failed", "schedule bad") if mend]
+    assert [text.split("'")[1] for text in schedule[:3]] == [
+        "schedules.bad.timezone", "schedules.bad.cron", "schedules.bad.deadline",
+    ]  # fmt: skip
+    assert "names no task: 'Sale'. Did you mean 'Sales'?" in schedule[3]
+
+
+def test_a_broken_state_and_a_broken_reference_are_told_once(project: Project) -> None:
+    """On a screen too; what is behind them is not guessed."""
+    settle(project, "state.url = 'env:UNSET_STATE'\n[connections.warehouse]\nurl = 'aws-sm:'\n")
 
     ran = project.run("doctor")
 
-    assert ran.code == 2 and f"{F}:2: unknown key 'stat" in ran.err
+    assert ran.code == 2 and ran.err == ""
+    assert ran.out.count("needs the environment variable UNSET_STATE") == 1
+    assert ran.out.count("aws-sm: is followed by the name") == 1
+    assert "(cannot be used)" in ran.out and "internal error" not in ran.out
+
+
+def test_a_secret_that_cannot_be_fetched_ends_no_look(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Secrets Manager that does not answer is a line of that connection."""
+    for name, value in (("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s"), ("AWS_REGION", "eu-central-1")):
+        monkeypatch.setenv(name, value)
+    settle(
+        project,
+        """
+        [s3]
+        endpoint_url = "http://127.0.0.1:1"
+        region = "eu-central-1"
+        max_attempts = 1
+        [connections.far]
+        url = "aws-sm:prod/url"
+        [connections.warehouse]
+        url = "sqlite:///w.db"
+        """,
+    )
+
+    ran = project.run("doctor", "--json")
+
+    assert ran.code == 1 and findings(ran, "failed", "connection far") and findings(ran, "ok", "connection warehouse")
+    told = {one["key"]: one["value"] for one in ran.json["settings"]}
+    assert told["connections.far.url"] == "aws-sm:prod/url"
+
+
+@pytest.mark.parametrize("folder", ["/proc/x", "/dev/null/x"])
+def test_a_state_whose_folder_cannot_be_made_fails(project: Project, folder: str) -> None:
+    """As root too, who may write into /proc as far as its rights tell."""
+    settle(project, f"state.url = 'sqlite:///{folder}/state.db'\n")
+
+    ran = project.run("doctor", "--json")
+
+    ((text, mend),) = findings(ran, "failed", "state")
+    assert ran.code == 1 and "cannot be made" in text and mend
+
+
+@pytest.mark.parametrize("text", ["stat.url = \n", "profiles.a.inherits = 'b'\nprofiles.b.inherits = 'a'\n"])
+def test_a_file_that_cannot_be_read_is_the_usual_error(project: Project, text: str) -> None:
+    """Exit 2 with file and line, as of every command: there is nothing to look at."""
+    settle(project, text)
+
+    ran = project.run("doctor", "--profile", "a")
+
+    assert ran.code == 2 and ran.err.startswith(f"etlctl: {F}:") and ran.out == ""
 
 
 class Terminal(io.StringIO):
