@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from etlctl.app import build
     from etlctl.core.events import Event
     from etlctl.core.namespaces import auto_namespace, namespace
     from etlctl.core.parameters import (
@@ -76,6 +75,7 @@ if TYPE_CHECKING:
     from etlctl.loads.redshift import Redshift
     from etlctl.loads.sequence import Sequence, transaction
     from etlctl.loads.table import LoadTable
+    from etlctl.outside import build
     from etlctl.targets import formats as format  # noqa: F401  not in __all__: a builtin has the name
     from etlctl.targets.local import LocalTarget
     from etlctl.targets.mock import MockTarget
@@ -94,7 +94,7 @@ _PARAMETERS = (
     "YearParameter"
 )
 _NAMES = {
-    "etlctl.app": "build",
+    "etlctl.outside": "build",
     "etlctl.core.events": "Event",
     "etlctl.core.parameters": _PARAMETERS,
     "etlctl.core.parametrized": "Config",

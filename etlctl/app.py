@@ -18,7 +18,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 from etlctl import settings as settings_module
@@ -96,11 +95,15 @@ class App:
 
         Raises PipelineImportError for a folder that cannot be a package, SettingsError for `[params]` of no task.
         """
+        self.imported.check_params(self.settings.params, self.settings.place_of_param)
+        return self.imported
+
+    @cached_property
+    def imported(self) -> Registry:
+        """The project's tasks, whatever `[params]` says: for those who look at both. Raises PipelineImportError."""
         self._check_not_below_a_project()
         with context.use(self.context), collected_rarely():
-            registry = Registry.load(self.settings.pipelines_path, self.settings.pipelines_modules)
-        registry.check_params(self.settings.params, self.settings.place_of_param)
-        return registry
+            return Registry.load(self.settings.pipelines_path, self.settings.pipelines_modules)
 
     def plan(self, tasks: Sequence[Task], *, force: Collection[Task] = ()) -> Plan:
         """What `build` would do and why; walks the whole graph, complete tasks too, and writes nothing."""
@@ -171,7 +174,7 @@ class App:
         from etlctl.core.graph import Graph
 
         graph = Graph(deep=deep, forced=force)
-        roots = graph.add(_checked(tasks))
+        roots = graph.add(checked(tasks))
         graph.check_settings()
         return graph, roots
 
@@ -207,7 +210,7 @@ class App:
         from etlctl.db import torn
 
         with context.use(self.context):
-            found = torn.torn_of(_checked(tasks))
+            found = torn.torn_of(checked(tasks))
             if as_loaded is not None:
                 torn.resolve(found, as_loaded=as_loaded)
         return found
@@ -283,67 +286,6 @@ class App:
             databases.disconnect()
 
 
-def build(
-    tasks: Iterable[Task] | Task,
-    *,
-    jobs: int | None = None,
-    workers: int | None = None,
-    executor: str | None = None,
-    fail_fast: bool = False,
-    wait_held: float | str | None = None,
-    deep: bool = False,
-    force: Collection[Task] = (),
-    observers: Sequence[Observer] = (),
-    settings: Settings | None = None,
-    local_scheduler: bool = True,
-) -> RunSummary:
-    """Builds `tasks` from Python: a script, a notebook, a test. True when all is done.
-
-    Settings are those given; else, in a task's run(), those of the build around it; else those of the current folder.
-    `jobs` tasks run at once, `workers` is Luigi's word for it; `wait_held` is in seconds, or `"10m"`; what is None is
-    as `[build]` of the settings says. `local_scheduler` is taken for Luigi's callers: there is no other kind. Raises
-    UsageError (CycleError, SettingsError, …) for what is found before anything ran; what a task does ends in the
-    summary.
-    """
-    from etlctl.runs import RunOptions
-
-    if not local_scheduler:
-        raise UsageError("build() has no central scheduler: local_scheduler=True is all it takes.")
-    told = _told(jobs=jobs, workers=workers, executor=executor, wait_held=wait_held)
-    around = context.in_place()
-    found = settings or (around.settings if around is not None else None) or _settings_here()
-    with App.open(found) as app:
-        wanted = [tasks] if isinstance(tasks, Task) else list(tasks)
-        labels = ", ".join(task.task_label for task in _checked(wanted[:3])) + (", …" if len(wanted) > 3 else "")
-        told["command"] = f"etlctl.build({labels})"
-        # a script that has no project leaves no folder behind
-        has_state = found.file is not None or found.is_state_chosen or (around is not None and around.has_state)
-        options = RunOptions.of(found, fail_fast=fail_fast, has_state=has_state, is_nested=around is not None, **told)
-        stop = around.stop if around is not None else lambda: None
-        return app.build(wanted, deep=deep, force=force, observers=observers, stop=stop, options=options)
-
-
-def _told(*, jobs: object, workers: object, executor: object, wait_held: object) -> dict[str, Any]:
-    """What a call says of how to run, by the names of RunOptions. UsageError for what cannot be."""
-    from etlctl.settings import ages, running
-
-    takes = f"whole numbers from 1 to {running.MOST_JOBS}"
-    for name, value in (("jobs", jobs), ("workers", workers)):
-        if value is not None and (type(value) is not int or not 1 <= value <= running.MOST_JOBS):
-            raise UsageError(f"build() takes {takes} for {name}, and not {shortened(repr(value))}.")
-    if None not in (jobs, workers) and jobs != workers:
-        raise UsageError(f"build() was told jobs={jobs} and workers={workers}, which mean the same: give one of them.")
-    if executor is not None and executor not in running.EXECUTORS:
-        known = " or ".join(f'"{one}"' for one in running.EXECUTORS)
-        raise UsageError(f"build() takes {known} for executor, and not {shortened(repr(executor))}.")
-    wait_held_s = ages.wait_s(wait_held)
-    if wait_held is not None and wait_held_s is None:
-        said = shortened(repr(wait_held))
-        raise UsageError(f'build() takes seconds or a text such as "10m" for wait_held, and not {said}.')
-    given = {"jobs": workers if jobs is None else jobs, "executor": executor, "wait_held_s": wait_held_s}
-    return {name: value for name, value in given.items() if value is not None}
-
-
 def load_settings(path: Path | None, *, environ: Mapping[str, str], cwd: Path, profile: str | None = None) -> Settings:
     """As `settings.load`, with what `aws-sm:` references need: they are fetched when they are first asked for."""
     return settings_module.load(path, environ=environ, cwd=cwd, profile=profile, fetch=fetched_secret)
@@ -356,88 +298,14 @@ def fetched_secret(reference: str, s3: S3Settings, at: str) -> str:
     return fetched(reference, s3, at)
 
 
-def _checked(tasks: Iterable[Any]) -> list[Task]:
+def checked(tasks: Iterable[Any]) -> list[Task]:
+    """`tasks` as a list; UsageError where one of them is none."""
     found = list(tasks)
     for one in found:
         if not isinstance(one, Task):
             kind = f"the class {one.__name__}" if isinstance(one, type) else shortened(repr(one))
             raise UsageError(f"Tasks are built, and {kind} is none: give tasks such as LoadFlights(date=…).")
     return found
-
-
-def default_context() -> Context:
-    """The Context of the current folder's settings as they are now, for targets and tasks used outside any app."""
-    return _outside.app().context
-
-
-def stand_for(folder: Path, project: Path) -> None:
-    """Makes `project` the one of code outside any app while `folder`, an absolute path, is the current folder."""
-    _outside.stands_for[os.fspath(folder)] = os.fspath(project)
-
-
-class _Outside:
-    """The app of code outside any app: that of the current folder, opened anew when its settings have changed.
-
-    It is asked for each task that is made outside an app, hence no Path here, and no look at variable after variable.
-    """
-
-    def __init__(self) -> None:
-        self.stands_for: dict[str, str] = {}
-        self._lock = Lock()
-        self._app: App | None = None
-        self._seen: tuple[str, dict[Any, Any], list[str], object] = ("", {}, [], None)
-        """Of the settings at hand: folder, environment, where their file may lie, and how it was found."""
-
-    def folder(self) -> str:
-        """The folder whose project it is."""
-        here = os.getcwd()
-        return self.stands_for.get(here, here)
-
-    def app(self) -> App:
-        """The app, with the settings as they are now."""
-        folder, variables, places, stamp = self._seen
-        if self._app is None or folder != self.folder() or variables != _variables() or stamp != _stamp(places):
-            with self._lock:
-                return self._renewed()
-        return self._app
-
-    def _renewed(self) -> App:
-        folder, variables = self.folder(), dict(_variables())
-        named = settings_module.find(None, os.environ, Path(folder)) if "ETLCTL_CONFIG" in os.environ else None
-        places = [os.fspath(path) for path in ([named] if named else settings_module.searched(Path(folder)))]
-        stamp = _stamp(places)  # before it is read: a change while it is being read is seen at the next look
-        settings = _settings_here()
-        if self._app is None or settings != self._app.settings:
-            if self._app is not None:
-                self._app.close()
-            self._app = App.open(settings)
-        self._seen = (folder, variables, places, stamp)
-        return self._app
-
-
-_outside = _Outside()  # outside any app there is nobody to hand it down
-
-
-def _variables() -> Any:
-    """What os.environ holds, as one dict where there is one: comparing it takes a twentieth of the time."""
-    return getattr(os.environ, "_data", os.environ)
-
-
-def _stamp(places: Iterable[str]) -> object:
-    """What changes with the first file there is; None for none."""
-    for place in places:
-        try:
-            status = os.stat(place)
-        except OSError:
-            continue
-        return place, status.st_mtime_ns, status.st_size, status.st_ino
-    return None
-
-
-def _settings_here() -> Settings:
-    folder = Path(_outside.folder())
-    path = settings_module.find(None, os.environ, folder)
-    return load_settings(path, environ=os.environ, cwd=folder)
 
 
 def _new_run_id() -> str:

@@ -86,7 +86,7 @@ def _install(config: pytest.Config) -> None:
     config.stash[_PROJECT] = project
     found = _settings(project)
     if project != here:
-        from etlctl.app import stand_for
+        from etlctl.outside import stand_for
 
         stand_for(here, project)
 

@@ -194,7 +194,8 @@ def test_app_registry_imports_pipelines_at_the_first_look_only(project: Path) ->
         "import etlctl\nprint('imported')\nclass LoadFlights(etlctl.Task):\n    pass\n"
     )
     code = (
-        "from etlctl.app import App, _settings_here\n"
+        "from etlctl.app import App\n"
+        "from etlctl.outside import _settings_here\n"
         "with App.open(_settings_here()) as app:\n"
         "    print('open')\n"
         "    print([cls.task_family for cls in app.registry.classes()], app.registry is app.registry)\n"

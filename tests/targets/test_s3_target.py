@@ -12,10 +12,10 @@ import pytest
 
 import etlctl
 from etlctl import S3Client, S3FlagTarget, S3Target, Task
-from etlctl.app import default_context
 from etlctl.core import context
 from etlctl.core.target import exists_in_bulk
 from etlctl.errors import TaskError, UnavailableError
+from etlctl.outside import default_context
 from etlctl.s3 import client
 from etlctl.targets import formats
 from servers.s3 import S3Service, split_url

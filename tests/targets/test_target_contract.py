@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from etlctl.app import default_context
 from etlctl.core import context
 from etlctl.core.target import Target, exists_in_bulk
 from etlctl.db.table_target import TableTarget
+from etlctl.outside import default_context
 from etlctl.targets import formats
 from etlctl.targets.local import LocalTarget
 from etlctl.targets.mock import MockTarget
