@@ -47,8 +47,8 @@ def asked_schedule(request: Request, given: Mapping[str, Any]) -> Schedule | Non
             raise UsageError(f"--{next(iter(told))} goes with a TASK, and none is named: TASK --every 30m.")
         return None
     if ("every" in told) == ("cron" in told):
-        both = "both --every and --cron" if "every" in told else "neither --every nor --cron"
-        raise UsageError(f'{both} are given: TASKs take one of them, as in --every 30m or --cron "0 6 * * *".')
+        both = "both --every and --cron are" if "every" in told else "neither --every nor --cron is"
+        raise UsageError(f'{both} given: TASKs take one of them, as in --every 30m or --cron "0 6 * * *".')
     if "window" in told and "date" not in told:
         raise UsageError("--window needs --date, which is its last day: --date yesterday --window 7d.")
     from etlctl.schedule import schedule_of

@@ -69,7 +69,11 @@ class JsonLog:
     def run_started(self, run_id: str, tasks: Sequence[Task], to_run: Sequence[Task]) -> None:
         """See Observer."""
         self._run = run_id
-        self._tell("info", f"the run begins: {len(to_run):,} tasks to run", asked=[task.task_id for task in tasks[:20]])
+        self._tell(
+            "info",
+            f"the run begins: {len(to_run):,} task{'' if len(to_run) == 1 else 's'} to run",
+            asked=[task.task_id for task in tasks[:20]],
+        )
 
     def task_started(self, task: Task, attempt: Attempt) -> None:
         """See Observer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -197,20 +197,18 @@ def _listed(call: Session, schedules_of: Callable[[Settings], Sequence[Schedule]
     from etlctl.loop.turns import due_after_start
 
     settings, now = call.settings, datetime.now(UTC)
-    store = Store(settings.state)
-    operations = Operations(store, profile=settings.profile)
     found: list[Listed] = []
-    is_told = False
-    for schedule in schedules_of(settings):
-        last = None
-        try:
-            last = operations.last_turn(schedule.name)
-        except UnavailableError as error:
-            if not is_told:
+    is_known = True
+    with closing(Store(settings.state)) as store:
+        operations = Operations(store, profile=settings.profile)
+        for schedule in schedules_of(settings):
+            last = None
+            try:
+                last = operations.last_turn(schedule.name) if is_known else None
+            except UnavailableError as error:
                 call.streams.story(f"etlctl: what was missed is not known: {error}")
-            is_told = True
-        found.append(Listed(schedule, due_after_start(schedule, now, last), last))
-    store.close()
+                is_known = False  # nor is it by a further question, which may wait as long
+            found.append(Listed(schedule, due_after_start(schedule, now, last), last, is_known))
     if call.asked.json:
         call.streams.result(documents.dump(loop_documents.schedules_document(found)))
     elif not found:
@@ -225,17 +223,25 @@ def _show(call: Session, found: Sequence[Listed], now: datetime) -> None:
 
     rows = [[span(text, Style.STRONG) for text in ("schedule", "next", "when", "tasks", "last")]]
     for one in found:
-        schedule, last = one.schedule, one.last
+        schedule = one.schedule
         rows.append(
             [
                 span(schedule.name),
                 span("now" if one.next_due <= now else moment_text(one.next_due, schedule.zone)),
                 span(schedule.times.text),
                 span(" ".join([*schedule.tasks, _dates(schedule)]).rstrip()),
-                span("never" if last is None else f"{moment_text(last.due, schedule.zone)}, {_code_text(last.code)}"),
+                span(_last_text(one)),
             ]
         )
     show(call.streams, table(rows, indent=0))
+
+
+def _last_text(one: Listed) -> str:
+    if one.last is None:
+        return "never" if one.is_last_known else "?"
+    from etlctl.loop.story import moment_text
+
+    return f"{moment_text(one.last.due, one.schedule.zone)}, {_code_text(one.last.code)}"
 
 
 def _dates(schedule: Schedule) -> str:

@@ -59,6 +59,8 @@ class Listed(NamedTuple):
     schedule: Schedule
     next_due: datetime
     last: Turn | None
+    is_last_known: bool
+    """False where the state database could not tell."""
 
 
 SCHEMAS: Final[dict[str, type[Any]]] = {"etlctl/schedules": SchedulesDocument, "etlctl/loop": LoopDocument}

@@ -6,8 +6,11 @@ file of etlctl's own. `@NAME@` and `@VERSION@` are put in.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -40,6 +43,7 @@ FILES = {
 _UNNOTICED = (".git", ".DS_Store")
 """What may be in a folder that counts as empty."""
 _MOST_NAMED = 4
+_MEND = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Make room there, and say it again: nothing of it is left behind.")
 
 
 class Written(NamedTuple):
@@ -60,6 +64,11 @@ def write(directory: str, *, name: str | None, adds: bool, cwd: Path) -> Written
     """
     if not directory.strip():
         raise UsageError("The folder's name is empty. Give one, as in etlctl init demo, or . for this one.")
+    if not directory.isprintable():
+        raise UsageError(
+            f"The folder's name '{shortened(directory)}' holds what cannot be printed. Give another; in a folder "
+            "that is called so, say etlctl init with no DIR."
+        )
     folder = Path(os.path.abspath(cwd / directory))
     shown = shortened(directory, 200)
     try:
@@ -68,9 +77,8 @@ def write(directory: str, *, name: str | None, adds: bool, cwd: Path) -> Written
         return _written(folder, called)
     except OSError as error:
         place = shortened(str(error.filename or shown), 200)
-        raise UsageError(
-            f"{place} cannot be written: {error.strerror}. Give a folder that is yours to write."
-        ) from error
+        mend = _MEND.get(error.errno or 0, "Give a folder that is yours to write.")
+        raise UsageError(f"{place} cannot be written: {error.strerror}. {mend}") from error
 
 
 def _check(folder: Path, shown: str, *, adds: bool) -> None:
@@ -91,6 +99,8 @@ def _check(folder: Path, shown: str, *, adds: bool) -> None:
             "which puts beside it what is missing and changes nothing that is there."
         )
     for path in FILES:
+        if (folder / path).is_dir():
+            raise UsageError(f"{shown}/{path} is a folder where a file is needed. Move it away, or give another DIR.")
         for above in Path(path).parents[:-1]:
             if os.path.lexists(folder / above) and not (folder / above).is_dir():
                 raise UsageError(
@@ -108,18 +118,31 @@ def _name_of(text: str, *, is_given: bool) -> str:
 
 
 def _written(folder: Path, name: str) -> Written:
-    created, kept = [], []
-    for path in FILES:
-        place = folder / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with place.open("x", encoding="utf-8") as file:
-                file.write(_content(path, name))
-        except FileExistsError:
-            kept.append(path)
-        else:
-            created.append(path)
-    return Written(folder, name, tuple(created), tuple(kept))
+    """All or nothing: what was made is removed again where one file cannot be."""
+    with ExitStack() as made:
+        created = [path for path in FILES if _is_made(folder / path, _content(path, name), made)]
+        made.pop_all()
+    return Written(folder, name, tuple(created), tuple(path for path in FILES if path not in created))
+
+
+def _is_made(place: Path, content: str, made: ExitStack) -> bool:
+    """Whether the file was not there; `made` is what takes it, and its new folders, away again."""
+    for above in [one for one in reversed(place.parents) if not one.exists()]:
+        above.mkdir()
+        made.callback(_removed, above.rmdir)
+    try:
+        file = place.open("x", encoding="utf-8")
+    except FileExistsError:
+        return False
+    made.callback(_removed, place.unlink)
+    with file:
+        file.write(content)
+    return True
+
+
+def _removed(remove: Callable[[], None]) -> None:
+    with suppress(OSError):  # somebody has put something in, or taken it away: theirs to settle
+        remove()
 
 
 def _content(path: str, name: str) -> str:

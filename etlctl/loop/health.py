@@ -33,6 +33,7 @@ TIMEOUT_S = 5.0
 MOST_CLIENTS = 16
 _NO_METRICS = 'No metrics here: pip install "etlctl[metrics]"\n'
 _POLL_S = 0.2
+_MOST_BODY_BYTES = 1 << 16
 
 
 class HealthServer:
@@ -159,6 +160,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815  http.server's name
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What http.server refuses by itself, in plain text; another method than ours is none of these pages'."""
+        status = HTTPStatus(code)
+        if status is not HTTPStatus.NOT_IMPLEMENTED:
+            self._answer(status, f"{status.phrase}.\n")
+            return
+        given = self.headers.get("Content-Length", "")
+        if given.isdecimal():  # closed with something unread, a connection loses the answer too
+            self.rfile.read(min(int(given), _MOST_BODY_BYTES))
+        self._answer(HTTPStatus.METHOD_NOT_ALLOWED, f"GET {', '.join(_PAGES)}.\n")
+
     def _answer(self, status: HTTPStatus, text: str) -> None:
         body = text.encode()
         kind = "application/json" if text.startswith("{") else "text/plain; version=0.0.4"
@@ -166,6 +178,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            self.send_header("Allow", "GET, HEAD")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -140,6 +141,8 @@ def test_init_takes_the_folder_at_hand_and_a_new_repository(empty_project: Proje
         (("demo", "--name", "My Shop"), "--name 'My Shop': a project's name is small letters, digits, - and _. As in"),
         (("demo", "--name", "\x1b[1m"), "--name '\\x1b[1m'"),
         (("clash", "--add"), "clash/tests is a file where a folder is needed"),
+        (("taken", "--add"), "taken/compose.yaml is a folder where a file is needed"),
+        (("new\nline",), "The folder's name 'new\\nline' holds what cannot be printed. Give another"),
         (("x" * 300,), "File name too long"),
         (("demo", "more"), "unexpected extra argument"),
     ],
@@ -150,6 +153,7 @@ def test_init_refuses_with_a_sentence(empty_project: Project, words: tuple[str, 
         empty_project.write(f"full/{name}")
     empty_project.write("clash/tests")
     (empty_project.folder / "work").mkdir()
+    (empty_project.folder / "taken" / "compose.yaml").mkdir(parents=True)
     before = contents(empty_project.folder)
 
     done = empty_project.run("init", *words)
@@ -181,6 +185,31 @@ def test_init_where_nobody_may_write_is_a_sentence(empty_project: Project) -> No
 
     assert done.code == 2
     assert "/proc/demo cannot be written: " in done.err
+
+
+@pytest.mark.parametrize("words", [("demo",), ("there", "--add")])
+def test_init_on_a_full_disk_leaves_nothing_behind(
+    empty_project: Project, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """What was there before stays; the advice is to make room, after which the same words do."""
+    empty_project.write("there/data/mine.csv", "n\n1\n")
+    before = contents(empty_project.folder)
+
+    def full(path: str, name: str) -> str:
+        if path == "tests/test_sales.py":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return name
+
+    with monkeypatch.context() as patch:
+        patch.setattr("etlctl.cli.skeleton._content", full)
+        failed = empty_project.run("init", *words)
+    left = contents(empty_project.folder)
+    done = empty_project.run("init", *words)
+
+    assert failed.code == 2
+    assert "No space left on device. Make room there, and say it again: nothing of it is left behind." in failed.err
+    assert left == before
+    assert done.code == 0 and f"{len(FILES)} files written" in done.out
 
 
 @pytest.mark.slow

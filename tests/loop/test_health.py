@@ -153,6 +153,28 @@ def test_pages_say_live_ready_and_metrics(server: HealthServer, vitals: Vitals) 
     assert get(server, "/") == (404, "There are /live, /ready, /metrics.\n")
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "BREW"])
+def test_other_methods_are_answered_in_plain_text(server: HealthServer, method: str) -> None:
+    """405 with what is allowed (RFC 9110, 15.5.6), also where something was sent along; and the server goes on."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.request(method, "/live", body=b"x" * 5_000)
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+    assert answer.headers["Content-Type"].startswith("text/plain") and text == "GET /live, /ready, /metrics.\n"
+    assert get(server, "/live")[0] == 200
+
+
+def test_what_is_no_request_is_refused_in_plain_text(server: HealthServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.sendall(b"GET / / / HTTP/1.0\r\n\r\n")
+        answer = client.makefile("rb").read().decode()
+
+    assert " 400 " in answer.splitlines()[0] and answer.endswith("\r\n\r\nBad Request.\n")
+
+
 def test_loop_that_is_stuck_is_not_live(server: HealthServer, vitals: Vitals, clock: Clock) -> None:
     clock.now += STUCK_S + 1
 
