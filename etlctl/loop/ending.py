@@ -42,6 +42,8 @@ _PUSH = signal.SIGURG
 _LONGEST_WAIT_S = 86_400.0
 _AT_ONCE = 4096
 _NEVER = 1_000_000
+_MARGIN_S = 0.4
+"""Between the end of what somebody closes and the end that is forced."""
 _ASKED = 0
 _CLOSED = 255
 """What the watch is told beside the numbers of signals: end() was called, the block is left."""
@@ -61,11 +63,13 @@ class Ending:
         on_end: Callable[[], object] = lambda: None,
         leave: Callable[[int], object] = os._exit,
         says: Callable[[str], object] = tell,
+        is_at_work: Callable[[], bool] = lambda: True,
     ) -> None:
         """`on_end` is called once when the first signal has come, in the thread of the watch; `says` takes what is
-        said of it, in a handler."""
+        said of it, in a handler. `is_at_work` tells whether there are tasks that an end leaves."""
         self._interrupts = Interrupts(f"stopping; what runs has {grace_s:g} s to end; once more stops it now")
         self._interrupts.says = self.says = says
+        self.is_at_work = is_at_work
         self._reloads = self._reloads_taken = 0
         self._wakes_up = _Pipe()
         self._watch = _Watch(self, grace_s, on_end, leave)
@@ -119,10 +123,14 @@ class Ending:
         self._wakes_up.write(b"\0")
 
     def take_reload(self) -> bool:
-        """Whether SIGHUP came since the last call."""
+        """Whether SIGHUP came since the last call; never when the end was asked for."""
         seen, before = self._reloads, self._reloads_taken
         self._reloads_taken = seen
-        return seen != before
+        return seen != before and self() is None
+
+    def patience_s(self) -> float:
+        """How long what is closed at the end may take before it is ended; without a signal for ever."""
+        return math.inf if self() is None else self._watch.patience_s()
 
     def _received(self, number: int, frame: FrameType | None) -> None:
         if not self._interrupts.is_copy:
@@ -157,6 +165,10 @@ class _Watch:
         self._main = threading.get_ident()
         self._asks: list[ExitCode] = []
         """What each signal came to so far; handlers may know less."""
+        self._asked_at = math.inf
+        """When the grace began, by the monotonic clock."""
+        self._leaves_at: float | None = None
+        """Once it is over."""
         self._is_closed = False
         self._masks = threading.local()
         self._thread = threading.Thread(target=self._serve, name="etlctl-ending", daemon=True)
@@ -189,6 +201,15 @@ class _Watch:
     def told(self, what: int) -> None:
         self._news.write(bytes([what]))
 
+    def patience_s(self) -> float:
+        """See Ending; in the main thread. A second signal may be known here before it is there."""
+        now = time.monotonic()
+        if self._ending.is_cut_short:
+            until = min(self._leaves_at or math.inf, now + LEAVE_S)
+        else:
+            until = min(self._asked_at, now) + self._grace_s
+        return max(0.0, until - now - _MARGIN_S)
+
     def _hold_signals(self) -> None:
         """Before a fork: a signal that comes to the new process before _forget() would be written to our descriptor,
         and end the loop; multiprocessing's Pool.terminate() sends one to processes that may not have run yet."""
@@ -208,13 +229,15 @@ class _Watch:
     def _serve(self) -> None:
         self._await(1, None)
         if self._asks:
+            self._asked_at = time.monotonic()
             self._begin_end()
             self._await(2, self._grace_s)
             began = time.monotonic()
+            self._leaves_at = began + LEAVE_S
             if not self._is_closed:
                 self._push()
                 self._await_hearing(began)
-            time.sleep(max(0.0, began + LEAVE_S - time.monotonic()))
+            time.sleep(max(0.0, self._leaves_at - time.monotonic()))
             self._leave_now()
 
     def _await(self, asks: int, patience_s: float | None) -> None:
@@ -255,7 +278,9 @@ class _Watch:
             self._leave_now()
 
     def _leave_now(self) -> None:
-        self._ending.says("etlctl: what runs did not end in time; left without it.")
+        """Says what is left: without a task at work it is something at the end itself, or a thread of a task's."""
+        what = "what runs" if self._ending.is_at_work() and not self._is_closed else "what was still open"
+        self._ending.says(f"etlctl: {what} did not end in time; left without it.")
         self._leave(self._ending() or self._asks[0])
 
 

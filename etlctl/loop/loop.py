@@ -6,8 +6,8 @@
         _step(course)     for the schedule that is due first, and in time
           _plan             what is due next, by what is on record
           _attend           paused? -> claimed from the other loops? -> _turn
-            _turn             App.build for the whole window, oldest first -> _settle
-        _idle               nothing is due: waits, the deadlines in mind
+            _turn             App.build for the whole window, oldest first -> _settle; a thread looks at deadlines
+        _idle               nothing is due: looks at deadlines and at the state database, and waits
 
 When turns are due is decided in turns.py, what they consist of in wanted.py. One turn at a time: a build belongs to the
 main thread, as signals do. Of several schedules the one that has been due for longest goes first.
@@ -18,8 +18,10 @@ from __future__ import annotations
 import gc
 import logging
 import random
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from threading import Thread
 from typing import NamedTuple, Protocol
 
 from etlctl.core.interruption import heard
@@ -29,18 +31,17 @@ from etlctl.errors import EtlctlError, ExitCode, UnavailableError
 from etlctl.loop.clock import Clock
 from etlctl.loop.course import Course, Past
 from etlctl.loop.deadlines import Deadlines
-from etlctl.loop.outages import Outages, StateWarnings
-from etlctl.loop.project import Project
+from etlctl.loop.outages import InTurn, Outages, StateWarnings
+from etlctl.loop.presence import LOOK_S, STATE, StatePresence
+from etlctl.loop.project import CLOSE_WAIT_S, Project
 from etlctl.loop.story import Story, is_idle, moment_text
+from etlctl.loop.troubles import Troubles
 from etlctl.loop.turns import backoff_s, due_after_start, following_due
 from etlctl.loop.vitals import Vitals
 from etlctl.text import printable
 
 _logger = logging.getLogger("etlctl")
-_STATE = "the state"
-_STATE_LOOK_S = 15.0
-"""Without a question to the state database."""
-_LONGEST_WAIT_S = _STATE_LOOK_S
+_LONGEST_WAIT_S = LOOK_S
 """Without a look at the clock on the wall: it may have been set, or the machine have slept."""
 _MOST_UNCOLLECTED = 10
 """Turns that found nothing to do."""
@@ -71,7 +72,7 @@ class _Built(NamedTuple):
 
 class Loop:
     """One loop; `run` is its whole life. `say` takes its story, a line at a time; without `tells_tasks` somebody else
-    tells of tasks."""
+    tells of tasks. `patience` is asked at the end how long messages may take then, in seconds."""
 
     def __init__(
         self,
@@ -83,6 +84,7 @@ class Loop:
         say: Callable[[str], None],
         tells_tasks: bool = True,
         chance: Callable[[], float] = random.random,
+        patience: Callable[[], float] = lambda: CLOSE_WAIT_S,
     ) -> None:
         self._opener = opener
         self._clock = clock
@@ -91,11 +93,14 @@ class Loop:
         self._say = say
         self._tells_tasks = tells_tasks
         self._chance = chance
-        self._outages = Outages(say, clock.monotonic)
+        self._patience = patience
         self._project = opener()
+        self._troubles = Troubles(lambda: self._project)
+        self._outages = Outages(say, clock.monotonic, self._troubles)
+        self._state = StatePresence(lambda: self._project, self._outages, vitals, clock)
+        self._leaving: list[Thread] = []
+        """Wait for messages of projects that a reload has replaced."""
         self._uncollected = 0
-        self._looks_at = 0.0
-        """The state, where nothing is due; by the monotonic clock."""
         self.turns = 0
         """That have ended."""
         self._courses = {one.name: Course(one) for one in self._project.schedules}
@@ -107,10 +112,11 @@ class Loop:
 
         UsageError where the state database is of a newer release; nothing else that happens in a turn comes out.
         """
-        heard_of_state = StateWarnings(self._outages, _STATE)
+        heard_of_state = StateWarnings(self._outages, STATE)
         _logger.addFilter(heard_of_state)
         try:
             while self._ending() is None and self.turns != turns:
+                self._outages.look()
                 if self._ending.take_reload():
                     self._reload()
                 course = self._next()
@@ -118,6 +124,7 @@ class Loop:
                     self._idle()
                 elif self._step(course):
                     self.turns += 1
+                    self._deadlines.look()  # what waited for its end; nothing may ever be idle
             return self._ending() or ExitCode.DONE
         except KeyboardInterrupt as error:
             heard(error)
@@ -125,7 +132,13 @@ class Loop:
         finally:
             _logger.removeFilter(heard_of_state)
             if not keeps_open:
-                self._project.close()
+                self._close()
+
+    def _close(self) -> None:
+        until = time.monotonic() + min(CLOSE_WAIT_S, self._patience())
+        for thread in self._leaving:
+            thread.join(max(0.0, until - time.monotonic()))
+        self._project.close(max(0.0, until - time.monotonic()))
 
     # -- what is next
 
@@ -145,7 +158,7 @@ class Loop:
             max((one.begins_at - now).total_seconds() if one.begins_at is not None else 0.0, one.not_before - moment)
             for one in self._courses.values()
         ]
-        self._look_at_state()
+        self._state.look()
         left_s = self._deadlines.look()
         seconds = min([*waits, _LONGEST_WAIT_S, *([left_s] if left_s is not None else [])])
         self._vitals.waits(seconds)
@@ -158,7 +171,7 @@ class Loop:
             has_ended = self._plan(course) if course.due is None else self._attend(course, course.due)
         except UnavailableError as error:  # of the state database: those of a turn come out as its exit code
             self._put_off(course)
-            self._state_gone(error)
+            self._state.gone(error)
             if course.turn is None:
                 course.due = course.begins_at = None
             return False
@@ -166,42 +179,14 @@ class Loop:
             raise
         except Exception as error:  # ours, or of users' code that nobody foresaw: the other schedules go on
             _logger.exception("%s: %s", course.schedule.name, _internal(error))
+            self._troubles.turn_refused(course.schedule.name, "its turn", _internal(error))
             course.due = course.begins_at = None
             self._keep_off(course)
             return False
         return has_ended
 
-    def _look_at_state(self) -> None:
-        """Asks it now and then though nothing is due: a loop that could begin nothing is not ready."""
-        if self._clock.monotonic() < self._looks_at:
-            return
-        try:
-            self._ask_state()
-        except UnavailableError as error:
-            self._state_gone(error)
-        else:
-            self._state_here()
-
-    def _ask_state(self) -> None:
-        """Whether it can be used: one that had gone must be written to before it counts as back."""
-        operations = self._project.operations
-        operations.ping() if self._outages.is_gone(_STATE) else operations.pauses()
-
-    def _state_gone(self, error: UnavailableError) -> None:
-        self._state_told(False, str(error))
-        self._outages.gone(_STATE, str(error))
-
-    def _state_here(self) -> None:
-        self._state_told(True)
-        self._outages.back(_STATE)
-
-    def _state_told(self, is_here: bool, why: str = "") -> None:
-        self._looks_at = self._clock.monotonic() + _STATE_LOOK_S
-        self._vitals.state_reachable(is_here, why)
-        self._project.heard("state_reachable", is_here)
-
     def _state_answered(self, course: Course) -> None:
-        self._state_here()
+        self._state.here()
         if course.turn is None:
             course.outages = 0
 
@@ -215,7 +200,7 @@ class Loop:
         """Finds out what is due next."""
         schedule, now = course.schedule, self._clock.now()
         last = self._project.operations.last_turn(schedule.name)
-        self._ask_state()
+        self._state.ask()
         self._state_answered(course)
         if course.is_first:
             due = due_after_start(schedule, now, last)
@@ -303,7 +288,8 @@ class Loop:
         if built.code is ExitCode.UNAVAILABLE:
             course.turn = turn
             self._put_off(course)
-            self._outages.gone(name, built.why)
+            if built.why:
+                self._outages.gone(name, built.why)
             return False
         self._outages.back(name)
         self._settle(course, turn, built, past)
@@ -320,8 +306,8 @@ class Loop:
     def _built(self, course: Course, turn: Turn) -> _Built:
         schedule, project = course.schedule, self._project
         title = f"{schedule.name} {moment_text(turn.due, schedule.zone)}"
-        standing = self._deadlines.begun(schedule, turn.due)
-        observers: list[Observer] = [standing]
+        ear = InTurn(self._outages, schedule.name, self._state.look_in_turn)
+        observers: list[Observer] = [ear]
         if self._tells_tasks:
             observers.append(Story(self._say, title, is_brief=course.was_idle or course.turn is not None))
 
@@ -329,18 +315,21 @@ class Loop:
             return self._ending() or (ExitCode.UNAVAILABLE if project.operations.lost(turn) else None)
 
         try:
-            with self._deadlines.watching(standing):
-                summary = project.build(schedule, turn.due, observers=observers, stop=stop)
+            with self._deadlines.watching(schedule, turn.due) as standing:
+                summary = project.build(schedule, turn.due, observers=[standing, *observers], stop=stop)
         except UnavailableError as error:
             return _Built(error.exit_code, None, str(error))
         except EtlctlError as error:
             self._say(f"{title}: {printable(str(error))}")
+            self._troubles.turn_refused(schedule.name, title, str(error))
             return _Built(error.exit_code)
         except (Exception, SystemExit) as error:
             _logger.exception("%s: %s", title, _internal(error))
+            self._troubles.turn_refused(schedule.name, title, _internal(error))
             return _Built(ExitCode.FAILED)
+        self._troubles.turn_built(schedule.name)
         course.was_idle = is_idle(summary)
-        return _Built(summary.exit_code, summary, _unusable(summary))
+        return _Built(summary.exit_code, summary, ear.left(summary))
 
     def _settle(self, course: Course, turn: Turn, built: _Built, past: Past) -> None:
         """The turn has come to its end, well or not; what is due next follows from it."""
@@ -376,28 +365,31 @@ class Loop:
             fresh = self._opener()
         except (EtlctlError, OSError) as error:
             self._say(f"settings and pipelines stay as they were, since they cannot be read: {printable(str(error))}")
+            self._troubles.reload_refused(str(error))
             return
         except Exception as error:
             _logger.exception("settings and pipelines stay as they were: %s", _internal(error))
+            self._troubles.reload_refused(_internal(error))
             return
-        self._project.close()
-        self._project = fresh
-        self._deadlines = Deadlines(fresh, self._clock, self._say)
-        before, self._courses = self._courses, {one.name: Course(one) for one in fresh.schedules}
+        if self._ending() is not None:  # it was asked for meanwhile
+            fresh.close(0.0)
+            return
+        before, self._project = self._project, fresh
+        leaving = before.replaced()
+        self._leaving = [one for one in [*self._leaving, leaving] if one is not None and one.is_alive()]
+        self._deadlines = Deadlines(fresh, self._clock, self._say, before=self._deadlines.seen)
+        gone, self._courses = self._courses, {one.name: Course(one) for one in fresh.schedules}
         for name, course in self._courses.items():
-            if name in before:
-                old = before.pop(name)
+            if name in gone:
+                old = gone.pop(name)
                 course.is_first, course.failures, course.not_before = False, old.failures, old.not_before
-        for name in before:
+        for name in gone:
             self._vitals.forget(name)
+            self._outages.forget(name)
         self._vitals.settings_loaded()
+        self._troubles.reloaded()
         self._say(f"settings and pipelines were read anew: {', '.join(self._courses)}")
 
 
 def _internal(error: BaseException) -> str:
     return f"internal error: {printable(f'{type(error).__name__}: {error}')}"
-
-
-def _unusable(summary: RunSummary) -> str:
-    """The first reason for which tasks could not be done that is none of their own."""
-    return next((one.reason for one in summary.results if one.exit_code is ExitCode.UNAVAILABLE), "")

@@ -16,12 +16,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
+from threading import Thread
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from etlctl.app import App
-from etlctl.core.graph import Graph, Node
-from etlctl.core.plan import error_line, missing_line
 from etlctl.core.results import Observer, RunSummary
 from etlctl.core.task import Task
 from etlctl.db.state.operations import Operations
@@ -37,14 +36,19 @@ from etlctl.errors import (
 )
 from etlctl.loop.clock import Clock
 from etlctl.loop.recorded import cause_of, reasons_of
-from etlctl.loop.standing import task_deadline
+from etlctl.loop.unfinished import unfinished
 from etlctl.loop.wanted import tasks_of
 from etlctl.runs import RunOptions
 from etlctl.schedule import Schedule
 from etlctl.settings import Settings
 from etlctl.settings.urls import is_elsewhere, is_sqlite
 
+if TYPE_CHECKING:
+    from etlctl.notify import Notifications
+
 _logger = logging.getLogger("etlctl")
+CLOSE_WAIT_S = 5.0
+"""The longest wait for messages at the end of a loop."""
 _LONGEST_LOOK_S = 5.0
 _LEAST_LOOK_S = 0.2
 
@@ -69,6 +73,11 @@ class Project:
         self._store = Store(settings.state)
         self.operations = Operations(self._store, profile=settings.profile, lease_ttl_s=settings.lease_ttl_s)
         self._hold = self.operations.holding(clock=clock.monotonic)
+
+    @property
+    def notifications(self) -> Notifications | None:
+        """Those whom `[notify]` names; None where there are none."""
+        return self._options.notifications
 
     @property
     def backoff_max_s(self) -> float:
@@ -99,15 +108,9 @@ class Project:
             )
 
     def unfinished(self, schedule: Schedule, due: datetime, deadline: str) -> list[tuple[Task, str]]:
-        """The tasks that the turn reaches with this deadline that are not complete now, and why; runs nothing.
-
-        Raises UsageError.
-        """
+        """See `unfinished.unfinished`. Raises UsageError too."""
         with self.app:
-            graph = Graph()
-            graph.add(self._tasks(schedule, due))
-            late = [node for node in graph.nodes.values() if not node.complete]
-            return [(node.task, _why(node)) for node in late if task_deadline(node.task) == deadline]
+            return unfinished(self._tasks(schedule, due), deadline)
 
     def recorded(self, tasks: Sequence[Task], since: datetime) -> dict[Task, str]:
         """See `recorded.reasons_of`."""
@@ -136,13 +139,26 @@ class Project:
         if self._options.notifications is not None:
             self._options.notifications.alert(kind, title, text, task=task)
 
-    def close(self) -> None:
-        """Gives back what is claimed, and closes what is open; what is on its way to notifiers has a few seconds."""
-        if self._options.notifications is not None:
-            self._options.notifications.close()
+    def close(self, patience_s: float = CLOSE_WAIT_S) -> None:
+        """Gives back what is claimed, and closes what is open; what is on its way to notifiers has so long."""
+        try:
+            if self.notifications is not None:
+                self.notifications.close(patience_s)
+        finally:
+            self.operations.close()
+            self._store.close()
+            self.app.close()
+
+    def replaced(self) -> Thread | None:
+        """As close, where another has its place: a thread waits for what is on its way to notifiers, if anything is."""
+        leaving = None
+        if self.notifications is not None:
+            leaving = Thread(target=self.notifications.close, name="etlctl-notify-close", daemon=True)
+            leaving.start()
         self.operations.close()
         self._store.close()
         self.app.close()
+        return leaving
 
     def _tasks(self, schedule: Schedule, due: datetime) -> list[Task]:
         return tasks_of(schedule, self.app.registry, schedule.dates(due), due)
@@ -196,21 +212,6 @@ def _try(schedule: Schedule, app: App, now: datetime, *, is_reload: bool) -> Non
         if is_reload or is_ours:
             raise
         _logger.warning("%s: %s Its turns are tried all the same.", schedule.name, error)
-
-
-def _why(node: Node) -> str:
-    """Why a task is not complete, as far as the graph knows: the error or the missing input at its end or behind it."""
-    seen, level = {node}, [node]
-    while level:
-        for one in level:
-            behind = "" if one is node else f"blocked by {one.task.task_label}: "
-            if one.error is not None:
-                return f"{behind}{error_line(one.error, one.task)}"
-            if one.task.is_external:
-                return f"{behind or 'blocked: '}{missing_line(one)}"
-        level = [one for before in level for one in before.requires if not one.complete and one not in seen]
-        seen.update(level)
-    return "has not begun"
 
 
 def _check_current(classes: Sequence[type[Task]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, tzinfo
 
 from etlctl.core.context import Attempt
@@ -14,7 +15,8 @@ from etlctl.errors import ExitCode
 class Story:
     """The Observer of one turn. A turn that finds nothing to do says so where the one before it did something.
 
-    What cannot be used is told by the loop, once; so of tasks that end for that reason nothing is said here.
+    What cannot be used is told by the loop, once; so of tasks that end for that reason nothing is said here but how
+    many they are.
     """
 
     def __init__(self, say: Callable[[str], None], title: str, *, is_brief: bool) -> None:
@@ -40,6 +42,7 @@ class Story:
 
     def run_finished(self, summary: RunSummary) -> None:
         if summary.exit_code is ExitCode.UNAVAILABLE:
+            self._tell_put_off(summary)
             return
         idle = is_idle(summary)
         if idle and self._is_brief:
@@ -51,6 +54,16 @@ class Story:
             if line:
                 self._say(line)
         self._say(f"{self._title}: {total_line(summary)}")
+
+    def _tell_put_off(self, summary: RunSummary) -> None:
+        """A line for the first try, and for each that came further: an outage may last for a day."""
+        if self._is_brief and not summary.counts[Status.OK]:
+            return
+        others = [one for one in summary.results if one.exit_code is not ExitCode.UNAVAILABLE]
+        for line in failure_lines(replace(summary, results=tuple(others))):
+            if line:
+                self._say(line)
+        self._say(f"{self._title}: {total_line(summary)}; what could not be used is tried again")
 
 
 def is_idle(summary: RunSummary) -> bool:

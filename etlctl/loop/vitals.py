@@ -103,11 +103,17 @@ class Vitals:
         with self._lock:
             self._is_ending = True
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a turn is under way."""
+        with self._lock:
+            return any(one.is_running for one in self._schedules.values())
+
     def why_not_live(self) -> str:
         """Empty where the loop lives; else how long its thread was not heard of."""
         with self._lock:
             late_s = self._monotonic() - self._expected
-            if late_s <= STUCK_S or any(one.is_running for one in self._schedules.values()):
+            if late_s <= STUCK_S or self.is_at_work:
                 return ""
             return f"the loop was not heard of for {late_s:.0f} s"
 

@@ -61,8 +61,8 @@ IS_IGNORED = """import signal
 FORKS = """import os, signal
         def ended(pause_s):
             pid = os.fork()
-            if pid == 0:
-                time.sleep(60)
+            while pid == 0:
+                time.sleep(0.05)  # a signal that comes just before it begins to wait would be heard after it
             time.sleep(pause_s)
             os.kill(pid, signal.SIGTERM)
             return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -74,7 +74,9 @@ POOL = """import multiprocessing
             time.sleep(0.3)
         print(ending(), flush=True)"""
 TAKES_NO_HEED = """while True:
-            try: time.sleep(60)
+            try:
+                print("begun", flush=True)
+                time.sleep(60)
             except BaseException: print("no heed", flush=True)"""
 HAS_TIME = "import etlctl.loop.ending as limits; limits.HEARD_S = limits.LEAVE_S = 40\n        "
 """For a busy machine, where it is not the watch that ends the process."""
@@ -158,7 +160,11 @@ def test_thread_that_a_task_has_left_does_not_keep_the_process() -> None:
 def test_third_signal_ends_what_takes_no_heed() -> None:
     """At once, by the signal itself."""
     code, took_s, out = ran(
-        HAS_TIME + TAKES_NO_HEED, *[signal.SIGTERM] * 3, answers=["etlctl: stopping", "no heed"], grace_s=30
+        HAS_TIME + TAKES_NO_HEED,
+        *[signal.SIGTERM] * 3,
+        begins="begun",
+        answers=["etlctl: stopping", "no heed"],
+        grace_s=30,
     )
 
     assert (code, took_s < PATIENCE_S) == (-signal.SIGTERM, True), out
