@@ -1,4 +1,4 @@
-"""Whether a schedule's deadline was kept, and why not, by its turns on record. Values in, sentences out: asks nothing."""
+"""Whether a schedule's deadline was kept, and why not, by its turns on record. Asks nothing and nobody."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ The build tells it as one of its observers; whoever looks at deadlines asks it, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from threading import Lock
 from typing import Any
@@ -26,15 +26,21 @@ _WORDS = {Status.FAIL: "failed", Status.BLOCKED: "blocked", Status.HELD: "held",
 class Standing:
     """That of the last build of a schedule's turn. An Observer, thread-safe."""
 
-    def __init__(self, schedule: Schedule, due: datetime, clock: Clock) -> None:
+    def __init__(
+        self, schedule: Schedule, due: datetime, clock: Clock, on_started: Callable[[], object] = lambda: None
+    ) -> None:
+        """`on_started` is called once the build has what it needs and has forked what it will fork from."""
         self.schedule = schedule
         self.due = due
         """Of the turn."""
         self._clock = clock
+        self._on_started = on_started
         self._guard = Lock()
         self._left: set[Task] = set()
         self._deadlines: dict[Task, str] = {}
         """Of tasks that are not done."""
+        self._kept: set[Task] = set()
+        """Those with a deadline that are."""
         self._needs: dict[Task, list[Task]] = {}
         """What these require."""
         self._running: dict[Task, datetime] = {}
@@ -52,6 +58,7 @@ class Standing:
             self._needs.update(needs)
             for task in needs:
                 self._reach(task)
+        self._on_started()
 
     def task_started(self, task: Task, attempt: Attempt) -> None:
         """See Observer."""
@@ -74,7 +81,8 @@ class Standing:
             self._left.discard(task)
             self._ended.pop(task, None)
             if result.status in _DONE:
-                self._deadlines.pop(task, None)
+                if self._deadlines.pop(task, None) is not None:
+                    self._kept.add(task)
             else:
                 self._reach(task)
                 self._ended[task] = result.status, bool(task.is_external), result.reason
@@ -98,6 +106,11 @@ class Standing:
         """Of the tasks that are not done."""
         with self._guard:
             return set(self._deadlines.values())
+
+    def is_kept(self, task: Task) -> bool:
+        """Whether this turn has done it, as one that has a deadline."""
+        with self._guard:
+            return task in self._kept
 
     def why_of(self, task: Task) -> str:
         """Why it is not done; empty for one that this turn has not met."""
@@ -148,12 +161,12 @@ def task_deadline(task: Task) -> str | None:
     """Its deadline; None also where a property of the user's raises, which fails the task before anything runs."""
     try:
         return deadline_of(task)
-    except Exception:  # noqa: BLE001  told by the graph, as the task's own failure
+    except (Exception, SystemExit):  # noqa: BLE001  told by the graph, as the task's own failure
         return None
 
 
 def _required(task: Task) -> list[Task]:
     try:
         return requirements_of(task)
-    except Exception:  # noqa: BLE001  a user's requires(): the graph has told of it
+    except (Exception, SystemExit):  # noqa: BLE001  a user's requires(): the graph has told of it
         return []

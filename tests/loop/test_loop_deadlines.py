@@ -102,10 +102,10 @@ def test_each_task_that_a_turn_reaches_is_told_of_once_with_its_reason(tmp_path:
 
     by = "not done by 2026-05-08 0"
     assert sorted(late(house)) == [
-        f"nightly: Failing(2026-05-07) {by}7:00 CEST: failed: ValueError: bad data",
-        f"nightly: Fed(2026-05-07) {by}7:00 CEST: blocked by Feed(2026-05-07)",
-        f"nightly: Feed(2026-05-07) {by}6:30 CEST: blocked: feed/2026-05-07 is missing",
-        f"nightly: Report(2026-05-07) {by}7:00 CEST: blocked by Feed(2026-05-07)",
+        f"nightly: Failing(2026-05-07) is {by}7:00 CEST: failed: ValueError: bad data",
+        f"nightly: Fed(2026-05-07) is {by}7:00 CEST: blocked by Feed(2026-05-07)",
+        f"nightly: Feed(2026-05-07) is {by}6:30 CEST: blocked: feed/2026-05-07 is missing",
+        f"nightly: Report(2026-05-07) is {by}7:00 CEST: blocked by Feed(2026-05-07)",
     ]
 
 
@@ -118,15 +118,16 @@ def test_a_loop_that_did_not_have_the_turn_knows_the_reason_too(tmp_path: Path) 
 
     by = "not done by 2026-05-08 07:00 CEST"
     missing = "blocked by Feed(2026-05-07): feed/2026-05-07 is missing"
-    cause = "the turn of 2026-05-08 06:00 CEST did not end well: Failing(2026-05-07) failed: ValueError: bad data"
+    cause = "the turn of 2026-05-08 06:00 CEST ended with exit 1: Failing(2026-05-07) failed: ValueError: bad data"
     found = sorted(line.partition("; etlctl history")[0] for line in late(house))
-    assert found[:3] == [
-        f"nightly: Failing(2026-05-07) {by}: failed: ValueError: bad data",
-        f"nightly: Fed(2026-05-07) {by}: {missing}",
-        f"nightly: Report(2026-05-07) {by}: {missing}",
+    assert found[:4] == [
+        f"nightly: Failing(2026-05-07) is {by}: failed: ValueError: bad data",
+        f"nightly: Fed(2026-05-07) is {by}: {missing}",
+        "nightly: Feed(2026-05-07) is not done by 2026-05-08 06:30 CEST: blocked: feed/2026-05-07 is missing",
+        f"nightly: Report(2026-05-07) is {by}: {missing}",
     ]
-    assert found[3].startswith(f"nightly: {by}: {cause} (and ")
-    assert len(found) == 4
+    assert found[4].startswith(f"nightly: {by}: {cause} (and ")
+    assert len(found) == 5
 
 
 def test_those_who_hear_of_a_task_hear_of_its_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +146,7 @@ def test_those_who_hear_of_a_task_hear_of_its_deadline(tmp_path: Path, monkeypat
         ("deadline", "Feed(2026-05-07) is late", "Feed"),
         ("deadline", "Fed(2026-05-07) is late", "Fed"),
     ]
-    assert heard[1][2] == "Fed(2026-05-07) not done by 2026-05-08 07:00 CEST: blocked by Feed(2026-05-07)"
+    assert heard[1][2] == "Fed(2026-05-07) is not done by 2026-05-08 07:00 CEST: blocked by Feed(2026-05-07)"
 
 
 def test_a_task_that_is_done_by_then_is_not_told_of(tmp_path: Path) -> None:
@@ -171,7 +172,7 @@ def test_a_day_is_told_of_once_however_often_it_is_asked_for(tmp_path: Path) -> 
 
     house.run(FOUR - timedelta(hours=1), FOUR + timedelta(days=2, hours=6))
 
-    told = [line.partition(" not done")[0] for line in late(house) if "Fed(" in line]
+    told = [line.partition(" is not done")[0] for line in late(house) if "Fed(" in line]
     assert told == [f"nightly: Fed(2026-05-0{day})" for day in (7, 8, 9)]
 
 
@@ -245,8 +246,8 @@ def test_a_deadline_is_told_while_one_long_task_runs(tmp_path: Path, is_real: bo
     found = sorted(late(house))
     assert left == 0
     assert len(found) == 3
-    assert "nightly: Report(2026-05-07) not done by 2026-05-08 07:00 CEST: waits for Slow(2026-05-07)" in found[0]
-    assert "nightly: Slow(2026-05-07) not done by 2026-05-08 07:00 CEST: is running since 2026-05-08" in found[1]
+    assert "nightly: Report(2026-05-07) is not done by 2026-05-08 07:00 CEST: waits for Slow(2026-05-07)" in found[0]
+    assert "nightly: Slow(2026-05-07) is not done by 2026-05-08 07:00 CEST: is running since 2026-05-08" in found[1]
     assert "nightly: not done by 2026-05-08 07:00 CEST: the turn of" in found[2]
     assert "Slow(2026-05-07) is running since" in found[2]
     assert (tmp_path / "reports" / "2026-05-07").exists()

@@ -122,10 +122,11 @@ def test_a_deadline_that_is_missed_is_one_alert_with_the_reason(tmp_path: Path) 
 
     assert len(missed) == 1
     assert (
-        "2026-05-08 07:00 UTC: the turn of 2026-05-08 06:00 UTC did not end well: Feed(2026-05-07) blocked: "
+        "2026-05-08 07:00 UTC: the turn of 2026-05-08 06:00 UTC ended with exit 3: Feed(2026-05-07) blocked: "
         in missed[0]
     )
     assert "feed/2026-05-07 is missing (and 1 more); etlctl history " in missed[0]
+    assert missed[0].endswith("; the next turn is due 2026-05-09 06:00 UTC")
     assert house.journal() == ["2026-05-06", "2026-05-07", "2026-05-08"]
     assert not [line for line in house.lines if "not done by" in line]
 
