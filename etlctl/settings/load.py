@@ -21,6 +21,7 @@ from etlctl.settings.model import Settings
 from etlctl.settings.profiles import check, lineage
 from etlctl.settings.resolve import DEFAULT_NAME, Place, resolved
 from etlctl.settings.resolver import Fetch, Resolver, fetch_nothing
+from etlctl.settings.texts import ReadFile, file_text
 from etlctl.suggest import did_you_mean
 from etlctl.text import printable
 
@@ -66,11 +67,13 @@ def load(
     cwd: Path,
     profile: str | None = None,
     fetch: Fetch = fetch_nothing,
+    read_file: ReadFile = file_text,
     mistakes: Mistakes | None = None,
 ) -> Settings:
     """The Settings of the file that `find` found, or of none; `profile` goes before ETLCTL_PROFILE.
 
-    `fetch` is called for an `aws-sm:` reference, not now but when the secret is first needed.
+    `fetch` is called for an `aws-sm:` reference, not now but when the secret is first needed; `read_file` now, with
+    path and place, for a `file:` reference.
 
     SettingsError for whatever cannot be used, with the place of it; where `mistakes` keeps them, only for a file that
     cannot be read and a profile that is not there.
@@ -92,7 +95,7 @@ def load(
     warning = owner_warning(file, shown=document.shown, user=os.getuid()) if file is not None else None
     warnings = ((warning,) if warning else ()) + variable_warnings(environ, connections)
     place = Place(project=_project(file, cwd), file=file, profile=chosen, profile_origin=chosen_by)
-    resolver = Resolver(entries, environ, place.project, fetch, mistakes)
+    resolver = Resolver(entries, environ, place.project, fetch=fetch, read_file=read_file, mistakes=mistakes)
     return resolved(resolver, place, connections, warnings=warnings)
 
 

@@ -14,7 +14,7 @@ from etlctl.settings.keys import NAME, Key, KeyPath, dotted
 from etlctl.settings.mistakes import Mistakes
 from etlctl.settings.model import S3Settings
 from etlctl.settings.secret import FetchedSecret, RefusedSecret, Secret
-from etlctl.settings.texts import expanded, expanded_url, kept_at_aws, referred, sources
+from etlctl.settings.texts import ReadFile, expanded, expanded_url, kept_at_aws, referred, sources
 from etlctl.settings.urls import anchored, complaint, is_in_memory, is_sqlite, masked_url
 from etlctl.suggest import did_you_mean
 from etlctl.text import printable, shortened
@@ -36,12 +36,20 @@ class Resolver:
     """The values of one settings file, profile and environment."""
 
     def __init__(
-        self, entries: Entries, environ: Mapping[str, str], project: Path, fetch: Fetch, mistakes: Mistakes
+        self,
+        entries: Entries,
+        environ: Mapping[str, str],
+        project: Path,
+        *,
+        fetch: Fetch,
+        read_file: ReadFile,
+        mistakes: Mistakes,
     ) -> None:
         self.entries = entries
         self.environ = environ
         self.project = project
         self.fetch = fetch
+        self.read_file = read_file
         self.mistakes = mistakes
         self.s3 = S3Settings()
         """Known once `[s3]` is resolved; secrets are fetched later."""
@@ -77,7 +85,7 @@ class Resolver:
         kept = self._kept(entry, at, partial(_checked_far_url, project=self.project))
         if kept is not None:
             return kept
-        url = referred(entry.value, at=at, environ=self.environ, project=self.project)
+        url = self._referred(entry, at)
         if url is None:
             url = entry.value if entry.is_literal else expanded_url(entry.value, at=at, environ=self.environ)
         return Secret(_checked_url(url, at, self.project))
@@ -111,9 +119,12 @@ class Resolver:
         kept = self._kept(entry, at, check)
         if kept is not None:
             return kept
-        text = referred(entry.value, at=at, environ=self.environ, project=self.project)
+        text = self._referred(entry, at)
         text = filled(self._expanded(entry, entry.value, path) if text is None else text, at)
         return Secret(check(text, at))
+
+    def _referred(self, entry: Entry, at: str) -> str | None:
+        return referred(entry.value, at=at, environ=self.environ, project=self.project, read=self.read_file)
 
     def _kept(self, entry: Entry, at: str, check: Callable[[str, str], str]) -> Secret | None:
         """The secret that an `aws-sm:` reference names, which is fetched and checked when it is first asked for."""

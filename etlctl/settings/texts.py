@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import quote
 
 from etlctl.errors import SettingsError
@@ -15,6 +16,7 @@ from etlctl.text import printable
 
 _MARK = r"\$\$\{|\$\{(?P<name>[^}]*)\}|\$\{"
 _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+ReadFile: TypeAlias = Callable[[Path, str], str]
 _REFERENCES = ("env", "file", "aws-sm")
 _AWS = "aws-sm:"
 _AWS_NAME = r"[A-Za-z0-9/_+=.@!:-]{1,2048}(?:#[^#\x00-\x1f\x7f]{1,200})?"
@@ -53,14 +55,15 @@ def expanded_url(text: str, *, at: str, environ: Mapping[str, str]) -> str:
     return f"{part['scheme']}{user}{expanded(text[part.end('user') :], at=at, environ=environ)}"
 
 
-def referred(text: str, *, at: str, environ: Mapping[str, str], project: Path) -> str | None:
-    """What `env:NAME` or `file:PATH` refers to, exactly; None when `text` is neither."""
+def referred(text: str, *, at: str, environ: Mapping[str, str], project: Path, read: ReadFile) -> str | None:
+    """What `env:NAME` or `file:PATH` refers to, exactly; None when `text` is neither. `read` is `file_text`, but where
+    what files hold is of no use."""
     kind, _, rest = text.partition(":")
     if kind not in ("env", "file"):
         return None
     if kind == "file":
         path = expanded(rest, at=at, environ=environ).removeprefix("//")
-        return _file_text(project / path, at=at)
+        return read(project / path, at)
     if not re.fullmatch(_VARIABLE, rest):
         raise SettingsError(f"{at}: env: is followed by the name of an environment variable, as in env:WAREHOUSE_URL.")
     return variable(rest, at=at, environ=environ)
@@ -96,7 +99,8 @@ def sources(text: str) -> str:
     return f" from {', '.join(dict.fromkeys(names))}" if names else ""
 
 
-def _file_text(file: Path, *, at: str) -> str:
+def file_text(file: Path, at: str) -> str:
+    """What the file holds, without line breaks at its end; SettingsError, beginning with `at`, for nothing."""
     shown = printable(str(file))
     try:
         text = file.read_text(encoding="utf-8")

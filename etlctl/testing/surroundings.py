@@ -23,6 +23,8 @@ from etlctl.suggest import did_you_mean
 
 NO_S3 = "http://127.0.0.1:9"
 """Port 9 is `discard` (RFC 863), which no machine serves any more: S3 of a test that names none."""
+_UNSET = "unset-in-tests"
+"""Stands for a secret that a settings file asks for."""
 _SERVERS = {"postgresql": "schema", "postgres": "schema", "mysql": "database", "mariadb": "database"}
 
 
@@ -83,7 +85,8 @@ def settings_of_test(project: Path, folder: Path, setup: Setup) -> Iterator[Sett
 def without_secrets(project: Path, setup: Setup) -> Settings:
     """What the project's file says, with words that mean nothing for the URLs and for secrets that are not there.
 
-    Without the environment's overrides too: those are of the machine, not of the test. SettingsError for all else.
+    No file behind a reference is looked for. Without the environment's overrides too: those are of the machine, not of
+    the test. SettingsError for all else.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ETLCTL_")}
     if "ETLCTL_CONFIG" in os.environ:
@@ -91,7 +94,9 @@ def without_secrets(project: Path, setup: Setup) -> Settings:
     file = settings_module.find(None, kept, project)
     overrides = {name: f"sqlite:///{name}.db" for name in _variables(file, setup.profile)}
     environ = _Forgiving(kept | overrides)
-    return settings_module.load(file, environ=environ, cwd=project, profile=setup.profile)
+    return settings_module.load(
+        file, environ=environ, cwd=project, profile=setup.profile, read_file=lambda _path, _at: _UNSET
+    )
 
 
 class _Forgiving(dict[str, str]):
@@ -99,7 +104,7 @@ class _Forgiving(dict[str, str]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """The variable; of one that is not set, a word that means nothing."""
-        return super().get(name, default if name.startswith("ETLCTL_") else "unset-in-tests")
+        return super().get(name, default if name.startswith("ETLCTL_") else _UNSET)
 
 
 def _variables(file: Path | None, profile: str | None) -> list[str]:

@@ -24,11 +24,18 @@ url = "file:/run/secrets/not-there"
 jobs = 4
 [s3]
 access_key_id = "env:KEY_THAT_IS_NOT_SET"
-secret_access_key = "env:SECRET_THAT_IS_NOT_SET"
+secret_access_key = "file:not-there-for-tests"
 role_arn = "arn:aws:iam::123456789012:role/etl"
 [notify.slack]
 kind = "slack"
 url = "env:SLACK_THAT_IS_NOT_SET"
+[notify.mail]
+kind = "email"
+host = "localhost"
+from = "a@example.com"
+to = ["b@example.com"]
+user = "etl"
+password = "file:/run/secrets/not-there-for-tests"
 [metrics]
 textfile = "/var/lib/metrics/etl.prom"
 [params.LoadSales]
