@@ -5,9 +5,18 @@ from __future__ import annotations
 import gc
 import signal
 
+import hypothesis
 import pytest
 
 pytest_plugins = ["servers.fixtures", "servers.s3_fixtures", "servers.redshift.fixtures"]
+
+
+# the same examples each time, however long they take: who changes the code is told, and nobody else.
+# `--hypothesis-profile=default` looks for others
+hypothesis.settings.register_profile(
+    "etlctl", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("etlctl")
 
 
 def pytest_configure(config: pytest.Config) -> None:

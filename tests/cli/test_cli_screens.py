@@ -6,6 +6,7 @@ import datetime as dt
 import io
 import json
 import re
+import time
 import unicodedata
 from collections.abc import Callable, Iterable
 
@@ -128,7 +129,7 @@ def test_lines_of_a_run_have_their_columns_below_each_other() -> None:
 
 def test_live_part_says_what_a_task_waits_for() -> None:
     """A load that waits for a lock is told as that, not as one that runs."""
-    progress = Progress(lambda one: None)
+    progress = Progress(lambda one: None, clock=lambda: 0.0)
     progress.task_started(Named("x"), Attempt(rows=5, waiting="the lock of the database"))
 
     lines = state_lines(progress, "x", is_stopping=False, now=progress.began + 2)
@@ -215,10 +216,8 @@ def test_live_screen_shows_lines_of_the_run_and_of_print() -> None:
 
 
 def until(true: Callable[[], bool]) -> None:
-    """Waits for the drawing thread, for two seconds at most."""
-    import time
-
-    for _ in range(200):
+    """Waits for the drawing thread."""
+    for _ in range(3000):
         if true():
             return
         time.sleep(0.01)
