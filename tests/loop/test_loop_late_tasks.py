@@ -214,6 +214,17 @@ MANY = (
 )
 
 
+def test_a_turn_that_has_not_begun_is_a_reason(tmp_path: Path) -> None:
+    """A pause that holds all of it is named."""
+    house = house_of(tmp_path, ONE.replace('"Odd", "Keyless", "Last"', '"Last"'), ODD)
+    house.opener()().operations.pause("", reason="the warehouse is being moved", by="ann")
+
+    (told,) = looked_at_seven(house)
+
+    assert told.startswith(f"nightly: Last(2026-05-07) {BY}: has not begun: paused by ann since ")
+    assert told.endswith(": the warehouse is being moved")
+
+
 def test_many_late_tasks_are_twenty_messages_and_one(tmp_path: Path) -> None:
     """The last one says how many there are besides, and the first of them."""
     settings = ONE.replace('"Odd", "Keyless", "Last"', '"Parts"')
