@@ -35,8 +35,8 @@ from etlctl.text import printable
 _MOST_TURNS = 1000
 """Looked through for one that ended well."""
 _EVERY_S = 1.0
-_AGAIN_S = 5.0
-"""Looked at again, where the state database could not be used."""
+_AGAIN = timedelta(seconds=5)
+"""Looked at again, where the state database could not be used, or a turn about something else is under way."""
 _SET_BACK = timedelta(minutes=1)
 """A clock on the wall that goes back by more has been set: what was far ahead may be near."""
 _JOIN_S = 2.0
@@ -125,7 +125,7 @@ class Deadlines:
                     self._looked(current)
             except Exception:  # a thread that is gone would tell of nothing any more
                 _logger.exception("deadlines: internal error")
-                wait_s = _AGAIN_S
+                wait_s = _AGAIN.total_seconds()
 
     # -- what has passed
 
@@ -142,7 +142,7 @@ class Deadlines:
         try:
             return self._looked_alone(current)
         except UnavailableError:  # whoever asks the state next says so
-            self._not_before = self._clock.monotonic() + _AGAIN_S
+            self._not_before = self._clock.monotonic() + _AGAIN.total_seconds()
             return None
         finally:
             self._guard.release()
@@ -159,6 +159,8 @@ class Deadlines:
             schedule = self._schedules[watched.schedule]
             if self._is_looked_at(watched, schedule, now, current):
                 self._next[watched] = deadline.upcoming(schedule.times, now, watched.text, schedule.zone)
+            else:
+                self._next[watched] = now + _AGAIN
         return min(((moment - now).total_seconds() for moment in self._next.values()), default=_NEVER_S)
 
     def _is_looked_at(self, watched: _Watched, schedule: Schedule, now: datetime, current: Standing | None) -> bool:

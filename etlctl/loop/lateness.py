@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
+from itertools import takewhile
 
 from etlctl.db.state.operations import Pause, Turn
 from etlctl.errors import ExitCode
 from etlctl.loop.story import moment_text
-from etlctl.schedule import Schedule
+from etlctl.schedule import Schedule, turn_dates
 from etlctl.schedule.deadline import Expected
 
 _WORDS = {
@@ -31,8 +32,8 @@ class Lateness:
         self._expected = expected
         self._turns = turns
         day = _day(schedule, expected.due)
-        self._asked = [turn for turn in turns if _day(schedule, turn.due) >= day]
-        """Those that asked for the same day, or a later one."""
+        self._asked = list(takewhile(lambda turn: _day(schedule, turn.due) >= day, turns))
+        """Those that asked for the same day, or a later one: no turn is due before the one that began before it."""
 
     def is_expected(self, seen_at: datetime) -> bool:
         """Whether the turn had to be: the schedule was on record by then, or known since `seen_at` already."""
@@ -105,5 +106,6 @@ def _is_done(turn: Turn) -> bool:
 
 def _day(schedule: Schedule, due: datetime) -> date:
     """The last day that a turn which was due then asks for; that of its own where it asks for none."""
-    days = schedule.dates(due)
-    return days[-1] if days else due.astimezone(schedule.zone).date()
+    if schedule.date is None:
+        return due.astimezone(schedule.zone).date()
+    return turn_dates(schedule.date, 1, due, schedule.zone)[-1]

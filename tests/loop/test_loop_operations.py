@@ -110,15 +110,15 @@ def test_a_deadline_that_is_missed_is_one_alert_with_the_reason(tmp_path: Path) 
     house = House(tmp_path, "tardy", settings)
     (tmp_path / "feed").mkdir()
     (tmp_path / "feed" / "2026-05-06").touch()
-    begin = datetime(2026, 5, 8, 5, tzinfo=UTC)
+    begin = datetime(2026, 5, 8, 5, 55, tzinfo=UTC)
 
-    house.run(begin, begin + timedelta(hours=12))
-    house.run(begin + timedelta(hours=1, minutes=30), begin + timedelta(hours=12))
+    house.run(begin, begin + timedelta(hours=1, minutes=10))
+    house.run(begin + timedelta(hours=1), begin + timedelta(hours=1, minutes=10))
     missed = [line for line in house.lines if "not done by" in line]
     house.lines.clear()
     for day in ("07", "08"):
         (tmp_path / "feed" / f"2026-05-{day}").touch()
-    house.run(begin + timedelta(hours=12), begin + timedelta(hours=27))
+    house.run(begin + timedelta(days=1), begin + timedelta(days=1, hours=1, minutes=10))
 
     assert len(missed) == 1
     assert (
