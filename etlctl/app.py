@@ -143,7 +143,9 @@ class App:
 
         with (
             context.use(replace(self.context, has_state=options.has_state, stop=any_stop)),
-            opened(self.settings, options, run_id, database=self._database, disconnect=self._disconnect) as run,
+            opened(
+                self.settings, options, run_id, database=self._database, disconnect=self._disconnect, stop=any_stop
+            ) as run,
         ):
             with collected_rarely():
                 graph, roots = self._resolved(tasks, deep=deep, force=force)

@@ -94,9 +94,11 @@ class Run:
         database: Callable[[str | None], Any],
         disconnect: Callable[[], None],
         hearers: Sequence[Observer] = (),
+        stop: Callable[[], object] = lambda: None,
     ) -> None:
         self._settings = settings
         self._hearers = hearers
+        self._stop = stop
         self._options = options
         self._run_id = run_id
         self._store = store
@@ -191,6 +193,7 @@ class Run:
             profile=self._settings.profile,
             database=self._database,
             is_dispensable=not self._settings.is_state_chosen,
+            stop=self._stop,
         )
         return leases if self._settings.is_state_chosen else DispensableLeases(leases, self._settings.pools)
 
@@ -227,10 +230,12 @@ def opened(
     *,
     database: Callable[[str | None], Any],
     disconnect: Callable[[], None],
+    stop: Callable[[], object] = lambda: None,
 ) -> Iterator[Run]:
     """A run on the state database of the settings, whose tables are made or brought up to date here.
 
-    `database` finds a connection's Database by name; `disconnect` closes all that are open. Raises UnavailableError
+    `database` finds a connection's Database by name; `disconnect` closes all that are open; `stop` tells whether the
+    run is to end, so that it waits for no database then. Raises UnavailableError
     where a state database that somebody has chosen cannot be used, UsageError where it is too new; without the default
     one (a folder that cannot be written to) the run goes on, and a warning says what is missing.
     """
@@ -239,7 +244,9 @@ def opened(
         store = _store(settings) if options.has_state else None
         if store is not None:
             stack.callback(store.close)
-        yield Run(settings, options, run_id, store, database=database, disconnect=disconnect, hearers=hearers)
+        yield Run(
+            settings, options, run_id, store, database=database, disconnect=disconnect, hearers=hearers, stop=stop
+        )
 
 
 def notifications(settings: Settings, *, has_state: bool = True, is_of_loop: bool = False) -> Notifications | None:

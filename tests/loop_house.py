@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 from etlctl.app import load_settings
 from etlctl.errors import ExitCode
@@ -13,7 +14,7 @@ from etlctl.loop.clock import Clock, SystemClock
 from etlctl.loop.loop import Ending, Loop
 from etlctl.loop.project import Project, opened
 from etlctl.loop.vitals import Vitals
-from etlctl.runs import RunOptions
+from etlctl.runs import RunOptions, notifications
 from etlctl.schedule import opened as schedules_of
 
 FLOWS = '''
@@ -119,14 +120,14 @@ class House:
             return opened(
                 lambda: load_settings(self.folder / "config" / "etlctl.toml", environ={}, cwd=self.folder),
                 schedules_of,
-                RunOptions.of,
+                lambda told: RunOptions.of(told, notifications=notifications(told, is_of_loop=True)),
                 is_reload=calls[0] > 1,
                 clock=clock or SystemClock(),
             )
 
         return open_it
 
-    def loop(self, clock: JumpingClock, ending: Ending) -> Loop:
+    def loop(self, clock: JumpingClock, ending: Ending, **given: Any) -> Loop:
         return Loop(
             self.opener(clock),
             clock=clock,
@@ -134,6 +135,7 @@ class House:
             vitals=self.vitals,
             say=self.lines.append,
             chance=lambda: 0.5,
+            **given,
         )
 
     def run(self, begin: datetime, end: datetime, *, at: Sequence[tuple[datetime, Callable[[], object]]] = ()) -> Loop:

@@ -33,7 +33,7 @@ from etlctl.loop.course import Course, Past
 from etlctl.loop.deadlines import Deadlines
 from etlctl.loop.outages import InTurn, Outages, StateWarnings
 from etlctl.loop.presence import LOOK_S, STATE, StatePresence
-from etlctl.loop.project import CLOSE_WAIT_S, Project
+from etlctl.loop.project import CLOSE_WAIT_S, Project, kept_of_start
 from etlctl.loop.story import Story, is_idle, moment_text
 from etlctl.loop.troubles import Troubles
 from etlctl.loop.turns import backoff_s, due_after_start, following_due
@@ -95,6 +95,8 @@ class Loop:
         self._chance = chance
         self._patience = patience
         self._project = opener()
+        self._began_with = self._project.app.settings
+        self._project.operations.stop = ending
         self._troubles = Troubles(lambda: self._project)
         self._outages = Outages(say, clock.monotonic, self._troubles)
         self._state = StatePresence(lambda: self._project, self._outages, vitals, clock)
@@ -367,13 +369,14 @@ class Loop:
             self._say(f"settings and pipelines stay as they were, since they cannot be read: {printable(str(error))}")
             self._troubles.reload_refused(str(error))
             return
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             _logger.exception("settings and pipelines stay as they were: %s", _internal(error))
             self._troubles.reload_refused(_internal(error))
             return
         if self._ending() is not None:  # it was asked for meanwhile
             fresh.close(0.0)
             return
+        fresh.operations.stop = self._ending
         before, self._project = self._project, fresh
         leaving = before.replaced()
         self._leaving = [one for one in [*self._leaving, leaving] if one is not None and one.is_alive()]
@@ -381,14 +384,14 @@ class Loop:
         gone, self._courses = self._courses, {one.name: Course(one) for one in fresh.schedules}
         for name, course in self._courses.items():
             if name in gone:
-                old = gone.pop(name)
-                course.is_first, course.failures, course.not_before = False, old.failures, old.not_before
+                course.goes_on_from(gone.pop(name))
         for name in gone:
             self._vitals.forget(name)
             self._outages.forget(name)
         self._vitals.settings_loaded()
         self._troubles.reloaded()
-        self._say(f"settings and pipelines were read anew: {', '.join(self._courses)}")
+        kept = kept_of_start(self._began_with, fresh.app.settings)
+        self._say(f"settings and pipelines were read anew: {', '.join(self._courses)}{f'; {kept}' if kept else ''}")
 
 
 def _internal(error: BaseException) -> str:

@@ -39,6 +39,7 @@ _LATEST_END_S = 0.2
 _MOST_IDLE_S = 1.0
 """How long a claim that has not begun is kept from others."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
+_ASKED_EVERY_S = 0.25  # whether somebody wants an end
 _CLOSING_S = 5.0
 _TAKEN_OVER = "its lease was taken over by another process, which found no sign of life of this one"
 
@@ -76,11 +77,12 @@ class StoreLeases:
         database: Callable[[str | None], Database] | None = None,
         is_dispensable: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        stop: Callable[[], object] = lambda: None,
     ) -> None:
         """`owner` is of `owners.this_process()`; `began_at` is `store.now()` from before any task was asked whether it
         is complete: ends since then are told. `database` opens a connection of the settings, to end a session on it.
         With `is_dispensable` a lease is lost only when another process has taken it over, and not when the store cannot
-        be used any more.
+        be used any more. While the store cannot be used `stop` is asked: once it is true nothing is tried again.
         """
         self.owner = owner
         self._store = store
@@ -93,6 +95,7 @@ class StoreLeases:
         self._database = database
         self._is_dispensable = is_dispensable
         self._clock = clock
+        self._stop = stop
         self._guard = threading.Lock()
         """Of everything below."""
         self._mine: dict[str, _Mine] = {}
@@ -339,16 +342,23 @@ class StoreLeases:
         return max(1.0, self._ttl_s / _BEATS)
 
     def _insist(self, work: Callable[[], _T]) -> _T:
-        """Does `work`, again and again while the store cannot be used, for as long as a lease of ours would be safe."""
+        """Does `work`, again and again while the store cannot be used, for as long as a lease of ours would be safe and
+        nobody wants an end."""
         until, pause_s = self._clock() + _SAFE * self._ttl_s, _FIRST_PAUSE_S
         while True:
             try:
                 return work()
             except UnavailableError as error:
-                if not _may_pass(error) or self._clock() + pause_s > until:
+                if not _may_pass(error) or self._clock() + pause_s > until or not self._paused(pause_s):
                     raise
-            time.sleep(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    def _paused(self, seconds: float) -> bool:
+        """Waits so long; False as soon as somebody wants an end."""
+        while not self._stop() and seconds > 0:
+            time.sleep(min(seconds, _ASKED_EVERY_S))
+            seconds -= _ASKED_EVERY_S
+        return not self._stop()
 
     # -- the end
 

@@ -70,6 +70,8 @@ class Operations:
         self._guard = Lock()
         self._is_ready = False
         self._turns: Turns | None = None
+        self.stop: Callable[[], object] = lambda: None
+        """Asked while the database cannot be used: once it is true, a turn is not claimed again and again."""
 
     def close(self) -> None:
         """Gives back what turns are held."""
@@ -153,7 +155,9 @@ class Operations:
         self._prepare()
         with self._guard:
             if self._turns is None:
-                self._turns = Turns(self._store, profile=self._profile, lease_ttl_s=self._lease_ttl_s)
+                self._turns = Turns(
+                    self._store, profile=self._profile, lease_ttl_s=self._lease_ttl_s, stop=lambda: self.stop()
+                )
             return self._turns
 
     # -- alerts

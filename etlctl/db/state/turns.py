@@ -11,6 +11,7 @@ business. A turn whose process died has no end, and can be claimed once more.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from threading import Lock
 from typing import Any, Final, NamedTuple
@@ -122,11 +123,14 @@ def recorded(session: Session, profile: str | None, schedule: str, limit: int) -
 class Turns:
     """Claims turns for one process. Thread-safe; the store's tables are there."""
 
-    def __init__(self, store: Store, *, profile: str | None, lease_ttl_s: float) -> None:
+    def __init__(
+        self, store: Store, *, profile: str | None, lease_ttl_s: float, stop: Callable[[], object] = lambda: None
+    ) -> None:
+        """`stop` as in StoreLeases."""
         self._store = store
         self._profile = profile
         self._leases = StoreLeases(
-            store, owner=owners.this_process(), began_at=store.now(), ttl_s=lease_ttl_s, profile=profile
+            store, owner=owners.this_process(), began_at=store.now(), ttl_s=lease_ttl_s, profile=profile, stop=stop
         )
         self._guard = Lock()
         """Of everything below."""
