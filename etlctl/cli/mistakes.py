@@ -67,18 +67,31 @@ def no_such_option(error: click.NoSuchOption) -> str:
         return no_task_but_date(ctx, word, classes)
     if classes:
         return f"{said} {_parameters_of(classes)}"
-    return needs_task(ctx) if ctx.meta.get(ALL_CLASSES) else said
+    if not ctx.meta.get(ALL_CLASSES) or not (_wanted(ctx) or getattr(ctx.command, "needs_task", True)):
+        return said
+    return needs_task(ctx)
 
 
 def needs_task(ctx: click.Context) -> str:
     """The sentence for options of a task where no task is named, with one that has them."""
-    words: Sequence[str] = ctx.meta.get(WORDS, ())
-    given = {word.partition("=")[0][2:].replace("-", "_") for word in words if word.startswith("--")}
-    wanted = [cls for cls in ctx.meta.get(ALL_CLASSES, ()) if given <= set(dict(cls.get_params()))]
-    if not given or not wanted:
+    wanted = _wanted(ctx)
+    if not wanted:
         return f"{ctx.command_path} needs a TASK; `etlctl list` shows them all."
-    fitting = [cls for cls in wanted if _needs(cls) <= given]
+    fitting = [cls for cls in wanted if _needs(cls) <= _given(ctx)]
+    words: Sequence[str] = ctx.meta.get(WORDS, ())
     return f"{ctx.command_path} needs a TASK, such as: {_command(ctx, (fitting or wanted)[0], words)}"
+
+
+def _given(ctx: click.Context) -> set[str]:
+    """The parameters that the words would be, of some task."""
+    words: Sequence[str] = ctx.meta.get(WORDS, ())
+    return {word.partition("=")[0][2:].replace("-", "_") for word in words if word.startswith("--")}
+
+
+def _wanted(ctx: click.Context) -> list[type[Task]]:
+    """The tasks that have all the parameters that are given; none where none is."""
+    given = _given(ctx)
+    return [cls for cls in ctx.meta.get(ALL_CLASSES, ()) if given and given <= set(dict(cls.get_params()))]
 
 
 def no_task_but_date(ctx: click.Context, word: str, classes: Sequence[type[Task]]) -> str:

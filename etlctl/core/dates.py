@@ -14,7 +14,7 @@ from typing import Any
 from etlctl.core.date_interval import DateRange, parse_date
 from etlctl.core.parameters import DateParameter, DateRangeParameter, OptionalOf, Parameter
 from etlctl.core.parameters.instants import InstantParameter
-from etlctl.suggest import did_you_mean
+from etlctl.suggest import nearest
 
 MOST_VALUES = 100_000
 """A range of more values than this is taken for a mistake."""
@@ -165,8 +165,8 @@ def _parsed(parameter: Parameter[Any], text: str) -> Any:
     try:
         return parameter.parse(text)
     except ValueError as error:
-        hint = did_you_mean(text, _WORDS) if text.isalpha() else ""
-        raise ValueError(f"{error}.{hint}".removesuffix(".")) from error
+        near = nearest(text, _WORDS) if text.isalpha() else None
+        raise ValueError(f"{error} (did you mean '{near}'?)" if near is not None else str(error)) from error
 
 
 def _steps(parameter: Parameter[Any], first: Any, last: Any) -> list[Any]:

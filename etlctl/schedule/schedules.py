@@ -120,7 +120,5 @@ def _check_date(word: str, window_days: int) -> None:
     try:
         turn_dates(word, window_days, _SOME_DAY, dt.UTC)
     except ValueError as error:
-        reason = str(error).rstrip(".")
-        stop = "" if reason.endswith("?") else "."
         shown = printable(shortened(word, 40))
-        raise ValueError(f"'{shown}' is no date for a turn: {reason}{stop} Write yesterday, today or -3d.") from None
+        raise ValueError(f"'{shown}' is no date for a turn: {error}. Write yesterday, today or -3d.") from None

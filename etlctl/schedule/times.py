@@ -89,7 +89,7 @@ class Cron:
             self.after(_EPOCH)
         except CronSimError as error:
             what = str(error).removeprefix("Bad ")
-            raise ValueError(f"'{shown}' is a cron line with a {what} that cannot be: see crontab(5).") from None
+            raise ValueError(f"'{shown}' is a cron line whose {what} cannot be: see crontab(5).") from None
         except StopIteration:
             raise ValueError(f"'{shown}' is a cron line that is never due.") from None
 

@@ -107,7 +107,9 @@ def file_text(file: Path, at: str) -> str:
     except UnicodeDecodeError:
         raise SettingsError(f"{at}: the file {shown} that it refers to is not UTF-8 text.") from None
     except OSError as error:
-        raise SettingsError(f"{at}: the file {shown} that it refers to cannot be read: {error.strerror}.") from None
+        raise SettingsError(
+            f"{at}: the file {shown} that it refers to cannot be read: {error.strerror}. Put it there, or name another."
+        ) from None
     value = text.rstrip("\r\n")
     if not value:
         raise SettingsError(f"{at}: the file {shown} that it refers to is empty.")

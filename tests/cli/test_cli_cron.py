@@ -201,7 +201,7 @@ def test_the_document_is_that_of_its_schema(project: Project, words: tuple[str, 
     ("words", "told"),
     [
         ((), "etlctl: there is no TASK, and no [schedules.NAME] in the settings: etlctl cron TASK --cron LINE."),
-        (("Seats", "--cron", "0 25 * * *"), "etlctl: --cron: '0 25 * * *' is a cron line with a hour that cannot be"),
+        (("Seats", "--cron", "0 25 * * *"), "etlctl: --cron: '0 25 * * *' is a cron line whose hour cannot be"),
         (("Seats", "--cron", "@daily", "--timezone", "Berlin"), "etlctl: --timezone: 'Berlin' is no time zone"),
         (("Seats", "--every", "45m"), "etlctl: crontab cannot say 'every 45m': it has steps that divide an hour or a"),
         (("Flights", "--every", "1h"), "etlctl: Flights needs date: "),

@@ -38,7 +38,7 @@ def project(empty_project: Project) -> Project:
         (("--date", "yesterday"), "neither --every nor --cron is given: TASKs take one of them"),
         (("--every", "1h", "--cron", "@daily"), "both --every and --cron are given"),
         (("--every", "1h", "--jitter", "2h"), "--jitter would move a turn beyond the one after it"),
-        (("--every", "1h", "--date", "yestreday"), "Did you mean 'yesterday'? Write yesterday, today or -3d."),
+        (("--every", "1h", "--date", "yestreday"), "(did you mean 'yesterday'?). Write yesterday, today or -3d."),
         (("--cron", "@daily", "--timezone", "localtime"), "--timezone: 'localtime' differs from machine to machine"),
         (("--every", "1h", "--health-file", "."), "is there and is no health file"),
     ],
@@ -48,6 +48,13 @@ def test_loop_refuses_with_a_sentence(project: Project, words: tuple[str, ...], 
     ran = project.run("loop", "Day", *words)
 
     assert ran.code == 2 and said in ran.err, ran.err
+
+
+def test_an_option_that_there_is_not_is_no_lack_of_a_task(project: Project) -> None:
+    """Of commands that need none; where a task has such a parameter, it is told."""
+    assert "no such option '--xx'." in project.run("pause", "--xx").err
+    assert "no such option '--xx'." in project.run("loop", "--every", "1h", "--xx").err
+    assert "such as: etlctl pause Day --date today" in project.run("pause", "--date", "today").err
 
 
 def test_loop_list_does_not_say_never_where_it_cannot_know(project: Project) -> None:

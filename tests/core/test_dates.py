@@ -137,7 +137,7 @@ def test_expand_reads_an_inclusive_range(
         (DateSecondParameter(), "2013-01-01..2013-12-31", "a range of more than 100,000 values"),
         (DateParameter(), "2013-01-01..2013-01-02..2013-01-03", "it is not written as year-month-day"),
         (DateParameter(), "-3d..01", "it is not written as year-month-day"),
-        (DateParameter(), "tomorow", "it is not written as year-month-day. Did you mean 'tomorrow'?"),
+        (DateParameter(), "tomorow", "it is not written as year-month-day (did you mean 'tomorrow'?)"),
         (DateParameter(), "-3h", "it has no hours; -3d counts days and -2w weeks"),
         (DateParameter(), "-3m", "it is not written as year-month-day"),
         (DateParameter(), "-999999999d", "that is outside the years 0001 to 9999"),

@@ -53,14 +53,14 @@ def test_a_schedule_answers_when_and_for_which_dates(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ('"0 6 * * *"', '"0 25 * * *"', f"{F}:3: 'schedules.nightly.cron': '0 25 * * *' is a cron line with a hour"),
+        ('"0 6 * * *"', '"0 25 * * *"', f"{F}:3: 'schedules.nightly.cron': '0 25 * * *' is a cron line whose hour"),
         ("Europe/Berlin", "Berlin", f"{F}:4: 'schedules.nightly.timezone': 'Berlin' is no time zone"),
         (
             "yesterday",
             "yesterdy",
             (
                 f"{F}:5: 'schedules.nightly.date': 'yesterdy' is no date for a turn: it is not written as year-month-"
-                "day. Did you mean 'yesterday'? Write"
+                "day (did you mean 'yesterday'?). Write"
             ),
         ),
         ("yesterday", "2023-02-29", f"{F}:5: 'schedules.nightly.date': '2023-02-29' is no date for a turn: "),

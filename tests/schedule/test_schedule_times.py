@@ -137,9 +137,9 @@ def test_words_of_crontab_are_their_lines(line: str) -> None:
         ("6", "UTC", "'6' is no cron line: minute, hour, day of month, month, day of week, as in 0 6 * * *"),
         ("0 0 6 * * *", "UTC", "'0 0 6 * * *' is no cron line"),
         ("@reboot", "UTC", "'@reboot' is no cron line"),
-        ("60 * * * *", "UTC", "'60 * * * *' is a cron line with a minute that cannot be: see crontab(5)."),
-        ("* * * * FRY", "UTC", "'* * * * FRY' is a cron line with a day-of-week that cannot be"),
-        ("0 0 30 2 *", "UTC", "'0 0 30 2 *' is a cron line with a day-of-month that cannot be"),
+        ("60 * * * *", "UTC", "'60 * * * *' is a cron line whose minute cannot be: see crontab(5)."),
+        ("* * * * FRY", "UTC", "'* * * * FRY' is a cron line whose day-of-week cannot be"),
+        ("0 0 30 2 *", "UTC", "'0 0 30 2 *' is a cron line whose day-of-month cannot be"),
         ("\x1b[2J", "UTC", "'\\x1b[2J' is no cron line"),
         (
             "0 6 * * *",

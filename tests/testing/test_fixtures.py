@@ -309,7 +309,7 @@ def test_etl_freezes_the_day_of_the_projects_modules(tested: Tested) -> None:
                 assert etl.task("LoadSales", date="-1d") == LoadSales(DAY)
                 assert [one.date.day for one in etl.tasks(LoadSales, date="-6d..yesterday")] == [16, 17, 18, 19, 20, 21]
                 assert etl.task(Yielding, number="3").number == 3
-                with pytest.raises(Exception, match="LoadSales.date: 'yesterdy'.*Did you mean 'yesterday'"):
+                with pytest.raises(Exception, match="LoadSales.date: 'yesterdy'.*did you mean 'yesterday'"):
                     etl.task(LoadSales, date="yesterdy")
                 with pytest.raises(Exception, match="2 tasks are meant"):
                     etl.task(LoadSales, date="-1d..today")
