@@ -91,10 +91,8 @@ def _looped(
     from etlctl.loop.clock import SystemClock
     from etlctl.loop.health_place import check_place
     from etlctl.loop.loop import Loop
-    from etlctl.loop.project import check_state
     from etlctl.loop.pulse import Pulse
 
-    check_state(call.settings, is_local_ok=told.local_state_ok)
     if told.health_file is not None:
         check_place(told.health_file)
     metrics = _metrics(call.settings, is_served=told.health_port is not None)
@@ -105,7 +103,7 @@ def _looped(
         stack.enter_context(Pulse(vitals, told.health_file))
         clock = SystemClock(ending.wait)
         loop = Loop(
-            _opener(call, schedules_of, metrics, given["jobs"], clock),
+            _opener(call, schedules_of, metrics, given, clock),
             clock=clock,
             ending=ending,
             vitals=vitals,
@@ -120,10 +118,11 @@ def _looped(
 
 
 def _saying(call: Session) -> Callable[[str], None]:
-    """Takes the lines of the loop: each with its instant, which a JSON log has anyway."""
+    """Takes the lines of the loop: each with its instant, which a JSON log has anyway. They quote what users' code
+    and databases say."""
     if call.json_log is not None:
-        return call.streams.story
-    return lambda text: call.streams.story(_dated(text))
+        return lambda text: call.streams.story(call.streams.hidden(text))
+    return lambda text: call.streams.story(_dated(call.streams.hidden(text)))
 
 
 def _dated(text: str) -> str:
@@ -134,7 +133,7 @@ def _opener(
     call: Session,
     schedules_of: Callable[[Settings], Sequence[Schedule]],
     metrics: Metrics | None,
-    jobs: int | None,
+    given: dict[str, Any],
     clock: Clock,
 ) -> Callable[[], Project]:
     """Opens the project; a reload from the second time on."""
@@ -143,21 +142,24 @@ def _opener(
 
     def options_of(settings: Settings) -> RunOptions:
         options = RunOptions.of(settings, notifications=notifications(settings, is_of_loop=True), metrics=metrics)
-        return options if jobs is None else replace(options, jobs=jobs)
+        return options if given["jobs"] is None else replace(options, jobs=given["jobs"])
 
     first = [call.app]
 
     def open_it() -> Project:
         app = first.pop() if first else None
-        return opened(
+        project = opened(
             call.load_settings,
             schedules_of,
             options_of,
             is_reload=app is None,
             app=app,
             observers=call.observers,
+            is_local_ok=given["local_state_ok"],
             clock=clock,
         )
+        call.works_with(project.app)
+        return project
 
     return open_it
 

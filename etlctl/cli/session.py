@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -44,6 +44,8 @@ class Session:
         self.streams = streams
         self._stack = stack
         self._logs = False
+        self._settings_read: Settings
+        self._hidden_by: Callable[[str], str] = lambda text: text
         self.now = datetime.now().astimezone()
         """What `today` and `-3d` are counted from: the user's own time."""
 
@@ -62,7 +64,8 @@ class Session:
         found = settings.load(
             file, environ=os.environ, cwd=cwd, profile=self.asked.profile, fetch=_fetched, mistakes=mistakes
         )
-        self.streams.hidden = lambda text: settings.masked(text, found.secrets())
+        self._settings_read = found
+        self.streams.hidden = self._hidden
         return found
 
     def look_at_settings(self) -> Sequence[SettingsError]:
@@ -87,8 +90,19 @@ class Session:
         for warning in self.settings.warnings:
             self.streams.story(f"warning: {warning}")
         opened = self._stack.enter_context(App.open(self.settings))
-        self.streams.hidden = opened.hidden
+        self.works_with(opened)
         return opened
+
+    def works_with(self, app: App) -> None:
+        """From here on its secrets, those that only its tasks' classes know of too, are taken out of the story."""
+        self._hidden_by = app.hidden
+        self.streams.hidden = self._hidden
+
+    def _hidden(self, text: str) -> str:
+        """Without the secrets of the app at work, nor of settings that were read since."""
+        from etlctl import settings
+
+        return settings.masked(self._hidden_by(text), self._settings_read.secrets())
 
     def heading_of(self, tasks: Iterable[Task]) -> str:
         """Where these tasks work, for the first line of a screen: `profile prod   warehouse postgresql://wh-1/dw`.

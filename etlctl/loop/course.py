@@ -43,3 +43,12 @@ class Course:
     """What keeps it from beginning, as told last."""
     was_idle: bool = False
     """Whether its last turn found nothing to do."""
+
+    def goes_on_from(self, old: Course) -> None:
+        """After a reload: what was known of the schedule before still holds. What is due does where its times are the
+        same; a turn that was claimed is to be claimed again."""
+        self.not_before, self.failures, self.outages = old.not_before, old.failures, old.outages
+        self.unended, self.said, self.was_idle = old.unended, old.said, old.was_idle
+        self.is_first = False
+        if (old.schedule.times.text, old.schedule.jitter_s) == (self.schedule.times.text, self.schedule.jitter_s):
+            self.is_first, self.due, self.begins_at = old.is_first, old.due, old.begins_at

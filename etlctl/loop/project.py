@@ -172,13 +172,14 @@ def opened(
     is_reload: bool,
     app: App | None = None,
     observers: Sequence[Observer] = (),
+    is_local_ok: bool = False,
     clock: Clock,
 ) -> Project:
     """The project as its files are now. UsageError where the settings, the pipelines or a schedule cannot be used; as
     tasks_of raises at a reload.
 
     With `is_reload` pipelines are imported once more, and where that fails those before stay imported. `app` is one
-    that is open already.
+    that is open already; `is_local_ok` as check_state takes it.
     """
     with ExitStack() as stack:
         if app is None:
@@ -186,6 +187,7 @@ def opened(
             if is_reload:
                 stack.enter_context(_imported_anew(_packages(settings)))
             app = App.open(settings)
+        check_state(app.settings, is_local_ok=is_local_ok)
         if is_reload and app.registry.broken:
             raise PipelineImportError(str(app.registry.broken[0]))
         schedules = schedules_of(app.settings)
@@ -238,6 +240,20 @@ def check_state(settings: Settings, *, is_local_ok: bool) -> None:
                 "one. Name a database that both reach in [state] url, or say --local-state-ok (local_state_ok = true "
                 "in [loop]) where there will never be a second loop."
             )
+
+
+def kept_of_start(before: Settings, now: Settings) -> str:
+    """What of the settings has changed and is not taken over by a reload, as the end of a sentence; empty for none."""
+    told: dict[str, Callable[[Settings], object]] = {
+        "[loop] grace": lambda one: one.loop.grace_s,
+        "[loop] health_port": lambda one: one.loop.health_port,
+        "[loop] health_host": lambda one: one.loop.health_host,
+        "[loop] health_file": lambda one: one.loop.health_file,
+        "[metrics] textfile": lambda one: one.metrics.textfile,
+        "[logs] format": lambda one: one.logs.format,
+    }
+    changed = [name for name, of in told.items() if of(before) != of(now)]
+    return f"{', '.join(changed)} as they were until it is started again" if changed else ""
 
 
 def _packages(settings: Settings) -> list[str]:
