@@ -44,6 +44,7 @@ COMMANDS = {
 """Command -> its module, and the line that `etlctl --help` shows without importing it."""
 
 _EXAMPLES = """
+etlctl init demo && cd demo && etlctl build All
 etlctl list
 etlctl build DailyReport --date 2013-01-02
 etlctl plan DailyReport --date 2013-01-01..2013-01-31
