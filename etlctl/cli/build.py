@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -16,6 +16,7 @@ from etlctl.cli.ages import wait_s
 from etlctl.cli.grouping import asked_for, groups_of
 from etlctl.cli.interrupts import watched
 from etlctl.cli.layout import Line, Style, line, span, table, text_of
+from etlctl.cli.messages import Messages, sent
 from etlctl.cli.options import WholeNumber
 from etlctl.cli.progress import Progress, state_lines
 from etlctl.cli.screen import show
@@ -50,6 +51,25 @@ def _build(ctx: click.Context, request: Request, deep: bool, force: bool, blocke
     options, option_words = _run_options(call, given), _words_of(given)
     words = f"{request.words}{' --deep' if deep else ''}{' --force' if force else ''}{option_words}"
     words += " --blocked-ok" if blocked_ok else ""
+    asked = _Asked(tasks, words, deep=deep, force=force, blocked_ok=blocked_ok)
+    with sent(call) as messages:
+        return _built(call, asked, replace(options, notifications=messages.notifications), messages)
+
+
+class _Asked(NamedTuple):
+    """What was asked for, besides how to run it."""
+
+    tasks: list[Task]
+    words: str
+    """All of it, as it was typed."""
+    deep: bool
+    force: bool
+    blocked_ok: bool
+
+
+def _built(call: Session, asked: _Asked, options: RunOptions, messages: Messages) -> int:
+    """Builds, shows what came of it, and returns the exit code."""
+    tasks, words = asked.tasks, asked.words
     with watched() as interrupts:
         if call.json_log is not None:
             interrupts.says = call.json_log.told_at_once
@@ -57,21 +77,23 @@ def _build(ctx: click.Context, request: Request, deep: bool, force: bool, blocke
             with _shown(call, tasks, interrupts) as progress:
                 summary = call.app.build(
                     tasks,
-                    deep=deep,
-                    force=tasks if force else (),
+                    deep=asked.deep,
+                    force=tasks if asked.force else (),
                     observers=[progress, *call.observers],
                     stop=interrupts,
                     options=replace(options, command=f"etlctl build {words}{call.words}"),
                 )
         except KeyboardInterrupt as error:  # the second signal while no task ran: there is no summary
             heard(error)
+            messages.is_hurried = True
             if interrupts.code is None:
                 raise
             call.streams.story("etlctl: interrupted.")
             return interrupts.code
+        messages.is_hurried = interrupts.is_cut_short
         if interrupts.code is not None:
             summary = replace(summary, interrupted=interrupts.code)
-    summary = replace(summary, is_blocked_ok=blocked_ok)
+    summary = replace(summary, is_blocked_ok=asked.blocked_ok)
     if call.asked.json:
         call.streams.result(documents.dump(documents.build_document(summary)))
     else:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -122,21 +123,34 @@ def test_dead_endpoint_changes_nothing_of_a_build(flaky: Project) -> None:
     assert "T0" not in story
 
 
-@pytest.mark.slow
-def test_silent_endpoint_costs_five_seconds_at_most(flaky: Project) -> None:
-    """A server that takes the connection and never answers; its timeout is a minute."""
-    with silent_server() as port:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_silent_endpoint_is_waited_for_behind_the_summary(flaky: Project, number: signal.Signals) -> None:
+    """A server that takes the connection and never answers, for a minute: first the summary, then a line that tells of
+    the wait; a signal ends that, and the exit code is that of the work."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
+    with ExitStack() as stack:
+        stack.callback(signal.signal, signal.SIGINT, before)
+        port = stack.enter_context(silent_server())
         configure(flaky, f"http://127.0.0.1:{port}/services/T0/B0", "timeout = 60\n")
-        began = time.monotonic()
-        code, story = build(flaky, "Feed")
-        with_it_s = time.monotonic() - began
-    configure(flaky, "http://127.0.0.1:1/services/T0/B0", 'on = ["ok"]\n')
-    began = time.monotonic()
-    build(flaky, "Feed")
-    without_s = time.monotonic() - began
+        with subprocess.Popen(
+            [sys.executable, "-m", "etlctl", "build", "Feed"],
+            cwd=flaky.folder,
+            env=environment({"TOKEN": TOKEN}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                if "messages are on their way, and waited for 4 s at most" in line:
+                    process.send_signal(number)
+            code = process.wait(30)
 
-    assert code == 3 and "not sent in time" in story
-    assert 4 < with_it_s - without_s < 9
+    text = "".join(lines)
+    assert (code, text.count("not sent in time")) == (3, 1), text
+    assert text.index("exit 3") < text.index("messages are on their way") < text.index("not sent in time")
 
 
 def test_build_inside_a_task_tells_nothing_of_its_own(flaky: Project, server: Web) -> None:
