@@ -56,9 +56,12 @@ torture-warehouse: setup
 	"$(B)/python" tests/torture/warehouse.py $(TORTURE)
 	"$(B)/python" tests/torture/warehouse.py --control
 
-# a quarter of an hour: 200 loops are ended wherever they are, then a section of docs/reliability-figures.md
+# half an hour: 200 loops are ended wherever they are, four of them share 200 turns and are killed, one takes 11,000 empty
+# turns; each with its controls, and with its section of docs/reliability-figures.md
 torture-loop: setup
 	"$(B)/python" tests/torture/loop_ends.py $(TORTURE)
+	"$(B)/python" tests/torture/loops.py
+	"$(B)/python" tests/torture/loop_turns.py
 
 # a quarter of an hour: ten builders of one graph at once, then 100 rounds in which they are killed and stopped
 torture-builders: setup

@@ -45,11 +45,6 @@ LIMITS = """
 """
 
 
-ENDS = "## How a loop ends"
-"""The headline of loop_ends.py's section."""
-_AFTER_ENDS = "\n## What these figures do not say\n"
-
-
 def page(lines: Sequence[Mapping[str, Any]]) -> str:
     """The whole page."""
     product = [line for line in lines if line["part"] in UNITS]
@@ -62,19 +57,6 @@ def page(lines: Sequence[Mapping[str, Any]]) -> str:
     told = [HEAD, f"Run on {days}: {', '.join(versions)}. {kills:,} kills in all, {faults} faults.\n\n"]
     told += [_product_table(product), "\n", _total_table(product), "\n", _control_table(controls)]
     return "".join(told) + LIMITS.format(bound=_bound(kills, faults))
-
-
-def with_ends(text: str, section: str) -> str:
-    """The page `text` with that section in place of the one it has, if any; both end with a line end."""
-    before, heading, after = text.partition(_AFTER_ENDS)
-    before = before.partition(f"\n{ENDS}\n")[0].rstrip("\n")
-    return f"{before}\n\n{section}" + heading + after if section else f"{before}\n" + heading + after
-
-
-def ends_of(text: str) -> str:
-    """That section of the page `text`; empty where it has none."""
-    _, heading, after = text.partition(f"\n{ENDS}\n")
-    return heading.lstrip("\n") + after.partition(_AFTER_ENDS)[0] if heading else ""
 
 
 def _bound(kills: int, faults: int) -> str:

@@ -1,11 +1,13 @@
-"""How long a loop takes to end: `make torture-loop`, or a part of it.
+"""How long a loop takes to end: a part of `make torture-loop`.
 
     python tests/torture/loop_ends.py                       200 rounds, then the section of docs/reliability-figures.md
     python tests/torture/loop_ends.py --rounds 20 --seed 7 --no-page
+    python tests/torture/loop_ends.py --control             loops that end wrongly, which must be found out
 
 Each round starts `etlctl loop`, as process 1 of a PID namespace where that is permitted, with PostgreSQL as warehouse
 and as state database; sends it SIGTERM or SIGINT a random moment after it is idle, in a task, in COPY or in backoff;
 and looks at what is left. Ends with 1 when a round was wrong: code, time, rows, marker, files, leases, transactions.
+The controls: loops that are killed (kill -9), and loops with a longer grace than the one they are judged by.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,9 +29,9 @@ sys.path[0] = str(REPOSITORY / "tests")
 
 from looping import Ended, Looping, loop_of, looping, make_project, why_not_first  # noqa: E402  the path above comes first
 from servers.postgres import PostgresServer  # noqa: E402  as above
-from torture import figures  # noqa: E402  as above
+from torture import sections  # noqa: E402  as above
 
-PAGE = REPOSITORY / "docs" / "reliability-figures.md"
+PAGE = REPOSITORY / sections.PAGE
 GRACE_S = 1.0
 MORE_S = 2.0
 PLACES = {"idle": "Quick", "in a task": "Slow", "in COPY": "Copying", "in backoff": "Failing"}
@@ -48,7 +50,20 @@ class Round:
     wrong: tuple[str, ...]
 
 
-def rounds(number: int, seed: int) -> Iterator[Round]:
+@dataclass(frozen=True)
+class Variant:
+    """How a loop is started and ended."""
+
+    signals: tuple[signal.Signals, ...] = tuple(_CODES)
+    grace_s: float = GRACE_S
+
+
+PROPER = Variant()
+KILLED = Variant(signals=(signal.SIGKILL,))
+LATE = Variant(grace_s=GRACE_S + 2 * MORE_S)
+
+
+def rounds(number: int, seed: int, variant: Variant = PROPER) -> Iterator[Round]:
     """So many of them, the four places in turn."""
     rng = random.Random(seed)
     with PostgresServer() as server:
@@ -57,7 +72,7 @@ def rounds(number: int, seed: int) -> Iterator[Round]:
             url = server.new_database()
             with tempfile.TemporaryDirectory(prefix="etlctl-loop-") as folder:
                 project = make_project(Path(folder), url, state=url)
-                yield _round(place, project, _Database(server, url), rng)
+                yield _round(place, project, _Database(server, url), rng, variant)
 
 
 class _Database:
@@ -83,16 +98,17 @@ class _Database:
                 yield f"rows in {table}"
 
 
-def _round(place: str, project: Path, database: _Database, rng: random.Random) -> Round:
-    number = rng.choice(list(_CODES))
-    command, port = loop_of(PLACES[place], grace_s=GRACE_S)
+def _round(place: str, project: Path, database: _Database, rng: random.Random, variant: Variant) -> Round:
+    number = rng.choice(variant.signals)
+    command, port = loop_of(PLACES[place], grace_s=variant.grace_s)
     with looping(command, project, port, is_first=not why_not_first()) as loop:
         _bring_to(place, loop, project, database)
         time.sleep(rng.uniform(0, 0.3))
         loop.send(number)
         ended = loop.ended()
     over_s = ended.took_s - (GRACE_S if place in _HAS_GRACE else 0)
-    return Round(place, over_s, tuple(_wrong(place, ended, _CODES[number], project, database)))
+    code = _CODES.get(number, _CODES[signal.SIGTERM])
+    return Round(place, over_s, tuple(wrong(place, ended, code, project, database.left())))
 
 
 def _bring_to(place: str, loop: Looping, project: Path, database: _Database) -> None:
@@ -105,7 +121,8 @@ def _bring_to(place: str, loop: Looping, project: Path, database: _Database) -> 
         loop.wait_for_turn()
 
 
-def _wrong(place: str, ended: Ended, code: int, project: Path, database: _Database) -> Iterator[str]:
+def wrong(place: str, ended: Ended, code: int, project: Path, left: Iterable[str]) -> Iterator[str]:
+    """What is to be said against that end; `left` is what the database has of it."""
     if ended.code != code:
         yield f"exit {ended.code}, and not {code}"
     if ended.took_s > GRACE_S + MORE_S:
@@ -116,10 +133,21 @@ def _wrong(place: str, ended: Ended, code: int, project: Path, database: _Databa
         yield f"a traceback: {ended.err}"
     if place == "in a task":
         yield from (f"the file {path.name}" for path in project.iterdir() if "slow" in path.name.lower())
-    yield from database.left()
+    yield from left
 
 
-def section(found: Sequence[Round], seed: int, day: str) -> str:
+def found_out(seed: int) -> dict[str, int]:
+    """By known-bad variant: how many of its rounds were found wrong, as they must be."""
+    killed = list(rounds(len(PLACES), seed, KILLED))
+    late = list(rounds(len(PLACES), seed, LATE))
+    return {
+        "killed, so that its lease is left": sum("a lease" in one.wrong for one in killed),
+        "killed, so that it has another exit code": sum(bool(one.wrong) for one in killed),
+        f"a grace of {LATE.grace_s:g} s": sum(bool(one.wrong) for one in late if one.place in _HAS_GRACE),
+    }
+
+
+def section(found: Sequence[Round], controls: Mapping[str, int], seed: int, day: str) -> str:
     """What the page says of them."""
     rows = ["| when the signal comes | rounds | median | p99 | longest | wrong |", "|---|---:|---:|---:|---:|---:|"]
     for place in [*PLACES, ""]:
@@ -128,14 +156,15 @@ def section(found: Sequence[Round], seed: int, day: str) -> str:
         told = " | ".join(f"{one:.2f} s" for one in (_percentile(times, 50), _percentile(times, 99), times[-1]))
         rows.append(f"| {place or 'in all'} | {len(some)} | {told} | {sum(bool(one.wrong) for one in some)} |")
     how = "as process 1 of a PID namespace" if not why_not_first() else "as an ordinary process"
-    return f"""{figures.ENDS}
+    return f"""{sections.ENDS}
 
 `make torture-loop` starts `etlctl loop` {how}, with a grace of {GRACE_S:g} s and PostgreSQL
 for warehouse and state, sends it SIGTERM or SIGINT, and looks at what is left. Times are those beyond the grace, which
 a loop with nothing under way does not take; the promise is {MORE_S:g} s. *Wrong* is another exit code, more time, an
-open transaction, a lease, rows, a marker or a file. Run on {day}, seed {seed}.
+open transaction, a lease, rows, a marker or a file. The harness must find known-bad variants out. Run on {day},
+seed {seed}.
 
-""" + "\n".join([*rows, ""])
+""" + "\n".join([*rows, *sections.controls(controls, "rounds found wrong"), ""])
 
 
 def _percentile(ordered: Sequence[float], percent: int) -> float:
@@ -149,24 +178,31 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, help="repeats a run's draws; a new one is taken and printed otherwise")
     parser.add_argument("--minutes", type=float, default=60, help="after so many no further round is begun")
+    parser.add_argument("--control", action="store_true", help="known-bad variants alone: must be found out")
     parser.add_argument("--no-page", action="store_true", help="print the section only")
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1_000_000)
-    print(f"{given.rounds} rounds, seed {seed} …", flush=True)
-    found: list[Round] = []
-    until = time.monotonic() + given.minutes * 60
-    for one in rounds(given.rounds, seed):
-        found.append(one)
+    print(f"{0 if given.control else given.rounds} rounds, seed {seed} …", flush=True)
+    found = [] if given.control else list(_told(given.rounds, seed, given.minutes))
+    controls = found_out(seed) if given.control or not given.no_page else {}
+    print(*sections.controls(controls, "rounds found wrong"), sep="\n")
+    if found:
+        text = section(found, controls, seed, datetime.now(UTC).date().isoformat())
+        print(text)
+        if not given.no_page:
+            sections.write(PAGE, text)
+    return int(any(one.wrong for one in found) or not all(controls.values()))
+
+
+def _told(number: int, seed: int, minutes: float) -> Iterator[Round]:
+    """Rounds, their mistakes told as they come; none is begun after so many minutes."""
+    until = time.monotonic() + minutes * 60
+    for index, one in enumerate(rounds(number, seed), 1):
         for sentence in one.wrong:
-            print(f"  WRONG {one.place}, round {len(found)}: {sentence}", flush=True)
+            print(f"  WRONG {one.place}, round {index}: {sentence}", flush=True)
+        yield one
         if time.monotonic() > until:
-            break
-    text = section(found, seed, datetime.now(UTC).date().isoformat())
-    print(text)
-    if not given.no_page:
-        PAGE.write_text(figures.with_ends(PAGE.read_text(), text))
-        print(f"written: {PAGE.relative_to(REPOSITORY)}")
-    return int(any(one.wrong for one in found))
+            return
 
 
 if __name__ == "__main__":

@@ -33,13 +33,13 @@ from sqlalchemy import make_url  # noqa: E402  the path above comes first
 from servers.mariadb import MariadbServer  # noqa: E402  as above
 from servers.postgres import PostgresServer  # noqa: E402  as above
 from servers.proxy import Proxy  # noqa: E402  as above
-from torture import figures, outages, rounds  # noqa: E402  as above
+from torture import figures, outages, rounds, sections  # noqa: E402  as above
 from torture.checker import Tally  # noqa: E402  as above
 from torture.places import MysqlPlace, Place, PostgresPlace, SqlitePlace  # noqa: E402  as above
 from torture.rounds import Campaign  # noqa: E402  as above
 
 RESULTS = REPOSITORY / "build" / "torture.jsonl"
-PAGE = REPOSITORY / "docs" / "reliability-figures.md"
+PAGE = REPOSITORY / sections.PAGE
 DATABASES = ("sqlite", "postgresql", "mysql")
 MORE = "lock_timeout = 30\nconnect_timeout = 5\n"
 LONGEST_S = 3600
@@ -169,8 +169,8 @@ def main() -> int:
                 bad += _run(name, database, given)
     if everything or given.figures:
         lines = [json.loads(line) for line in given.results.read_text().splitlines()]
-        ends = figures.ends_of(PAGE.read_text()) if PAGE.exists() else ""
-        PAGE.write_text(figures.with_ends(figures.page(lines), ends))
+        others = sections.of(PAGE.read_text()) if PAGE.exists() else {}
+        PAGE.write_text(sections.replaced(figures.page(lines), *others.values()))
         print(f"written: {PAGE.relative_to(REPOSITORY)}")
         bad += sum(is_bad(line) for line in lines) if given.figures else 0
     return int(bad > 0)
