@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import signal
@@ -155,6 +156,7 @@ def test_thread_that_a_task_has_left_does_not_keep_the_process() -> None:
     code, took_s, out = ran(LEAVES_A_THREAD, signal.SIGTERM, grace_s=30)
 
     assert (code, took_s < PATIENCE_S) == (143, True), out
+    assert "etlctl: what was still open did not end in time; left without it." in out
 
 
 def test_third_signal_ends_what_takes_no_heed() -> None:
@@ -225,6 +227,28 @@ def test_hang_up_is_told_once_and_ends_nothing() -> None:
 
         assert waited(ending, 60) < 20
         assert (ending.take_reload(), ending.take_reload(), ending()) == (True, False, None)
+
+
+def test_no_reload_is_told_once_the_end_was_asked_for() -> None:
+    """What has ended reads nothing anew."""
+    with Ending(30, leave=lambda code: None, says=lambda text: None) as ending:
+        ending._hung_up(signal.SIGHUP, None)
+        ending.end()
+
+        assert not ending.take_reload()
+
+
+def test_patience_of_an_end_is_what_is_left_of_the_grace() -> None:
+    """For ever without an end; from it on less and less, and never to the very end."""
+    with Ending(30, leave=lambda code: None, says=lambda text: None) as ending:
+        before = ending.patience_s()
+        ending.end()
+        first = ending.patience_s()
+        time.sleep(0.05)
+        second = ending.patience_s()
+
+    assert before == math.inf
+    assert 30 > first > second > 0
 
 
 def test_end_from_a_thread_is_as_a_signal() -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -198,3 +200,33 @@ def test_signal_in_copy_leaves_nothing_in_the_database(
         assert ask(f"{sessions} AND state <> 'idle'") == 0
         assert (ask("SELECT count(*) FROM copying"), ask("SELECT count(*) FROM table_updates")) == (0, 0)
         assert (held, ask(leases)) == (2, 0)  # the turn's and the task's
+
+
+def test_message_that_nobody_takes_keeps_no_loop_and_outlives_none(project: Path) -> None:
+    """U10, U11: the program of a notifier hangs; its message is given up, which is said, and no task is blamed."""
+    with (project / "config" / "etlctl.toml").open("a") as file:
+        file.write(
+            '[notify.hangs]\nkind = "command"\ntimeout = 600\non = ["ok"]\n'
+            'command = ["sh", "-c", "echo $$ > told.new; mv told.new told; exec sleep 600"]\n'
+        )
+    command, port = loop_of("Quick", grace_s=GRACE_S)
+    with looping(command, project, port) as loop:
+        loop.wait_for((project / "told").exists, "the message")
+        pid = int((project / "told").read_text())
+
+        loop.send(TERM)
+        ended = loop.ended()
+        until = time.monotonic() + 30
+        while not has_ended(pid) and time.monotonic() < until:
+            time.sleep(0.02)
+
+    assert ended.code == 143, ended
+    assert "notify hangs: a message was not sent in time" in ended.err, ended
+    assert "did not end in time; left" not in ended.err, ended
+    assert has_ended(pid)
+
+
+def has_ended(pid: int) -> bool:
+    """Whether it is gone, or a zombie that whoever adopts orphans has not looked at."""
+    asked = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return asked.stdout.strip()[:1] in ("", "Z")
