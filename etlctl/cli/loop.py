@@ -70,7 +70,7 @@ def _run(call: Session, schedules_of: Callable[[Settings], Sequence[Schedule]], 
         systemd.notify(_STOPPING)
 
     says = call.json_log.told_at_once if call.json_log is not None else lambda text: tell(_dated(text))
-    ending = Ending(told.grace_s, on_end=end, says=says)
+    ending = Ending(told.grace_s, on_end=end, says=says, is_at_work=lambda: vitals.is_at_work)
     try:
         with ending:
             return _looped(call, schedules_of, given, told, ending, vitals)
@@ -109,6 +109,7 @@ def _looped(
             vitals=vitals,
             say=_saying(call),
             tells_tasks=call.json_log is None,
+            patience=ending.patience_s,
         )
         systemd.notify("READY=1")
         code = loop.run()
