@@ -57,7 +57,8 @@ def examined(
         *pipelines.pipeline_findings(app, pitfall, tables),
         *operations.operation_findings(app),
     ]
-    found = [one for one in found if one in broken or not any(str(error) in one.text for error in mistakes)]
+    told_there = [one.text.removesuffix(".") for one in broken]
+    found = [one for one in found if one in broken or not any(text in one.text for text in told_there)]
     secrets = settings.secrets()
     findings = tuple(one._replace(text=masked(one.text, secrets), mend=masked(one.mend, secrets)) for one in found)
     is_public = pipelines.public_parameters(app)

@@ -41,7 +41,7 @@ def warning(area: str, text: str, mend: str) -> Finding:
 def told_of(area: str, error: Exception) -> Finding:
     """What a sentence of ours says: its first part is what is wrong, the rest how to mend it."""
     text, _, mend = str(error).partition(". ")
-    return failed(area, f"{text.removesuffix('.')}.", mend or "mend it there.")
+    return failed(area, f"{text.removesuffix('.')}.", mend or "correct it there.")
 
 
 def failed(area: str, text: str, mend: str) -> Finding:

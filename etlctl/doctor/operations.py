@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -88,7 +90,21 @@ def _notifier(settings: Settings, one: NotifySettings) -> Finding:
         ).close()
     except EtlctlError as error:
         return told_of(area, error)
+    program = _missing_program(settings, one)
+    if program:
+        text = f"{one.place}: there is no program {printable(program)} that this user may run."
+        return failed(area, text, "install it, or give its path: it is run in the project's folder.")
     return ok(area, f"{one.kind}, told of {', '.join(one.on)}; whether it arrives was not tried")
+
+
+def _missing_program(settings: Settings, one: NotifySettings) -> str:
+    """The program of a notifier of the kind `command`, where there is none; empty otherwise."""
+    if one.kind != "command":
+        return ""
+    given = one.options["command"]
+    program: str = given if isinstance(given, str) else given[0]
+    place = str(settings.project / program) if os.sep in program else program
+    return "" if shutil.which(place) else program
 
 
 def _textfile(settings: Settings) -> list[Finding]:

@@ -31,7 +31,7 @@ def pipeline_findings(app: App, pitfall: ClassTold, tables: TablesTold) -> list[
         registry = app.imported
         classes = registry.classes()
     except EtlctlError as error:
-        return [failed(_AREA, str(error), "mend that first: no task can be found.")]
+        return [failed(_AREA, str(error), "do that first: no task can be found before.")]
     found = [failed(_AREA, f"{module} (none of its tasks can run)", "mend it.") for module in registry.broken]
     settings = app.settings
     found.extend(told_of(SETTINGS, error) for error in registry.wrong_params(settings.params, settings.place_of_param))

@@ -243,6 +243,9 @@ url = "sqlite:///w.db"
 [notify.x]
 kind = "slack"
 url = "file:nowhere"
+[notify.y]
+kind = "webhook"
+url = "https: //x"
 [schedules.bad]
 tasks = ["Sale"]
 cron = "0 99 * * *"
@@ -263,10 +266,36 @@ def test_all_broken_settings_are_told_at_once(project: Project) -> None:
 
     told = [text for text, mend in findings(ran, "failed", "settings") if mend]
     lines = [text.split(" ")[0].removeprefix(F) for text in told]
-    assert lines == [":3:", ":5:", ":7:", ":8:", ":13:", ":20:", ":21:"] and ran.code == 2, told
+    assert lines == [":3:", ":5:", ":7:", ":8:", ":13:", ":16:", ":23:", ":24:"] and ran.code == 2, told
     unset = [one for one in ran.json["findings"] if "UNSET_ONE" in one["text"]]
     assert [one["area"] for one in unset] == ["settings"]
-    assert not [one for one in ran.json["findings"] if one["area"] in ("connection one", "notify x")]
+    assert not [one for one in ran.json["findings"] if one["area"] in ("connection one", "notify x", "notify y")]
+
+
+def test_a_notifier_whose_program_is_not_there_fails(project: Project) -> None:
+    """On the PATH, or from the project's folder."""
+    project.write("bin/tell", "#!/bin/sh\n")
+    (project.folder / "bin/tell").chmod(0o755)
+    settle(
+        project,
+        """
+        [notify.gone]
+        kind = "command"
+        command = ["no-such-program-anywhere", "-x"]
+        [notify.here]
+        kind = "command"
+        command = ["bin/tell"]
+        [notify.path]
+        kind = "command"
+        command = ["sh"]
+        """,
+    )
+
+    ran = project.run("doctor", "--json")
+
+    ((text, mend),) = findings(ran, "failed", "notify")
+    assert "there is no program no-such-program-anywhere" in text and mend
+    assert len(findings(ran, "ok", "notify")) == 2
 
 
 def test_what_can_be_looked_at_beside_broken_settings_is(project: Project) -> None:
