@@ -18,12 +18,10 @@ from datetime import datetime, timedelta
 from threading import Event, Lock, Thread
 from typing import NamedTuple
 
-from etlctl.core.daytime import deadline_of
-from etlctl.core.task import Task
 from etlctl.db.state.operations import Turn
-from etlctl.errors import SettingsError, UnavailableError
+from etlctl.errors import UnavailableError
 from etlctl.loop.clock import Clock
-from etlctl.loop.late_tasks import KIND, LateTasks
+from etlctl.loop.late_tasks import KIND, LateTasks, class_deadline
 from etlctl.loop.lateness import Lateness, pause_of_all
 from etlctl.loop.project import Project
 from etlctl.loop.standing import Standing
@@ -36,7 +34,8 @@ _MOST_TURNS = 1000
 """Looked through for one that ended well."""
 _EVERY_S = 1.0
 _AGAIN = timedelta(seconds=5)
-"""Looked at again, where the state database could not be used, or a turn about something else is under way."""
+"""Looked at again, where the state database could not be used, a turn about something else is under way, or another
+loop knows more."""
 _SET_BACK = timedelta(minutes=1)
 """A clock on the wall that goes back by more has been set: what was far ahead may be near."""
 _JOIN_S = 2.0
@@ -75,9 +74,11 @@ class Deadlines:
         self._not_before = 0.0
         """By the monotonic clock."""
         self._next: dict[_Watched, datetime] = {}
+        self._left: dict[str, datetime] = {}
+        """Turns by their schedule, and when they were due, that other loops had the first word about."""
         self.seen: Seen = {key: (before or {}).get(key, now) for key in map(_identity, project.schedules)}
         classes = [cls for cls in project.app.registry.classes() if cls.deadline is not None]
-        texts = {text for cls in classes if (text := _class_deadline(cls)) is not None}
+        texts = {text for cls in classes if (text := class_deadline(cls)) is not None}
         for one in project.schedules:
             if one.deadline is not None:
                 self._watch(_Watched(False, one.name, one.deadline))
@@ -182,14 +183,26 @@ class Deadlines:
         if not lateness.is_expected(self.seen[_identity(schedule)]):
             return True
         if not watched.is_of_tasks:
-            if not lateness.is_kept():
-                self._tell(schedule, expected, lateness, current)
+            if lateness.is_kept():
+                return True
+            if self._is_left_to_another(lateness, schedule, expected):
+                return False
+            self._tell(schedule, expected, lateness, current)
             return True
         if lateness.is_done():
             return True
         standing = self._standings.get(schedule.name)
         due = lateness.due()
         return self._late_tasks.look_at(schedule, watched.text, expected, due, standing=standing, current=current)
+
+    def _is_left_to_another(self, lateness: Lateness, schedule: Schedule, expected: Expected) -> bool:
+        """Whether a loop that is at the turn knows more of it, and has a few seconds yet to tell."""
+        turn, standing = lateness.at_work(), self._standings.get(schedule.name)
+        if turn is None or (standing is not None and standing.due == turn.due):
+            return False
+        is_left = self._left.get(schedule.name) != expected.due
+        self._left[schedule.name] = expected.due
+        return is_left
 
     def _tell(self, schedule: Schedule, expected: Expected, lateness: Lateness, current: Standing | None) -> None:
         """Before anything is on record as told, all that must be asked for it has been."""
@@ -224,10 +237,3 @@ class Deadlines:
 
 def _identity(schedule: Schedule) -> tuple[str, str]:
     return schedule.name, schedule.times.text
-
-
-def _class_deadline(cls: type[Task]) -> str | None:
-    try:
-        return deadline_of(cls)
-    except SettingsError:  # set after the class was made; its task says so before it runs
-        return None

@@ -11,8 +11,9 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
+from etlctl.core.daytime import deadline_of
 from etlctl.core.task import Task
-from etlctl.errors import EtlctlError, UnavailableError
+from etlctl.errors import EtlctlError, SettingsError, UnavailableError
 from etlctl.loop.clock import Clock
 from etlctl.loop.project import Project
 from etlctl.loop.standing import Standing
@@ -57,11 +58,20 @@ class LateTasks:
         elif _is_about(current, schedule, text, expected):
             late = current.late(text)
         else:
-            self._wait(schedule, text, expected, current)
+            if self._is_reached(schedule, text, standing):
+                self._wait(schedule, text, expected, current)
             return False
         self._waiting.pop((schedule.name, text), None)
         self._tell_all(schedule, expected, late)
+        self._project.operations.alerted(_looked_key(schedule, text, expected))  # no loop need say that it cannot look
         return True
+
+    def _is_reached(self, schedule: Schedule, text: str, standing: Standing | None) -> bool:
+        """Whether the schedule has tasks with this deadline, as far as that is known without asking anything."""
+        if standing is not None and standing.has_reached(text):
+            return True
+        registry = self._project.app.registry
+        return any(class_deadline(registry.find(name)) == text for name in schedule.tasks)
 
     def _found(
         self, schedule: Schedule, text: str, expected: Expected, due: datetime, standing: Standing | None
@@ -110,7 +120,7 @@ class LateTasks:
             self._project.alert(KIND, f"{schedule.name}: {len(more):,} more tasks are late", sentence)
 
     def _tell_unknown(self, schedule: Schedule, text: str, expected: Expected, why: str) -> None:
-        if self._project.operations.alerted(f"deadline {schedule.name} tasks {text} {expected.due.isoformat()}"):
+        if self._project.operations.alerted(_looked_key(schedule, text, expected)):
             by = moment_text(expected.by, schedule.zone)
             sentence = f"whether its tasks are done by {by} is not known: {printable(why)}"
             self._say(f"{schedule.name}: {sentence}")
@@ -125,6 +135,18 @@ class LateTasks:
             _logger.error("%s: its deadline was not looked at", task.task_label, exc_info=error)
             return False
         return self._project.operations.alerted(f"deadline {key}{'' if of_day else f' {expected.by.isoformat()}'}")
+
+
+def class_deadline(cls: type[Task]) -> str | None:
+    """That of all tasks of a class; None where it has none, or each its own."""
+    try:
+        return deadline_of(cls)
+    except SettingsError:  # set after the class was made; its task says so before it runs
+        return None
+
+
+def _looked_key(schedule: Schedule, text: str, expected: Expected) -> str:
+    return f"deadline {schedule.name} tasks {text} {expected.due.isoformat()}"
 
 
 def _is_about(current: Standing, schedule: Schedule, text: str, expected: Expected) -> bool:

@@ -48,6 +48,11 @@ class Lateness:
         by = self._expected.by + self._ahead
         return any(_is_done(turn) and turn.ended_at is not None and turn.ended_at <= by for turn in self._asked)
 
+    def at_work(self) -> Turn | None:
+        """The turn that should have been done, where it is under way."""
+        newest = next((turn for turn in self._asked if turn.due < self._expected.by), None)
+        return newest if newest is not None and newest.ended_at is None else None
+
     def due(self) -> datetime:
         """Of the newest turn before the deadline, one that began out of turn when a loop was started too."""
         return max((turn.due for turn in self._asked if turn.due < self._expected.by), default=self._expected.due)
@@ -84,7 +89,9 @@ class Lateness:
         if turn.ended_at is not None:
             return f"the turn of {self._moment(turn.due)} was cut off with its process ({by})"
         told = known(turn)
-        return f"the turn of {self._moment(turn.due)} is not at its end ({by}){f': {told}' if told else ''}"
+        return (
+            f"the turn of {self._moment(turn.due)} is not at its end ({by}){f': {told}' if told else '; etlctl status'}"
+        )
 
     def _recorded(self, instant: datetime | None) -> str:
         return self._moment(instant - self._ahead) if instant is not None else ""

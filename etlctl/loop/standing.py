@@ -41,6 +41,8 @@ class Standing:
         """Of tasks that are not done."""
         self._kept: set[Task] = set()
         """Those with a deadline that are."""
+        self._reached: set[str] = set()
+        """Deadlines of all of these."""
         self._needs: dict[Task, list[Task]] = {}
         """What these require."""
         self._running: dict[Task, datetime] = {}
@@ -94,6 +96,7 @@ class Standing:
         text = task_deadline(task)
         if text is not None:
             self._deadlines[task] = text
+            self._reached.add(text)
 
     # -- what is asked
 
@@ -106,6 +109,11 @@ class Standing:
         """Of the tasks that are not done."""
         with self._guard:
             return set(self._deadlines.values())
+
+    def has_reached(self, text: str) -> bool:
+        """Whether any of its tasks, done or not, has this deadline, as far as it has met them."""
+        with self._guard:
+            return text in self._reached
 
     def is_kept(self, task: Task) -> bool:
         """Whether this turn has done it, as one that has a deadline."""

@@ -82,7 +82,7 @@ LOADS = (
 )
 SIX, SEVEN = datetime(2026, 5, 8, 4, tzinfo=UTC), datetime(2026, 5, 8, 5, tzinfo=UTC)
 """In Berlin."""
-BY = "is not done by 2026-05-08 07:00 CEST"
+BY, SINCE = "is not done by 2026-05-08 07:00 CEST", "2026-05-08 06:00 CEST"
 
 
 @pytest.fixture(autouse=True)
@@ -237,36 +237,60 @@ def test_many_late_tasks_are_twenty_messages_and_one(tmp_path: Path) -> None:
     assert shared[0].startswith("nightly: 5 more tasks are not done by 2026-05-08 07:00 CEST, Part(")
 
 
+class Busy:
+    """A loop that is at a long task of one schedule, and is to look at the tasks of another."""
+
+    def __init__(self, folder: Path, waiting: str, working: str) -> None:
+        self.house = house_of(folder, TWO.format(port=1), LOADS)
+        self.clock = JumpingClock(SIX)
+        self.project, _ = opened(self.house, self.clock)
+        schedules = {one.name: one for one in self.project.schedules}
+        self._waiting = schedules[waiting]
+        self._work = Standing(schedules[working], SIX, self.clock)
+        self._work.task_started(self.project.app.registry.find("Day")(SIX.date()), Attempt("run"))
+        self._late_tasks = LateTasks(self.project, self.clock, self.house.lines.append)
+
+    def look(self, minutes: int = 0, *, is_over: bool = False) -> bool:
+        self.clock.wait(60 * minutes)
+        zone = self._waiting.zone
+        expected = deadline.passed(self._waiting.times, SEVEN, "07:00", zone)
+        current = None if is_over else self._work
+        return self._late_tasks.look_at(self._waiting, "07:00", expected, expected.due, standing=None, current=current)
+
+
 def test_tasks_that_wait_for_another_schedules_turn_are_told_of_in_time(tmp_path: Path) -> None:
-    """A task there hangs: after a minute it is said that they cannot be looked at, and why; later each by itself."""
-    house = house_of(tmp_path, TWO.format(port=1), LOADS)
-    clock = JumpingClock(SIX)
-    project, _ = opened(house, clock)
-    loads, reports = project.schedules
-    expected = deadline.passed(reports.times, SEVEN, "07:00", reports.zone)
-    hanging = Standing(loads, SIX, clock)
-    hanging.task_started(project.app.registry.find("Day")(SIX.date()), Attempt("run"))
-    late_tasks = LateTasks(project, clock, house.lines.append)
+    """After a minute it is said that they cannot be looked at, and why; when that turn has ended each by itself."""
+    busy = Busy(tmp_path, "reports", "loads")
 
-    def look(current: Standing | None) -> bool:
-        return late_tasks.look_at(reports, "07:00", expected, expected.due, standing=None, current=current)
+    answers = [busy.look(60), busy.look(), busy.look(1), busy.look(1), busy.look(is_over=True)]
+    busy.project.close()
 
-    clock.wait(3_600)
-    first = look(hanging), list(house.lines)
-    clock.wait(60)
-    answers = [look(hanging), look(hanging), look(None)]
-    project.close()
-
-    assert first == (False, [])
-    assert answers == [False, False, True]
-    hanging_since = "Day(2026-05-08) is running since 2026-05-08 06:00 CEST"
-    unknown = (
-        "whether its tasks are done by 2026-05-08 07:00 CEST is not known: this loop is at loads 2026-05-08 06:00 CEST"
-    )
-    assert house.lines == [
-        f"reports: {unknown}: {hanging_since}",
+    assert answers == [False, False, False, False, True]
+    unknown = "whether its tasks are done by 2026-05-08 07:00 CEST is not known"
+    assert busy.house.lines == [
+        f"reports: {unknown}: this loop is at loads 2026-05-08 06:00 CEST: Day(2026-05-08) is running since {SINCE}",
         f"reports: Report(2026-05-07) {BY}: has not begun",
     ]
+
+
+def test_a_schedule_that_is_not_known_to_have_such_tasks_waits_in_silence(tmp_path: Path) -> None:
+    """What another schedule's tasks must keep is nothing to it."""
+    busy = Busy(tmp_path, "loads", "reports")
+
+    assert [busy.look(60), busy.look(5)] == [False, False]
+    busy.project.close()
+    assert busy.house.lines == []
+
+
+def test_tasks_that_another_loop_has_looked_at_are_known(tmp_path: Path) -> None:
+    """The busy one need not say that it cannot look."""
+    busy = Busy(tmp_path, "reports", "loads")
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "2026-05-07").touch()
+
+    assert [busy.look(60, is_over=True), busy.look(), busy.look(5)] == [True, False, False]
+    busy.project.close()
+    assert busy.house.lines == []
 
 
 def test_the_thread_begins_when_a_build_has_forked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
