@@ -9,12 +9,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from etlctl.core import garbage
 from etlctl.core.garbage import collected_rarely, set_apart
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_apart() -> Iterator[None]:
+def nothing_is_apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What the test run itself has set apart belongs to the rest while one of these tests runs."""
+    monkeypatch.setattr(garbage, "_apart", garbage._Apart())
     gc.unfreeze()
     yield
     gc.freeze()

@@ -177,6 +177,7 @@ def make_lake(
     for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
         del sys.modules[name]
     gc.collect()  # what a test has forgotten to close is discarded in it, not in the next one
+    gc.freeze()  # what is left stays: the next search need not look through it
 
 
 @pytest.fixture

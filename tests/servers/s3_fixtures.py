@@ -9,14 +9,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
+import botocore.session
 import pytest
+from botocore.loaders import Loader
 from botocore.retries.standard import ExponentialBackoff
 
 from servers.s3 import RcloneServer, S3Service, bucket_in, folder_in, missing_rclone, moto, named, rclone
 from servers.s3_proxy import S3Proxy
 
 S3_URL = "ETLCTL_TEST_S3_URL"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def models_are_read_once() -> Iterator[None]:
+    """Every session of botocore reads a megabyte of JSON anew, and looks through 400 folders: here the first does."""
+    create, known = botocore.session.create_loader, dict[Any, Any]()
+
+    def create_knowing(path: str | None = None) -> Loader:
+        loader = create(path)
+        loader._cache = known.setdefault(path, {})
+        return loader
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", create_knowing)
+        yield
 
 
 @pytest.fixture(scope="session")
