@@ -40,7 +40,6 @@ etlctl loop --list
 etlctl loop DailyReport --every 30m --date yesterday --window 7d
 etlctl loop DailyReport --cron "0 6 * * *" --timezone Europe/Berlin --date yesterday --health-port 8080
 """
-_STOPPING = "STOPPING=1"
 
 
 def _loop(ctx: click.Context, request: Request, is_list: bool, **given: Any) -> int:
@@ -67,7 +66,7 @@ def _run(call: Session, schedules_of: Callable[[Settings], Sequence[Schedule]], 
 
     def end() -> None:
         vitals.ends()
-        systemd.notify(_STOPPING)
+        systemd.notify(systemd.STOPPING)
 
     says = call.json_log.told_at_once if call.json_log is not None else lambda text: tell(_dated(text))
     ending = Ending(told.grace_s, on_end=end, says=says, is_at_work=lambda: vitals.is_at_work)
@@ -111,7 +110,7 @@ def _looped(
             tells_tasks=call.json_log is None,
             patience=ending.patience_s,
         )
-        systemd.notify("READY=1")
+        systemd.notify(systemd.READY)
         code = loop.run()
     if call.asked.json:
         call.streams.result(documents.dump(loop_documents.loop_document(code, loop.turns)))

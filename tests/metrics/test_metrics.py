@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import re
@@ -21,7 +22,7 @@ from etlctl import IntParameter, Task
 from etlctl.core.context import Attempt
 from etlctl.core.results import RunSummary, Status, TaskResult
 from etlctl.errors import ExitCode
-from etlctl.metrics import Metrics
+from etlctl.metrics import Metrics, textfile
 from etlctl.metrics.exposition import figures_of, text_of
 from etlctl.metrics.figures import ALL, MOST_FAMILIES, Figures, Kind
 
@@ -207,6 +208,21 @@ def test_textfile_of_builds_that_end_at_once_loses_none(tmp_path: Path) -> None:
     assert values(path.read_text())["etlctl_runs_total", (("exit_code", "0"),)] == 40
     assert seen == sorted(seen)
     assert [one.name for one in tmp_path.iterdir() if one.name.startswith(".")] == [".etlctl.prom.lock"]
+
+
+def test_textfile_that_a_stopped_process_keeps_is_given_up(tmp_path: Path) -> None:
+    """An error, so a warning of the build; once the other lets go, it is written as always."""
+    path = tmp_path / "etlctl.prom"
+    other = os.open(tmp_path / ".etlctl.prom.lock", os.O_CREAT | os.O_RDWR)
+    fcntl.flock(other, fcntl.LOCK_EX)
+
+    with pytest.raises(TimeoutError, match="another process keeps it locked"):
+        textfile.add(path, Figures(), patience_s=0.1)
+    assert not path.exists()
+
+    os.close(other)
+    textfile.add(path, Figures())
+    assert path.exists()
 
 
 @pytest.mark.parametrize("before", ["no metrics at all {{{", "", "other_total 5\n", "\x00\xff"])
