@@ -187,6 +187,8 @@ class Deadlines:
                 return True
             if self._is_left_to_another(lateness, schedule, expected):
                 return False
+            if current is None and lateness.may_be_mended() and self._project.is_complete(schedule, lateness.due()):
+                return True
             self._tell(schedule, expected, lateness, current)
             return True
         if lateness.is_done():

@@ -53,6 +53,10 @@ class Lateness:
         newest = next((turn for turn in self._asked if turn.due < self._expected.by), None)
         return newest if newest is not None and newest.ended_at is None else None
 
+    def may_be_mended(self) -> bool:
+        """Whether it could have been done by other means since: no turn is at it, and none has done it."""
+        return self.at_work() is None and not self.is_done()
+
     def due(self) -> datetime:
         """Of the newest turn before the deadline, one that began out of turn when a loop was started too."""
         return max((turn.due for turn in self._asked if turn.due < self._expected.by), default=self._expected.due)

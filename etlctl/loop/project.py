@@ -36,7 +36,7 @@ from etlctl.errors import (
 )
 from etlctl.loop.clock import Clock
 from etlctl.loop.recorded import cause_of, reasons_of
-from etlctl.loop.unfinished import unfinished
+from etlctl.loop.unfinished import are_complete, unfinished
 from etlctl.loop.wanted import tasks_of
 from etlctl.runs import RunOptions
 from etlctl.schedule import Schedule
@@ -111,6 +111,14 @@ class Project:
         """See `unfinished.unfinished`. Raises UsageError too."""
         with self.app:
             return unfinished(self._tasks(schedule, due), deadline)
+
+    def is_complete(self, schedule: Schedule, due: datetime) -> bool:
+        """Whether nothing is left to do of the turn, whoever has done it; False where that cannot be asked."""
+        try:
+            with self.app:
+                return are_complete(self._tasks(schedule, due))
+        except EtlctlError:
+            return False
 
     def recorded(self, tasks: Sequence[Task], since: datetime) -> dict[Task, str]:
         """See `recorded.reasons_of`."""

@@ -1,4 +1,4 @@
-"""Which tasks with a deadline are not complete, and why, by the graph as it is now. Runs nothing."""
+"""Which tasks are not complete, and why, by the graph as it is now: for deadlines. Runs nothing."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def unfinished(tasks: Sequence[Task], deadline: str) -> list[tuple[Task, str]]:
     needed = list(graph.nodes.values())
     needed += _hidden(graph, [node for node in needed if node.error is not None])
     return [(node.task, _why(node)) for node in needed if not node.complete and task_deadline(node.task) == deadline]
+
+
+def are_complete(tasks: Sequence[Task]) -> bool:
+    """Whether nothing is left to do for any of them. Raises CycleError."""
+    return all(node.complete for node in Graph().add(tasks))
 
 
 def _hidden(graph: Graph, broken: Sequence[Node]) -> list[Node]:

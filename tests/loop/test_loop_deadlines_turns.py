@@ -236,6 +236,15 @@ def test_a_deadline_is_kept_by_a_turn_that_ended_well_by_then(
     assert told == ([] if why is None else [f"nightly: not done by 2026-05-08 07:00 CEST: {why}"])
 
 
+def test_what_was_done_by_hand_after_a_turn_that_failed_is_done(desk: Desk) -> None:
+    """By `etlctl build`, of which the schedule's turns know nothing."""
+    desk.recorded(Row(DUE, BEGAN, "08 04:10", ExitCode.FAILED))
+    Path("days").mkdir()
+    Path("days/2026-05-07").touch()
+
+    assert desk.told("08 05:00") == []
+
+
 def test_a_turn_that_ended_well_too_late_is_told_by_who_looks_later(desk: Desk) -> None:
     """A loop that was away at the deadline."""
     desk.recorded(Row(DUE, BEGAN, "08 05:12", ExitCode.DONE))
