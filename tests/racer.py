@@ -1,4 +1,4 @@
-"""A process that claims tasks until all are done, each a few milliseconds of work: `python racer.py '{…}'`.
+"""A process that claims tasks until all are done, each a few milliseconds of work: `python racer.py '{…}'`, or forked.
 
 What it runs it writes into a table of the same database: who, which task, from when to when by the database's clock.
 Used by the tests of leases; killed and stopped by them too.
@@ -10,6 +10,7 @@ import json
 import random
 import sys
 import time
+from typing import Any
 
 from etlctl.core.leases import Ended, EndState, Granted, Wanted
 from etlctl.db.state import owners, schema
@@ -21,7 +22,11 @@ WORK = "CREATE TABLE work (task {name}(40) NOT NULL, owner {name}(250) NOT NULL,
 
 
 def main() -> None:
-    told = json.loads(sys.argv[1])
+    sys.exit(race(json.loads(sys.argv[1])))
+
+
+def race(told: dict[str, Any]) -> int:
+    """Claims and works until all is done; the exit status."""
     rng = random.Random(told["seed"])
     store = Store(ConnectionSettings("state", Secret(told["url"]), lock_timeout_s=20))
     schema.ensure(store)
@@ -41,7 +46,7 @@ def main() -> None:
         if not over:
             time.sleep(0.02)
     leases.close()
-    sys.exit(1 if left else 0)
+    return 1 if left else 0
 
 
 def run(store: Store, leases: StoreLeases, wanted: list[Wanted], work_s: float) -> set[str]:

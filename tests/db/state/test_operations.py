@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,8 @@ from etlctl.db.state import owners, schema, tables, turns
 from etlctl.db.state.operations import Ahead, Busy, Done, Operations, Pause, Turn
 from etlctl.db.state.store import Store
 from etlctl.errors import UnavailableError, UsageError
+from etlctl.settings import ConnectionSettings, Secret
+from torture import racers
 
 Open = Callable[..., Operations]
 DUE = datetime(2026, 3, 29, 1, 0, tzinfo=UTC)
@@ -272,6 +277,36 @@ def test_a_turn_on_record_that_was_begun_long_before_its_time_keeps_no_other_off
     assert rows(store, "SELECT count(*) FROM etlctl_turns WHERE ended_at IS NULL") == [(1,)]
 
 
+def test_schedules_of_one_name_with_other_tasks_have_records_of_their_own(operations: Open) -> None:
+    """Two projects share the state database: neither takes the other's turns, nor waits for it."""
+    here, there = operations(), operations()
+    assert here.record_of("nightly", ["Load", "Report"]) == "nightly"
+    ours = turn_of(here.claim_turn("nightly", DUE, ["Load", "Report"]))
+
+    other = there.record_of("nightly", ["Count"])
+    theirs = turn_of(there.claim_turn(other, DUE, ["Count"]))
+
+    assert other.startswith("nightly #") and theirs.number == ours.number == 1
+    assert there.record_of("nightly", ["Count", "More"]) == other
+    assert here.record_of("nightly", ["Report", "Newer"]) == "nightly"
+    assert here.last_turn("nightly") == ours and there.last_turn(other) == theirs
+
+
+def test_a_name_that_has_become_another_projects_is_not_claimed(operations: Open) -> None:
+    """Both begin at one moment, when nothing is on record: the second finds out, and has its own the next time."""
+    here, there = operations(), operations()
+    name = there.record_of("night_ly!%", ["Count"])
+    here.end_turn(turn_of(here.claim_turn("night_ly!%", DUE, ["Load"])), code=0)
+
+    answer = there.claim_turn(name, DUE + HOUR, ["Count"])
+    claimed = turn_of(there.claim_turn(there.record_of("night_ly!%", ["Count"]), DUE, ["Count"]))
+
+    assert isinstance(answer, Busy)
+    assert (
+        there.record_of("night_ly!%", ["Count", "More"]) == claimed.schedule == "night_ly!% #" + claimed.schedule[-8:]
+    )
+
+
 def test_turns_of_two_profiles_are_two_schedules(operations: Open) -> None:
     staging, production = operations(profile="staging"), operations(profile="production")
 
@@ -398,42 +433,33 @@ def test_claim_turn_refuses_a_name_that_no_column_holds(operations: Open) -> Non
         operations().claim_turn("n" * 129, DUE)
 
 
-CLAIM = """
-import sys
-from datetime import UTC, datetime, timedelta
-from etlctl.db.state.operations import Operations, Turn, Done
-from etlctl.db.state.store import Store
-from etlctl.settings import ConnectionSettings, Secret
-
-store = Store(ConnectionSettings("state", Secret(sys.argv[1]), lock_timeout_s=30))
-operations = Operations(store)
-sys.stdin.read()
-due, won = datetime(2026, 3, 29, tzinfo=UTC), 0
-for number in range(12):
-    while not isinstance(answer := operations.claim_turn("nightly", due + number * timedelta(hours=1)), Done):
-        if isinstance(answer, Turn):
-            won += 1
-            operations.end_turn(answer, code=0, run_id=str(number))
-print(won, operations.alerted("deadline nightly"))
-operations.close()
-"""
-
-
-def test_turns_and_alerts_are_had_once_when_eight_processes_want_them(store: Store, database_url: str) -> None:
+def test_turns_and_alerts_are_had_once_when_eight_processes_want_them(
+    store: Store, database_url: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """F71. Nothing is there when they begin: they make the tables as well."""
-    command = [sys.executable, "-W", "error", "-c", CLAIM, database_url]
-    started = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(8)
-    ]
-    for process in started:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.stdin = None
-    ended = [process.communicate(timeout=100) for process in started]
+    ready, everybody = os.pipe()
 
-    assert [error for _, error in ended] == [""] * 8
-    told = [out.split() for out, _ in ended]
+    def want(process: int) -> int:
+        os.close(everybody)
+        operations = Operations(Store(ConnectionSettings("state", Secret(database_url), lock_timeout_s=30)))
+        os.read(ready, 1)  # returns once nobody holds the other end any more
+        won = 0
+        for number in range(12):
+            while not isinstance(answer := operations.claim_turn("nightly", DUE + number * HOUR), Done):
+                if isinstance(answer, Turn):
+                    won += 1
+                    operations.end_turn(answer, code=0, run_id=str(number))
+        (tmp_path / str(process)).write_text(f"{won} {operations.alerted('deadline nightly')}")
+        operations.close()
+        return 0
+
+    started = [racers.start(partial(want, process)) for process in range(8)]
+    os.close(everybody)
+    racers.watch(started)
+    os.close(ready)
+
+    assert ([one.status for one in started], capfd.readouterr().err) == ([0] * 8, "")
+    told = [(tmp_path / str(process)).read_text().split() for process in range(8)]
     assert sum(int(won) for won, _ in told) == 12
     assert sorted(alerted for _, alerted in told) == ["False"] * 7 + ["True"]
     assert rows(store, "SELECT number, run_id FROM etlctl_turns ORDER BY number") == [

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
@@ -12,6 +12,8 @@ from etlctl.db.state.schema import CURRENT, Schema
 from etlctl.db.state.store import Store
 from etlctl.db.state.tables import Table
 from etlctl.errors import ExitCode, UnavailableError, UsageError
+from etlctl.settings import ConnectionSettings, Secret
+from torture import racers
 
 NAMES = [table.name for table in tables.ALL]
 LATER = Table("etlctl_later", {"id": tables.INTEGER}, key=("id",))
@@ -37,6 +39,14 @@ NEXT = Schema(
             for table in tables.ALL
         ),
         LATER,
+    ),
+)
+GROWN = CURRENT._replace(
+    version=3,
+    made_by="0.2.0",
+    tables=(
+        *CURRENT.tables[:-1],
+        CURRENT.tables[-1]._replace(columns={**CURRENT.tables[-1].columns, "later": 20}),
     ),
 )
 AFTER_NEXT = NEXT._replace(version=4, made_by="0.3.0", usable_from=3, usable_by="0.2.0")
@@ -72,63 +82,47 @@ def test_ensure_changes_nothing_the_second_time(store: Store) -> None:
         assert session.run("SELECT name FROM etlctl_pools") == [("a",)]
 
 
-ENSURE = """
-import sys
-from etlctl.db.state import schema
-from etlctl.db.state.store import Store
-from etlctl.settings import ConnectionSettings, Secret
+def begin_together(url: str, releases: list[str]) -> list[int | None]:
+    """One process for each of `releases` ("old", "new"), all at once; their exit statuses."""
+    ready, everybody = os.pipe()
 
-store = Store(ConnectionSettings("state", Secret(sys.argv[1])))
-sys.stdin.read()
-if sys.argv[3:]:
-    current = schema.CURRENT
-    grown = current.tables[-1]._replace(columns={**current.tables[-1].columns, "later": 20})
-    schema.ensure(store, current._replace(version=3, made_by="0.2.0", tables=(*current.tables[:-1], grown)))
-else:
-    schema.ensure(store)
-with store.transaction() as session:
-    session.run("INSERT INTO etlctl_pools VALUES (:name)", {"name": sys.argv[2]})
-"""
+    def begin(number: int, release: str) -> int:
+        os.close(everybody)
+        store = Store(ConnectionSettings("state", Secret(url)))
+        os.read(ready, 1)  # returns once nobody holds the other end any more
+        schema.ensure(store, GROWN if release == "new" else CURRENT)
+        with store.transaction() as session:
+            session.run("INSERT INTO etlctl_pools VALUES (:name)", {"name": str(number)})
+        return 0
 
-
-def begin_together(url: str, releases: list[str]) -> list[tuple[int, str]]:
-    """One process for each of `releases` ("old", "new"), all at once; their exit codes and errors."""
-    command = [sys.executable, "-W", "error", "-c", ENSURE, url]
-    started = [
-        subprocess.Popen(
-            [*command, str(number), *(["new"] if release == "new" else [])],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number, release in enumerate(releases)
-    ]
-    for process in started:  # all are waiting for this
-        assert process.stdin is not None
-        process.stdin.close()
-    found = []
-    for process in started:
-        assert process.stderr is not None
-        with process.stderr:
-            error = process.stderr.read()
-        found.append((process.wait(60), error))
-    return found
+    started = [racers.start(partial(begin, number, release)) for number, release in enumerate(releases)]
+    os.close(everybody)
+    racers.watch(started)
+    os.close(ready)
+    return [one.status for one in started]
 
 
-def test_ensure_is_safe_when_sixteen_processes_begin_with_nothing_there(store: Store, database_url: str) -> None:
+def test_ensure_is_safe_when_sixteen_processes_begin_with_nothing_there(
+    store: Store, database_url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     """F29."""
-    assert begin_together(database_url, ["old"] * 16) == [(0, "")] * 16
+    statuses = begin_together(database_url, ["old"] * 16)
 
+    assert (statuses, capfd.readouterr().err) == ([0] * 16, "")
     with store.transaction() as session:
         assert session.run("SELECT count(*) FROM etlctl_pools") == [(16,)]
 
 
-def test_ensure_upgrades_once_while_eight_begin_and_an_old_one_works_on(store: Store, database_url: str) -> None:
+def test_ensure_upgrades_once_while_eight_begin_and_an_old_one_works_on(
+    store: Store, database_url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     """F31."""
     schema.ensure(store)
+    store.close()  # no connection of it goes into the processes
 
-    assert begin_together(database_url, ["new"] * 4 + ["old"] * 2 + ["new"] * 4) == [(0, "")] * 10
+    statuses = begin_together(database_url, ["new"] * 4 + ["old"] * 2 + ["new"] * 4)
 
+    assert (statuses, capfd.readouterr().err) == ([0] * 10, "")
     assert version_of(store) == (3, 1)
     with store.transaction() as session:
         assert session.run("SELECT count(*) FROM etlctl_pools") == [(10,)]
