@@ -206,7 +206,7 @@ def _listed(call: Session, schedules_of: Callable[[Settings], Sequence[Schedule]
         for schedule in schedules_of(settings):
             last = None
             try:
-                last = operations.last_turn(schedule.name) if is_known else None
+                last = operations.last_turn(operations.record_of(schedule.name, schedule.tasks)) if is_known else None
             except UnavailableError as error:
                 call.streams.story(f"etlctl: what was missed is not known: {error}")
                 is_known = False  # nor is it by a further question, which may wait as long

@@ -24,6 +24,8 @@ class Course:
     """Where one schedule stands in this loop."""
 
     schedule: Schedule
+    record: str | None = None
+    """The name of its turns on record; None while that is to be found out."""
     due: datetime | None = None
     """Of the turn to begin next; None while that is to be found out."""
     begins_at: datetime | None = None
@@ -50,5 +52,7 @@ class Course:
         self.not_before, self.failures, self.outages = old.not_before, old.failures, old.outages
         self.unended, self.said, self.was_idle = old.unended, old.said, old.was_idle
         self.is_first = False
+        if old.schedule.tasks == self.schedule.tasks:
+            self.record = old.record
         if (old.schedule.times.text, old.schedule.jitter_s) == (self.schedule.times.text, self.schedule.jitter_s):
             self.is_first, self.due, self.begins_at = old.is_first, old.due, old.begins_at

@@ -177,7 +177,7 @@ class Deadlines:
     def _look_at(self, watched: _Watched, schedule: Schedule, expected: Expected, current: Standing | None) -> bool:
         """False where it must be looked at again."""
         operations = self._project.operations
-        turns = operations.turns(schedule.name, _MOST_TURNS)
+        turns = operations.turns(self._project.record_of(schedule), _MOST_TURNS)
         ahead = operations.now() - self._clock.now() if turns else timedelta()
         lateness = Lateness(schedule, expected, turns, ahead)
         if not lateness.is_expected(self.seen[_identity(schedule)]):
@@ -213,7 +213,8 @@ class Deadlines:
             known=lambda turn: self._known(schedule, turn),
             keeps=lambda: self._keeps(schedule, current),
         )
-        if self._project.operations.alerted(f"deadline {schedule.name} {expected.due.isoformat()}"):
+        name = self._project.record_of(schedule)
+        if self._project.operations.alerted(f"deadline {name} {expected.due.isoformat()}"):
             sentence = f"not done by {moment_text(expected.by, schedule.zone)}: {why}"
             self._say(f"{schedule.name}: {printable(sentence)}")
             self._project.heard("deadline_missed", schedule.name)

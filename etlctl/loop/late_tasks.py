@@ -63,7 +63,7 @@ class LateTasks:
             return False
         self._waiting.pop((schedule.name, text), None)
         self._tell_all(schedule, expected, late)
-        self._project.operations.alerted(_looked_key(schedule, text, expected))  # no loop need say that it cannot look
+        self._is_first_look(schedule, text, expected)  # no loop need say that it cannot look
         return True
 
     def _is_reached(self, schedule: Schedule, text: str, standing: Standing | None) -> bool:
@@ -120,11 +120,15 @@ class LateTasks:
             self._project.alert(KIND, f"{schedule.name}: {len(more):,} more tasks are late", sentence)
 
     def _tell_unknown(self, schedule: Schedule, text: str, expected: Expected, why: str) -> None:
-        if self._project.operations.alerted(_looked_key(schedule, text, expected)):
+        if self._is_first_look(schedule, text, expected):
             by = moment_text(expected.by, schedule.zone)
             sentence = f"whether its tasks are done by {by} is not known: {printable(why)}"
             self._say(f"{schedule.name}: {sentence}")
             self._project.alert(KIND, f"{schedule.name}: tasks may be late", sentence)
+
+    def _is_first_look(self, schedule: Schedule, text: str, expected: Expected) -> bool:
+        name = self._project.record_of(schedule)
+        return self._project.operations.alerted(f"deadline {name} tasks {text} {expected.due.isoformat()}")
 
     def _is_new(self, task: Task, expected: Expected) -> bool:
         """A day's task is told of once, one without a day at each deadline, whichever schedules ask for it."""
@@ -143,10 +147,6 @@ def class_deadline(cls: type[Task]) -> str | None:
         return deadline_of(cls)
     except SettingsError:  # set after the class was made; its task says so before it runs
         return None
-
-
-def _looked_key(schedule: Schedule, text: str, expected: Expected) -> str:
-    return f"deadline {schedule.name} tasks {text} {expected.due.isoformat()}"
 
 
 def _is_about(current: Standing, schedule: Schedule, text: str, expected: Expected) -> bool:

@@ -201,7 +201,7 @@ class Loop:
     def _plan(self, course: Course) -> bool:
         """Finds out what is due next."""
         schedule, now = course.schedule, self._clock.now()
-        last = self._project.operations.last_turn(schedule.name)
+        last = self._project.operations.last_turn(self._record(course))
         self._state.ask()
         self._state_answered(course)
         if course.is_first:
@@ -212,6 +212,11 @@ class Loop:
             due = following_due(schedule.times, now, last, overlap=schedule.overlap)
         self._set_due(course, due)
         return False
+
+    def _record(self, course: Course) -> str:
+        if course.record is None:
+            course.record = self._project.record_of(course.schedule)
+        return course.record
 
     def _set_due(self, course: Course, due: datetime) -> None:
         course.due = due
@@ -248,7 +253,7 @@ class Loop:
         course.said = sentence
 
     def _claimed(self, course: Course, due: datetime) -> Turn | None:
-        answer = self._project.operations.claim_turn(course.schedule.name, due)
+        answer = self._project.operations.claim_turn(self._record(course), due, course.schedule.tasks)
         self._state_answered(course)
         course.is_first = False
         if isinstance(answer, Turn):
@@ -259,7 +264,7 @@ class Loop:
         elif isinstance(answer, Busy):  # until it has ended, or its process has: then it is ours
             course.not_before = self._clock.monotonic() + self._project.look_s
             self._vitals.next_due(course.schedule.name, due)
-        course.due = course.begins_at = None
+        course.due = course.begins_at = course.record = None
         return None
 
     def _kept(self, course: Course, turn: Turn) -> Turn | None:

@@ -128,6 +128,10 @@ class Project:
         """See `recorded.cause_of`."""
         return cause_of(self._store, run_id) if self.app.settings.is_history_kept else ""
 
+    def record_of(self, schedule: Schedule) -> str:
+        """The name by which the state database knows the schedule. Raises UnavailableError."""
+        return self.operations.record_of(schedule.name, schedule.tasks)
+
     def held(self, schedule: Schedule, due: datetime) -> str:
         """Why nothing of the turn may begin, where pauses hold all its tasks; else empty."""
         try:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from threading import Lock
@@ -133,14 +133,19 @@ class Operations:
         with self._reading("etlctl_turns") as session:
             return [] if session is None else turns.recorded(session, self._profile, schedule, limit)
 
-    def claim_turn(self, schedule: str, due: datetime) -> Turn | Busy | Done | Ahead:
+    def record_of(self, schedule: str, tasks: Collection[str]) -> str:
+        """The name by which the others here know the schedule of that name with these tasks; see turns.record_of."""
+        with self._reading("etlctl_turns") as session:
+            return schedule if session is None else turns.record_of(session, self._profile, schedule, tasks)
+
+    def claim_turn(self, schedule: str, due: datetime, tasks: Collection[str] = ()) -> Turn | Busy | Done | Ahead:
         """The turn of `schedule` that was due at `due` (aware): ours until it is ended, kept alive by a thread.
 
         Busy while another one of the schedule runs on any host; Done where this one has ended, or a later one is on
         record; Ahead where it is minutes before its time by the database's clock. A turn whose process is gone is busy
         no more, and can be claimed again: at once on its own host, elsewhere when its lease has expired.
         """
-        return self._claims().claim(schedule, due)
+        return self._claims().claim(schedule, due, tasks)
 
     def end_turn(self, turn: Turn, *, code: int, run_id: str | None = None) -> None:
         """Writes down how it ended and lets the next one begin, for others within a fifth of a second. After an

@@ -180,12 +180,14 @@ TURNS = Table(
         "ended_at": DOUBLE,
         "code": INTEGER,
         "run_id": 64,
+        "tasks": TEXT,
     },
     key=("profile", "schedule", "number"),
     indexes={"etlctl_turns_began": "began_at"},
     required=frozenset({"due", "owner", "began_at"}),
 )
-"""`profile` is empty for none, since a key is never NULL; `number` counts the turns of one schedule."""
+"""`profile` is empty for none, since a key is never NULL; `number` counts the turns of one schedule. `tasks` are its
+families, a line each."""
 ALERTS = Table("etlctl_alerts", {"alert_key": 190, "alerted_at": DOUBLE}, key=("alert_key",))
 ALL = (
     *(TASKS, TASK_EVENTS, TASK_PARAMETERS, RUNS, ATTEMPTS, LOGS, LEASES, POOLS, POOL_USES),

@@ -11,7 +11,8 @@ business. A turn whose process died has no end, and can be claimed once more.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Collection
 from datetime import datetime
 from threading import Lock
 from typing import Any, Final, NamedTuple
@@ -25,6 +26,9 @@ from etlctl.db.state.store import Session, Store
 from etlctl.errors import UsageError
 
 _LONGEST_NAME: Final = 128
+_MARK: Final = len(" #12345678")
+_LITERAL: Final = str.maketrans({one: f"!{one}" for one in "!%_"})
+"""For LIKE."""
 _MOST_AHEAD_S: Final = 300.0
 """How much later than the database's clock a turn that is begun may be due: hosts' clocks differ a little."""
 _LAST: Final = (
@@ -33,8 +37,15 @@ _LAST: Final = (
 )
 _NUMBER: Final = "SELECT COALESCE(MAX(number), 0) FROM etlctl_turns WHERE profile = :profile AND schedule = :schedule"
 _INSERT: Final = (
-    "INSERT INTO etlctl_turns (profile, schedule, number, due, owner, began_at) "
-    "VALUES (:profile, :schedule, :number, :due, :owner, :now)"
+    "INSERT INTO etlctl_turns (profile, schedule, number, due, owner, began_at, tasks) "
+    "VALUES (:profile, :schedule, :number, :due, :owner, :now, :tasks)"
+)
+_TASKS: Final = (
+    "SELECT tasks FROM etlctl_turns WHERE profile = :profile AND schedule = :schedule ORDER BY number DESC LIMIT 1"
+)
+_NAMESAKES: Final = (
+    "SELECT schedule, MAX(began_at) FROM etlctl_turns WHERE profile = :profile AND schedule LIKE :like ESCAPE '!' "
+    "GROUP BY schedule ORDER BY 2 DESC"
 )
 _ABANDON: Final = (
     "UPDATE etlctl_turns SET ended_at = :now WHERE profile = :profile AND schedule = :schedule AND ended_at IS NULL"
@@ -120,6 +131,29 @@ def recorded(session: Session, profile: str | None, schedule: str, limit: int) -
     ]
 
 
+def record_of(session: Session, profile: str | None, schedule: str, tasks: Collection[str]) -> str:
+    """The name under which the turns of a schedule of these tasks are on record.
+
+    It is the schedule's own, and another with a mark behind it where turns of that name are of other tasks alone: two
+    projects may have schedules of one name. Tasks may be added and taken away; with one of them left it is the same.
+    """
+    if _is_about(session, profile, schedule, tasks):
+        return schedule
+    stem = schedule[: _LONGEST_NAME - _MARK]
+    like = f"{stem.translate(_LITERAL)} #________"
+    known = session.run(_NAMESAKES, {"profile": profile or "", "like": like})
+    found = (str(name) for name, _ in known if _is_about(session, profile, str(name), tasks))
+    digest = hashlib.sha256("\n".join(sorted(tasks)).encode()).hexdigest()[:8]
+    return next(found, f"{stem} #{digest}")
+
+
+def _is_about(session: Session, profile: str | None, record: str, tasks: Collection[str]) -> bool:
+    """Whether the newest turn of that name was of one of these tasks; also where that is not known."""
+    rows = session.run(_TASKS, _named(profile, record))
+    known = set(rows[0][0].split("\n")) if rows and rows[0][0] else set()
+    return not known or not tasks or not known.isdisjoint(tasks)
+
+
 class Turns:
     """Claims turns for one process. Thread-safe; the store's tables are there."""
 
@@ -139,8 +173,9 @@ class Turns:
         self._lost: dict[str, str] = {}
         """By schedule: why what was held last is not."""
 
-    def claim(self, schedule: str, due: datetime) -> Turn | Busy | Done | Ahead:
-        """The turn, ours until `end`. UnavailableError where the state database could not be asked."""
+    def claim(self, schedule: str, due: datetime, tasks: Collection[str] = ()) -> Turn | Busy | Done | Ahead:
+        """The turn, ours until `end`. `schedule` is the name as `record_of` tells it; Busy where it is that of other
+        tasks by now. UnavailableError where the state database could not be asked."""
         if len(schedule) > _LONGEST_NAME:
             raise UsageError(f"a schedule's name has {_LONGEST_NAME} characters at most: {schedule[:40]}… has more.")
         done = self._done(schedule, due)
@@ -154,7 +189,7 @@ class Turns:
             self._held[schedule] = None
         found: Turn | Busy | Done | Ahead | None = None
         try:
-            found = self._claimed(schedule, due)
+            found = self._claimed(schedule, due, tasks)
         finally:
             with self._guard:
                 if isinstance(found, Turn):
@@ -168,7 +203,7 @@ class Turns:
             last = recorded(session, self._profile, schedule, 1)
         return Done(last[0]) if last and _settles(last[0], due) else None
 
-    def _claimed(self, schedule: str, due: datetime) -> Turn | Busy | Done | Ahead:
+    def _claimed(self, schedule: str, due: datetime, tasks: Collection[str]) -> Turn | Busy | Done | Ahead:
         key = _key(schedule)
         (answer,) = self._leases.claim([Wanted(key, f"schedule {schedule}")])
         if isinstance(answer, Held):
@@ -177,13 +212,13 @@ class Turns:
             return Busy("another process", None)
         found: Turn | Busy | Done | Ahead | None = None
         try:
-            found = self._begun(schedule, due)
+            found = self._begun(schedule, due, tasks)
         finally:
             if not isinstance(found, Turn):
                 self._leases.end(Ended(key, EndState.RELEASED))
         return found
 
-    def _begun(self, schedule: str, due: datetime) -> Turn | Busy | Done | Ahead:
+    def _begun(self, schedule: str, due: datetime, tasks: Collection[str]) -> Turn | Busy | Done | Ahead:
         """Writes the turn down; the lease is ours as far as we know, and we may have slept since."""
         named = _named(self._profile, schedule)
         owner = self._leases.owner
@@ -193,6 +228,8 @@ class Turns:
             row = next(iter(rows.values()), None)
             if row is None or row.owner != owner or row.state != claims.RUNNING:
                 return Busy("another process" if row is None else owners.holder(row.owner), None)
+            if not _is_about(session, self._profile, schedule, tasks):
+                return Busy("another project", None)
             last = recorded(session, self._profile, schedule, 1)
             if last and _settles(last[0], due):
                 return Done(last[0])
@@ -202,6 +239,7 @@ class Turns:
             number = int(session.run(_NUMBER, named)[0][0]) + 1
             session.run(_ABANDON, {**named, "now": now})
             given: dict[str, Any] = {"number": number, "due": due.timestamp(), "owner": owner, "now": now}
+            given["tasks"] = "\n".join(sorted(tasks)) or None
             session.run(_INSERT, {**named, **given})
         return Turn(schedule, number, due, moment_of(now), None, None, None, owner)
 

@@ -403,13 +403,13 @@ def test_a_sleeper_whose_lease_was_taken_meanwhile_writes_no_turn(
     begun = turns.Turns._begun
     asleep = [True]
 
-    def slept(self: turns.Turns, schedule: str, due: datetime) -> Turn | Busy | Done | Ahead:
+    def slept(self: turns.Turns, schedule: str, due: datetime, tasks: Any) -> Turn | Busy | Done | Ahead:
         if asleep:
             asleep.clear()
             with store.transaction() as session:
                 session.run("UPDATE etlctl_leases SET expires_at = 1.0")
             there.end_turn(turn_of(there.claim_turn(schedule, due)), code=0, run_id="r2")
-        return begun(self, schedule, due)
+        return begun(self, schedule, due, tasks)
 
     monkeypatch.setattr(turns.Turns, "_begun", slept)
 
