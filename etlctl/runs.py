@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from etlctl.settings import Settings
 
 _logger = logging.getLogger("etlctl")
+_LARGE = 2_000
+"""Tasks to run from which on it pays to start a process that writes the history."""
 _MEMORY_TIMEOUT_S = 2.0
 """How long a message may wait for the memory of what was told: without it, it is sent all the same."""
 
@@ -113,7 +115,7 @@ class Run:
             executor = self._executor(to_run)
             try:
                 logs = self._logs(is_written=bool(to_run))
-                history = self._history(stack, logs)
+                history = self._history(stack, logs, len(to_run))
                 leases = self._leases()
                 stack.callback(leases.close)
                 stop_asked = self._stop_asked(stack)
@@ -209,7 +211,7 @@ class Run:
             _logger.warning("%s", said)
         return logs
 
-    def _history(self, stack: ExitStack, logs: LogStore | None) -> list[Observer]:
+    def _history(self, stack: ExitStack, logs: LogStore | None, planned: int) -> list[Observer]:
         if self._store is None or logs is None:
             return []
         from etlctl.db.state.history import About, History
@@ -217,7 +219,12 @@ class Run:
         settings = self._settings
         beat_s = settings.lease_ttl_s / 4
         about = About(self._run_id, self._options.command, settings.project, settings.profile, beat_s=beat_s)
-        history = History(self._store, about, logs=logs)
+        kind: type[History] = History
+        if planned >= _LARGE and self._store.opening is not None and logs.is_local:
+            from etlctl.db.state.scribe import Scribe
+
+            kind = Scribe
+        history = kind(self._store, about, logs=logs)
         stack.callback(history.close)
         return [history]
 

@@ -99,6 +99,11 @@ class RunSummary:
         found = Counter(result.status for result in self.results)
         return {status: found[status] for status in Status}
 
+    @cached_property
+    def found_complete(self) -> frozenset[str]:
+        """The ids of tasks that had nothing to do."""
+        return frozenset(one.task.task_id for one in self.results if one.status is Status.UPTODATE)
+
     @property
     def tasks(self) -> tuple[Task, ...]:
         """The tasks, in the order of `results`."""

@@ -15,11 +15,11 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
-from typing import Final, Protocol
+from typing import Final
 
 from etlctl import __version__
 from etlctl.core.context import Attempt
@@ -27,10 +27,9 @@ from etlctl.core.results import RunSummary, Status, TaskResult
 from etlctl.core.task import Task
 from etlctl.db.state import schema
 from etlctl.db.state.aftermath import close_killed, mark_found
-from etlctl.db.state.ledger import Begun, Ended, Ledger, Moment, Retried, Row
+from etlctl.db.state.ledger import Begun, Ended, Failed, Ledger, Moment, Retried, Row
 from etlctl.db.state.logs import LogStore, tail_of
-from etlctl.db.state.owners import this_process
-from etlctl.db.state.provenance import code_version, user_name
+from etlctl.db.state.provenance import Process, code_version, this_one, user_name
 from etlctl.db.state.queries import SILENT_S
 from etlctl.db.state.records import RunStatus, clean
 from etlctl.db.state.store import RemovedError, Session, Store
@@ -56,22 +55,6 @@ _MOST_AT_ONCE: Final = 5_000
 _logger = logging.getLogger("etlctl")
 
 
-class Failed(Protocol):
-    """What is told of an attempt that is tried again; `engine.failures.Failure` is one."""
-
-    @property
-    def reason(self) -> str:
-        """One line."""
-
-    @property
-    def details(self) -> tuple[str, ...]:
-        """More lines."""
-
-    @property
-    def where(self) -> str:
-        """`pipelines/flights.py:41`, or empty."""
-
-
 @dataclass(frozen=True)
 class About:
     """What is known of a run before it begins."""
@@ -87,6 +70,8 @@ class About:
     """A run of another host that has not said so for this long is told as killed."""
     most: int = 100_000
     """Moments that wait to be written; beyond that the run is not written down any further."""
+    process: Process | None = None
+    """Whose run it is; None for this process."""
 
 
 class History:
@@ -104,10 +89,9 @@ class History:
         self._about = about
         self._logs = logs
         self._warn = warn
-        self._began_s = time.monotonic()
-        self._owner = this_process()
+        self._process = about.process or this_one()
         self._host = clean(os.uname().nodename, 128)
-        self._ledger = Ledger(about.run_id, self._host, os.getpid())
+        self._ledger = Ledger(about.run_id, self._host, self._process.pid)
         self._told: deque[Moment] = deque()
         self._planned: deque[Task] = deque()
         self._plan_count = 0
@@ -125,7 +109,7 @@ class History:
         self._is_given_up = False
         self._failure = ""
         self._offset_s: float | None = None
-        self._beaten_s = self._looked_s = self._began_s
+        self._beaten_s = self._looked_s = self._process.began_s
         self._sizes: dict[Row, int] = {}
         """Of logs whose end is in the database."""
         self._tails: dict[Row, int] = {}
@@ -135,38 +119,52 @@ class History:
 
     def run_started(self, run_id: str, tasks: Sequence[Task], to_run: Sequence[Task]) -> None:
         """The run begins."""
-        self._planned_s = time.monotonic()
-        self._planned.extend(to_run)
-        self._plan_count = len(to_run)
+        self.plan(to_run, time.monotonic())
+        self.begin(len(to_run))
+
+    def plan(self, tasks: Iterable[Task], at_s: float) -> None:
+        """These are to run; `at_s` is when that was known, by the monotonic clock."""
+        self._planned_s = at_s
+        self._planned.extend(tasks)
+
+    def begin(self, planned: int) -> None:
+        """The run begins, with so many tasks to run; what is told is written from here on."""
+        self._plan_count = planned
         here = contextvars.copy_context()
         self._thread = Thread(target=here.run, args=(self._write_all,), name="etlctl-history", daemon=True)
         self._thread.start()
 
     def task_started(self, task: Task, attempt: Attempt) -> None:
         """An attempt begins."""
-        self._tell(Begun(task, time.monotonic(), attempt))
+        self.tell(Begun(task, time.monotonic(), attempt))
 
     def task_retried(self, task: Task, failure: Failed, attempt: Attempt, delay_s: float) -> None:
         """An attempt has failed, and another one follows."""
         error = "\n".join((failure.reason, *failure.details))
-        self._tell(Retried(task, time.monotonic(), attempt, error, failure.where))
+        self.tell(Retried(task, time.monotonic(), attempt, error, failure.where))
 
     def task_finished(self, result: TaskResult, number: int, total: int) -> None:
         """A task has its result."""
-        self._tell(Ended(result.task, time.monotonic(), result))
+        self.tell(Ended(result.task, time.monotonic(), result))
 
     def run_finished(self, summary: RunSummary) -> None:
         """The run is over; `close()` waits until that is written."""
         self._summary = summary
         self._wake.set()
 
-    def _tell(self, moment: Moment) -> None:
+    def tell(self, moment: Moment) -> None:
+        """Something has happened to a task."""
         if len(self._told) < self._about.most:
             self._told.append(moment)
         else:
             self._give_up("the state database takes it in too slowly")
         if not self._wake.is_set():
             self._wake.set()
+
+    @property
+    def missing(self) -> str:
+        """After `close()`: why not all of it is written; empty where it is."""
+        return "" if self._is_over else self._failure
 
     def close(self, patience_s: float = 10) -> None:
         """Ends the writing: waits for at most `patience_s`, then warns of what is missing. Can be called twice."""
@@ -176,9 +174,9 @@ class History:
             self._wake.set()
             thread.join(patience_s)
             if not self._is_over:
-                why = self._failure or f"it took longer than {patience_s:.0f} s"
+                self._failure = self._failure or f"it took longer than {patience_s:.0f} s"
                 self._warn(
-                    f"the history of run {self._about.run_id} is not complete: {_sentence(why)} "
+                    f"the history of run {self._about.run_id} is not complete: {_sentence(self._failure)} "
                     "The work itself is not touched by that."
                 )
         if self._logs is not None:
@@ -237,9 +235,12 @@ class History:
             self._planned.clear()  # the end of each is told
         elif not self._told:
             for _ in range(min(len(self._planned), _AT_ONCE)):
-                self._ledger.plan(self._planned.popleft(), self._planned_s)
+                self._note_planned(self._planned.popleft())
         for _ in range(min(len(self._told), _MOST_AT_ONCE)):
             yield self._told.popleft()
+
+    def _note_planned(self, task: Task) -> None:
+        self._ledger.plan(task, self._planned_s)
 
     def _is_due(self) -> bool:
         now_s = time.monotonic()
@@ -315,12 +316,12 @@ class History:
                 "profile": self._about.profile,
                 "host": self._host,
                 "user_name": clean(user_name(), 128),
-                "pid": os.getpid(),
-                "owner": self._owner,
+                "pid": self._process.pid,
+                "owner": self._process.owner,
                 "code_version": code_version(self._about.project),
                 "etlctl_version": __version__,
                 "status": RunStatus.RUNNING,
-                "started_at": self._began_s + offset_s,
+                "started_at": self._process.began_s + offset_s,
                 "heartbeat_at": now,
                 "planned": self._plan_count,
             },
@@ -344,6 +345,9 @@ class History:
         )
 
     def _end(self, session: Session, now: float, summary: RunSummary | None) -> None:
+        if summary is None and self._about.process is not None:  # the process whose run it is has ended, or is about to
+            close_killed(session, "", now - self._about.silent_s)
+            return
         if summary is None:  # it was left by an error of the program's own
             session.run(
                 "UPDATE etlctl_runs SET status = :status, ended_at = :now, heartbeat_at = :now WHERE run_id = :run_id",
@@ -359,7 +363,7 @@ class History:
             f"{changed} WHERE run_id = :run_id",
             {"status": status, "exit_code": code, "now": now, "run_id": self._about.run_id, **counts},
         )
-        complete = {one.task.task_id for one in summary.results if one.status is Status.UPTODATE}
+        complete = summary.found_complete
         if complete:
             mark_found(session, self._about.run_id, complete, now)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from etlctl.core.context import Attempt
 from etlctl.core.results import Status, TaskResult
@@ -41,6 +41,22 @@ _KEY = ("task_record", "number")
 _PLANNED = dict.fromkeys((*_KEY, "run_id", "task_id", "label", "status"), PLAIN)
 _ENDING = ("started_at", "ended_at", "duration_s", "row_count", "host", "pid", "error", "error_place", "notes", "log")
 _ATTEMPTS = {**_PLANNED, **dict.fromkeys(_ENDING, PLAIN)}
+
+
+class Failed(Protocol):
+    """What is told of an attempt that is tried again; `engine.failures.Failure` is one."""
+
+    @property
+    def reason(self) -> str:
+        """One line."""
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """More lines."""
+
+    @property
+    def where(self) -> str:
+        """`pipelines/flights.py:41`, or empty."""
 
 
 class Begun(NamedTuple):
@@ -230,7 +246,7 @@ class Ledger:
         values: list[tuple[int, str, str]] = []
         for (entry, task), id_ in zip(self._new, ids, strict=True):
             entry.id = id_
-            texts = _parameters_of(task)
+            texts = parameters_of(task)
             values.extend([(id_, _name(name), clean(str(text), _MOST_VALUE)) for name, text in texts.items()])
         bulk.insert(session, "task_parameters", _PARAMETERS, values)
 
@@ -273,7 +289,8 @@ def _place(worker: str) -> tuple[str, int | None]:
     return clean(host, 128), int(pid) if pid.isdecimal() else None
 
 
-def _parameters_of(task: Task) -> Mapping[str, str]:
+def parameters_of(task: Task) -> Mapping[str, str]:
+    """The public ones, as text."""
     try:
         return task.to_str_params(only_public=True)
     except Exception:  # noqa: BLE001  a kind of the user's own: the task is recorded without

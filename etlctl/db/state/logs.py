@@ -61,6 +61,11 @@ class LogStore:
         self.failure = ""
         """Why a log could not be taken to S3: its file is still in `folder`; empty for none."""
 
+    @property
+    def is_local(self) -> bool:
+        """Whether files stay where they are written to."""
+        return self._prefix is None
+
     def prepare(self) -> str:
         """Makes the folder. Where that cannot be, files go to `.etlctl/logs` of the project from here on.
 

@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
+from typing import NamedTuple
 
+from etlctl.db.state.owners import this_process
 from etlctl.db.state.records import clean
+
+
+class Process(NamedTuple):
+    """Whose run it is."""
+
+    owner: str
+    """As `owners.this_process` gave it."""
+    pid: int
+    began_s: float
+    """When the run began, by the monotonic clock."""
+
+
+def this_one() -> Process:
+    """This process, with a run that begins now."""
+    return Process(this_process(), os.getpid(), time.monotonic())
 
 
 def user_name() -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from etlctl.db.state.words import WORDS, Kind, Parameters, Words
 from etlctl.errors import UnavailableError
-from etlctl.settings.urls import is_sqlite
+from etlctl.settings.urls import is_sqlite, sqlite_file
 
 if TYPE_CHECKING:
     from etlctl.db.state.local import LocalDatabase
@@ -96,6 +96,13 @@ class Store:
     def shown_url(self) -> str:
         """The URL, its password masked."""
         return self.settings.shown_url
+
+    @property
+    def opening(self) -> tuple[str, float, float] | None:
+        """URL, connect_timeout_s, lock_timeout_s: what another process opens the same file with. None for no file."""
+        settings, url = self.settings, self.settings.url.reveal()
+        is_file = is_sqlite(url) and sqlite_file(url) is not None
+        return (url, settings.connect_timeout_s, settings.lock_timeout_s) if is_file else None
 
     def transaction(
         self, *, write: bool = True, timeout_s: float | None = None

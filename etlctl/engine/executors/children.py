@@ -20,7 +20,7 @@ _MOST_NAMED = 3
 
 def of_this_thread() -> frozenset[int]:
     """The children that this thread has started, ended ones that nobody waited for among them."""
-    if not has_children():
+    if not has_children(of_this_thread=True):
         return frozenset()
     return frozenset(_listed(Path(f"/proc/self/task/{threading.get_native_id()}/children")))
 

@@ -21,6 +21,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _LISTS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()
 """CONFIG_PROC_CHILDREN, which nearly every kernel has."""
 _TICK_S = 0.01
+_NOT_OF_OTHERS = 0x20000000 if _IS_LINUX else 0
+"""__WNOTHREAD of waitpid(2)."""
 
 
 def die_with_parent(parent: int) -> None:
@@ -37,14 +39,20 @@ def adopt_orphans() -> None:
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def has_children() -> bool:
-    """Whether this process has any child, dead ones that nobody waited for among them; False where it cannot tell."""
+def has_children(*, of_this_thread: bool = False) -> bool:
+    """Whether this process has any child, dead ones that nobody waited for among them; False where it cannot tell.
+
+    `of_this_thread` leaves those out that other threads have started, where the system tells them apart.
+    """
     if not hasattr(os, "waitid"):
         return False
     try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        look = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        os.waitid(os.P_ALL, 0, look | _NOT_OF_OTHERS if of_this_thread else look)
     except ChildProcessError:
         return False
+    except OSError:  # before Linux 4.7
+        return True
     return True
 
 
