@@ -153,9 +153,9 @@ class Deadlines:
         if now < self._looked_at - _SET_BACK:
             self._next = dict.fromkeys(self._next, now)
         self._looked_at = now
-        if current is not None:
-            for text in current.deadlines():  # a property's is known by its task alone
-                self._watch(_Watched(True, current.schedule.name, text))
+        for name, standing in self._standings.items():
+            for text in standing.deadlines():  # a property's is known by its task alone
+                self._watch(_Watched(True, name, text))
         for watched in sorted(one for one, moment in self._next.items() if moment <= now):
             schedule = self._schedules[watched.schedule]
             if self._is_looked_at(watched, schedule, now, current):

@@ -77,14 +77,15 @@ class LateTasks:
         self, schedule: Schedule, text: str, expected: Expected, due: datetime, standing: Standing | None
     ) -> list[tuple[Task, str]]:
         """What the graph of the turn says now, with the reasons that this loop's own turn and the history know."""
+        mine = standing if standing is not None and standing.due >= expected.due else None
+        met = [task for task, _ in mine.late(text)] if mine is not None else []
         try:
-            found = self._project.unfinished(schedule, due, text)
+            found = self._project.unfinished(schedule, due, text, met)
         except UnavailableError as error:  # the state's comes from what is asked next
             self._tell_unknown(schedule, text, expected, str(error))
             return []
         except EtlctlError:
             return []  # its turn says so
-        mine = standing if standing is not None and standing.due >= expected.due else None
         known = mine.why_of if mine is not None else lambda _: ""
         found = [(task, why) for task, why in found if mine is None or not mine.is_kept(task)]
         recorded = self._project.recorded([task for task, _ in found if not known(task)], due)

@@ -107,10 +107,12 @@ class Project:
                 options=replace(self._options, command=f"etlctl loop: {schedule.name}"),
             )
 
-    def unfinished(self, schedule: Schedule, due: datetime, deadline: str) -> list[tuple[Task, str]]:
-        """See `unfinished.unfinished`. Raises UsageError too."""
+    def unfinished(
+        self, schedule: Schedule, due: datetime, deadline: str, met: Sequence[Task]
+    ) -> list[tuple[Task, str]]:
+        """See `unfinished.unfinished`; of tasks that came up in the run, too. Raises UsageError too."""
         with self.app:
-            return unfinished(self._tasks(schedule, due), deadline)
+            return unfinished([*self._tasks(schedule, due), *met], deadline)
 
     def is_complete(self, schedule: Schedule, due: datetime) -> bool:
         """Whether nothing is left to do of the turn, whoever has done it; False where that cannot be asked."""
@@ -165,7 +167,8 @@ class Project:
         """As close, where another has its place: a thread waits for what is on its way to notifiers, if anything is."""
         leaving = None
         if self.notifications is not None:
-            leaving = Thread(target=self.notifications.close, name="etlctl-notify-close", daemon=True)
+            close = self.notifications.close
+            leaving = Thread(target=close, args=[CLOSE_WAIT_S], name="etlctl-notify-close", daemon=True)
             leaving.start()
         self.operations.close()
         self._store.close()

@@ -174,6 +174,37 @@ def test_a_day_is_told_of_once_however_often_it_is_asked_for(tmp_path: Path) -> 
     assert told == [f"nightly: Fed(2026-05-0{day})" for day in (7, 8, 9)]
 
 
+OWN = (
+    FLOWS
+    + """
+
+    class Part(Fed):
+        @property
+        def deadline(self):
+            return "07:00"
+
+        def output(self):
+            return LocalTarget(f"parts/{self.date}")
+
+
+    class Report(Day):
+        def run(self):
+            yield Part(self.date)
+"""
+)
+
+
+def test_a_task_that_comes_up_in_a_run_with_a_deadline_of_its_own_is_told_of(tmp_path: Path) -> None:
+    """A property's, of what a task yields: neither class nor graph tells of it, and the turn took no time."""
+    house = House(tmp_path, "own", NIGHTLY, OWN)
+
+    house.run(FOUR - timedelta(minutes=1), FIVE + timedelta(minutes=1))
+
+    assert late(house) == [
+        "nightly: Part(2026-05-07) is not done by 2026-05-08 07:00 CEST: blocked by Feed(2026-05-07)"
+    ]
+
+
 class Leaping(JumpingClock):
     """It is past seven as soon as the long task runs."""
 
