@@ -1,10 +1,15 @@
 # One command on a machine with git, make and Python 3.11 or newer: `make test` or `make demo`.
-# PY=python3.12 picks the Python, VENV=… the place of the environment, ARGS="-k name" goes to pytest.
+# PY=python3.12 picks the Python, VENV=… the place of the environment, ARGS="-k name" goes to pytest, WORKERS=1 is how
+# many processes it has.
 VENV ?= .venv
 PY ?=
 ARGS ?=
 B := $(VENV)/bin
 CPUS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+# processes of pytest: half of the time of a test is waiting, for a server or for a process that it has started
+WORKERS ?= $(shell expr $(CPUS) + 2)
+# each begins with tests that lie side by side, and so starts the servers of fewer files; who is done takes from others
+TESTS := -m pytest -n $(WORKERS) --dist worksteal
 DEMO := "$(B)/etlctl" build Day MonthlyReport --date 2013-01-01..2013-01-31 --month 2013-01
 # tests may leave functions without annotations; what is annotated is checked as strictly as etlctl itself
 LENIENT := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --allow-untyped-decorators \
@@ -17,7 +22,7 @@ export UV_NATIVE_TLS ?= 1
 .PHONY: test demo check format lock test-lowest test-long setup torture torture-loop torture-warehouse torture-builders bench
 
 test: setup
-	"$(B)/python" -m pytest -n $(CPUS) $(ARGS)
+	"$(B)/python" $(TESTS) $(ARGS)
 
 demo: setup
 	$(DEMO)
@@ -44,7 +49,7 @@ test-long: setup
 # the tests once more, with the oldest versions that pyproject.toml promises to work with
 test-lowest:
 	@VENV=.venv-lowest PY="$(PY)" ALSO=requirements-lowest.lock sh tools/setup.sh
-	.venv-lowest/bin/python -m pytest -n $(CPUS) $(ARGS)
+	.venv-lowest/bin/python $(TESTS) $(ARGS)
 
 # the best part of an hour, not part of `make test`: kills, pauses, crashes and cut commits on every database, then
 # docs/reliability-figures.md; TORTURE="--only kills --database mysql --seed 7" runs a part
