@@ -99,7 +99,7 @@ def dask_on(address: str, project: Path, **more: Any) -> DaskExecutor:
 
 def pids_in(file: Path) -> list[int]:
     """The pids that a task has written down, once there are any."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         if file.exists() and (found := file.read_text().split()):
             return [int(pid) for pid in found]

@@ -210,7 +210,10 @@ class Sleeps(FileTask):
 
 
 class Spins(FileTask):
-    """In Python all the time; notes who it is in the project's folder when it begins, and when it is ended."""
+    """In Python all the time; notes who it is in the project's folder when it begins, and when it is ended.
+
+    The one called `once` spins the first time alone.
+    """
 
     seconds = FloatParameter(default=60.0)
 
@@ -221,7 +224,7 @@ class Spins(FileTask):
     def run(self) -> Any:
         with (context.current().project / "spins").open("a") as file:
             file.write(f"{os.getpid()} ")
-        until = time.monotonic() + self.seconds
+        until = time.monotonic() + (0 if self._is_again() else self.seconds)
         try:
             while time.monotonic() < until:
                 time.sleep(0.01)
@@ -229,6 +232,9 @@ class Spins(FileTask):
             (context.current().project / "ended").write_text("yes")
             raise
         self.write()
+
+    def _is_again(self) -> bool:
+        return self.name == "once" and len((context.current().project / "spins").read_text().split()) > 1
 
 
 class NoOutput(Task):
@@ -321,8 +327,6 @@ class Quick(Task):
             os.write(2, b"written by %d\n" % self.number)
         elif self.odd == "raises":
             raise ValueError("odd")
-        elif self.odd == "sleeps":
-            time.sleep(0.3)
         elif self.odd == "thread":
             threading.Thread(target=time.sleep, args=(60,)).start()
         elif self.odd.startswith("waits for "):
@@ -336,7 +340,7 @@ class Quick(Task):
             file.write(str(os.getpid()))
 
     def _wait_for(self, others: int) -> None:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while len(os.listdir(Path(self.output().path).parent)) < others:
             assert time.monotonic() < until
             time.sleep(0.01)

