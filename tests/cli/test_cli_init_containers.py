@@ -249,17 +249,23 @@ def test_ci_file_installs_tests_and_builds(demo: Path) -> None:
 
 
 def test_schedule_of_the_settings_can_be_opened(demo: Path) -> None:
-    """The one that is there and the one that is commented out; both ask for tasks that there are."""
+    """The one that is there and the one that is commented out; both ask for tasks that there are; the notifier too."""
+    from etlctl import notify
     from etlctl.schedule import opened
 
     file = demo / "config" / "etlctl.toml"
     text = file.read_text()
     begin, end = text.index("# [schedules.nightly]"), text.index("# `--profile production`")
-    file.write_text(text[:begin] + re.sub("^# ", "", text[begin:end], flags=re.MULTILINE) + text[end:])
+    meant = re.sub(r"^# (?=\[|\w+ = )", "", text[begin:end], flags=re.MULTILINE)
+    file.write_text(text[:begin] + meant + text[end:])
+    env = {"SLACK_URL": "https://hooks.example.com/x"}
+    told = settings.load(file, environ=env, cwd=demo)
 
-    found = opened(settings.load(file, environ={}, cwd=demo))
+    found = opened(told)
+    notify.opened(told.notify, project=demo, profile=None, secrets=told.secrets()).close()
 
+    assert list(told.notify) == ["team"]
     assert [one.name for one in found] == ["arrivals", "nightly"]
-    listed = etlctl(demo, "list", "--json").stdout
+    listed = etlctl(demo, "list", "--json", env=env).stdout
     families = {task["family"] for task in json.loads(listed)["tasks"]}
     assert {task for one in found for task in one.tasks} <= families
