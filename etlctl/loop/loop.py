@@ -31,7 +31,7 @@ from etlctl.errors import EtlctlError, ExitCode, UnavailableError
 from etlctl.loop.clock import Clock
 from etlctl.loop.course import Course, Past
 from etlctl.loop.deadlines import Deadlines
-from etlctl.loop.outages import InTurn, Outages, StateWarnings
+from etlctl.loop.outages import InTurn, Outages, state_warnings
 from etlctl.loop.presence import LOOK_S, STATE, StatePresence
 from etlctl.loop.project import CLOSE_WAIT_S, Project, kept_of_start
 from etlctl.loop.story import Story, is_idle, moment_text
@@ -114,27 +114,28 @@ class Loop:
 
         UsageError where the state database is of a newer release; nothing else that happens in a turn comes out.
         """
-        heard_of_state = StateWarnings(self._outages, STATE)
-        _logger.addFilter(heard_of_state)
-        try:
-            while self._ending() is None and self.turns != turns:
-                self._outages.look()
-                if self._ending.take_reload():
-                    self._reload()
-                course = self._next()
-                if course is None:
-                    self._idle()
-                elif self._step(course):
-                    self.turns += 1
-                    self._deadlines.look()  # what waited for its end; nothing may ever be idle
-            return self._ending() or ExitCode.DONE
-        except KeyboardInterrupt as error:
-            heard(error)
-            return self._ending() or ExitCode.INTERRUPTED
-        finally:
-            _logger.removeFilter(heard_of_state)
-            if not keeps_open:
-                self._close()
+        with state_warnings(self._outages, STATE, self._ending):
+            try:
+                return self._run(turns)
+            except KeyboardInterrupt as error:
+                heard(error)
+                return self._ending() or ExitCode.INTERRUPTED
+            finally:
+                if not keeps_open:
+                    self._close()
+
+    def _run(self, turns: int | None) -> ExitCode:
+        while self._ending() is None and self.turns != turns:
+            self._outages.look()
+            if self._ending.take_reload():
+                self._reload()
+            course = self._next()
+            if course is None:
+                self._idle()
+            elif self._step(course):
+                self.turns += 1
+                self._deadlines.look()  # what waited for its end; nothing may ever be idle
+        return self._ending() or ExitCode.DONE
 
     def _close(self) -> None:
         until = time.monotonic() + min(CLOSE_WAIT_S, self._patience())
@@ -316,7 +317,8 @@ class Loop:
         ear = InTurn(self._outages, schedule.name, self._state.look_in_turn)
         observers: list[Observer] = [ear]
         if self._tells_tasks:
-            observers.append(Story(self._say, title, is_brief=course.was_idle or course.turn is not None))
+            is_brief = course.was_idle or course.turn is not None or self._outages.is_gone(schedule.name)
+            observers.append(Story(self._say, title, is_brief=is_brief))
 
         def stop() -> ExitCode | None:
             return self._ending() or (ExitCode.UNAVAILABLE if project.operations.lost(turn) else None)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any
@@ -180,19 +181,32 @@ class InTurn:
         self._outages.gone(self._asker, sentence, task=task.task_label, family=task.task_family)
 
 
-class StateWarnings(logging.Filter):
-    """What leases and the history of a run warn of while the state database is gone becomes the one line about that."""
+@contextmanager
+def state_warnings(outages: Outages, asker: str, is_ending: Callable[[], object]) -> Iterator[None]:
+    """In the block warnings about the state database are told as its outage, which `asker` has met."""
+    logger, heard = logging.getLogger("etlctl"), _StateWarnings(outages, asker, is_ending)
+    logger.addFilter(heard)
+    try:
+        yield
+    finally:
+        logger.removeFilter(heard)
 
-    def __init__(self, outages: Outages, asker: str) -> None:
+
+class _StateWarnings(logging.Filter):
+    """What leases and the history of a run warn of while the state database is gone becomes the one line about that;
+    but no new line at the end, which tries nothing again."""
+
+    def __init__(self, outages: Outages, asker: str, is_ending: Callable[[], object]) -> None:
         super().__init__()
         self._outages = outages
         self._asker = asker
+        self._is_ending = is_ending
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno != logging.WARNING:
             return True
         _, named, sentence = record.getMessage().partition(_STATE)
-        if not (named and _GONE.search(sentence)):
+        if not (named and _GONE.search(sentence)) or (self._is_ending() and not self._outages.is_gone(self._asker)):
             return True
         self._outages.gone(self._asker, named + sentence)
         return False

@@ -20,7 +20,7 @@ class Story:
     """
 
     def __init__(self, say: Callable[[str], None], title: str, *, is_brief: bool) -> None:
-        """`is_brief`: the turn before found nothing to do either, or this one is a further try."""
+        """`is_brief`: the turn before found nothing to do either, or what could not be used is tried again."""
         self._say = say
         self._title = title
         self._is_brief = is_brief

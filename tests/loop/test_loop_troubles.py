@@ -191,6 +191,18 @@ def test_an_outage_in_a_turn_is_told_when_it_is_met_and_when_it_is_over(tmp_path
     assert heard(desk) == []
 
 
+def test_an_outage_of_many_turns_is_told_once(tmp_path: Path) -> None:
+    """Each turn gives up and the next one is due: an hour is not a hundred lines."""
+    flows = MEETS.replace(' and not Path("met").exists()', "").replace("range(4)", "(1,)")
+    house = House(tmp_path, "turns", '[schedules.all]\ntasks = ["All"]\ncron = "* * * * *"\n', flows)
+
+    house.run(FRIDAY, FRIDAY + timedelta(minutes=4))
+
+    assert len(house.turns("all")) >= 3
+    text = "\n".join(house.lines)
+    assert [text.count(one) for one in ("cannot be reached", "to do", "All()", "tried again")] == [1, 1, 1, 1], text
+
+
 @pytest.mark.parametrize(("minutes", "told"), [(0.25, False), (10, True)], ids=["short", "long"])
 def test_an_outage_is_an_alert_when_it_lasts(tmp_path: Path, desk: Web, minutes: float, told: bool) -> None:
     """One message after half a minute, and one when it is over; of what is over before that nobody hears."""
@@ -240,7 +252,9 @@ def test_an_outage_of_a_schedule_that_a_reload_removes_is_forgotten(tmp_path: Pa
 def test_the_end_is_heard_while_the_state_database_takes_no_write(tmp_path: Path, postgres_url: str) -> None:
     """B11: it can be read, so that the loop claims its turn, and tries that again for 48 s."""
     is_over = threading.Event()
-    house = House(tmp_path, "deaf", f'[state]\nurl = "{postgres_url}"\nlease_ttl = 60\n{NIGHTLY.replace("0 6", "*/2 *")}')
+    house = House(
+        tmp_path, "deaf", f'[state]\nurl = "{postgres_url}"\nlease_ttl = 60\n{NIGHTLY.replace("0 6", "*/2 *")}'
+    )
     clock = JumpingClock(FRIDAY)
 
     class Signal(Until):
