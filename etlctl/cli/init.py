@@ -56,7 +56,8 @@ def _init(ctx: click.Context, directory: str, name: str | None, add: bool) -> in
 
 
 def _next(done: skeleton.Written, directory: str) -> list[str]:
-    there = [] if done.folder == Path.cwd() else [f"cd {quote(directory)}"]
+    place = f"./{directory}" if directory.startswith("-") else directory  # no option of cd's
+    there = [] if done.folder == Path.cwd() else [f"cd {quote(place)}"]
     return [*there, "etlctl plan All", "etlctl build All", "python -m pytest"]
 
 

@@ -66,9 +66,8 @@ def _absent(area: str, database: Database, who: str) -> Finding:
 
 
 def _unusable(area: str, given: ConnectionSettings, error: EtlctlError) -> Finding:
-    return failed(
-        area, str(error), f"look at {given.place or given.name}: host, port, user, password; is the server up?"
-    )
+    what = "path, folder, rights" if is_sqlite(url_of(given.url)) else "host, port, user, password; is the server up?"
+    return failed(area, str(error), f"look at {given.place or given.name}: {what}")
 
 
 def _reached(area: str, database: Database, told: Examination) -> Finding:

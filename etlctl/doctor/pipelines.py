@@ -32,7 +32,7 @@ def pipeline_findings(app: App, pitfall: ClassTold, tables: TablesTold) -> list[
         classes = registry.classes()
     except EtlctlError as error:
         return [failed(_AREA, str(error), "do that first: no task can be found before.")]
-    found = [failed(_AREA, f"{module} (none of its tasks can run)", "mend it.") for module in registry.broken]
+    found = [failed(_AREA, f"{module} (none of its tasks can run)", "correct it there.") for module in registry.broken]
     settings = app.settings
     found.extend(told_of(SETTINGS, error) for error in registry.wrong_params(settings.params, settings.place_of_param))
     for cls in classes:

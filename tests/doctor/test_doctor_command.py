@@ -349,6 +349,17 @@ def test_a_secret_that_cannot_be_fetched_ends_no_look(project: Project, monkeypa
     assert told["connections.far.url"] == "aws-sm:prod/url"
 
 
+def test_a_file_that_is_no_database_has_a_mend_of_its_own(project: Project) -> None:
+    """Nobody looks for a server's port."""
+    project.write("w.db", "something else, and longer than what a database of SQLite begins with")
+    settle(project, "connections.warehouse.url = 'sqlite:///w.db'\n")
+
+    ((text, mend),) = findings(project.run("doctor", "--json"), "failed", "connection")
+
+    assert "is not a SQLite database" in text
+    assert mend == f"look at {F}:2: 'connections.warehouse.url': path, folder, rights"
+
+
 @pytest.mark.parametrize("folder", ["/proc/x", "/dev/null/x"])
 def test_a_state_whose_folder_cannot_be_made_fails(project: Project, folder: str) -> None:
     """As root too, who may write into /proc as far as its rights tell."""

@@ -82,7 +82,7 @@ def test_a_database_tells_of_itself_and_nothing_is_made(url: str) -> None:
     assert told.version.split()[0] in ("PostgreSQL", "MariaDB", "MySQL", "SQLite")
     assert told.marker_table is MarkerTable.ABSENT
     assert (told.is_read_only, told.can_create, told.lacking, told.torn) == (False, True, (), None)
-    assert told.skew_s is None or abs(told.skew_s) < 2
+    assert told.skew_s is None or abs(told.skew_s) < 60
     assert _tables(url) == before
     assert bad(found(url)) == []
     database.close()
@@ -259,5 +259,5 @@ def test_redshift_tells_of_itself(redshift_url: str) -> None:
 
     assert told.version.startswith("Redshift 1.0.")
     assert (told.can_create, told.is_encrypted, told.marker_table) == (True, None, MarkerTable.ABSENT)
-    assert told.skew_s is not None and abs(told.skew_s) < 2
+    assert told.skew_s is not None and abs(told.skew_s) < 60
     database.close()
