@@ -108,6 +108,8 @@ class Runner:
         except KeyboardInterrupt as error:
             heard(error)
             self._interrupted = self._code_of_interrupt()
+        except UnavailableError as error:  # nothing that runs elsewhere can be had any more
+            self._walk.given_up = Failure(str(error), exit_code=error.exit_code)
         self._walk.end_early(self._running, self._now(), is_interrupted=bool(self._interrupted))
         duration_s = time.monotonic() - began
         stopped = self._stopped_by() if self._interrupted else ""

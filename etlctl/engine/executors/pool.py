@@ -31,7 +31,7 @@ from etlctl.engine.executors.template import Template
 from etlctl.engine.executors.wire import Message
 from etlctl.engine.failures import Failure
 from etlctl.engine.logs import MAX_BYTES
-from etlctl.errors import TaskTimeoutError, WorkerDiedError
+from etlctl.errors import TaskTimeoutError, UnavailableError, WorkerDiedError
 
 
 class Pool:
@@ -90,7 +90,8 @@ class Pool:
         }
         with self._supervisor.lock:
             if self._crew.template is None:
-                self._ready_template()
+                with suppress(UnavailableError):  # wait() tries again, and tells
+                    self._ready_template()
             self._crew.submit(job)
 
     def resume(self, task: Task) -> None:
@@ -117,7 +118,7 @@ class Pool:
                 self._crew.stop(job, Stop("cancel", why.reason, why))
 
     def wait(self, timeout_s: float | None) -> Outcome | Bound | None:
-        """What has come of a step; blocks for `timeout_s` at most."""
+        """What has come of a step; blocks for `timeout_s` at most. UnavailableError where no worker can be had."""
         try:
             came = self._next(timeout_s)
         except Empty:

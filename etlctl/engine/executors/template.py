@@ -3,11 +3,14 @@ leave behind. It runs no task.
 
 Forking from a process that has threads can copy a lock that nobody will ever open; starting Python anew costs each
 worker a fifth of a second and the imports of all pipelines. So a process with one thread is kept to be forked from:
-pipelines and settings are in its memory, the building process's connections are not.
+pipelines and settings are in its memory, the building process's connections are not. Where the building process has
+threads all the same (a loop, a program that calls build()), the template has to answer, and to find no import under
+way that nobody will end; else it is killed and forked once more, a moment later.
 
     building process                              template
     S number + three descriptors ------------->   forks worker `number`, which goes on in `work(channel, log, ledger)`
     T number signal              ------------->   sends the signal to the worker's process group
+                                 <-------------   R 0 imports        it is ready; imports that hang in it
                                  <-------------   B number pid       the worker is there
                                  <-------------   F number errno     it could not be forked
                                  <-------------   D number status    it ended; its group and its orphans were killed
@@ -19,16 +22,20 @@ workers, and the building process their groups.
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import select
 import signal
 import socket
 import struct
 import sys
+import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import _bootstrap
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
@@ -40,7 +47,15 @@ from etlctl.engine.executors.processes import (
     release_descriptors,
     take_standard_descriptors,
 )
+from etlctl.errors import UnavailableError
 
+_logger = logging.getLogger("etlctl")
+ANSWER_S = 10.0
+"""For a template that was forked beside threads to say that it is ready, which takes it some hundredths of a second."""
+_LONGEST_S = 60.0
+"""After so long no further one is forked."""
+_PAUSE_S = 0.1
+"""Before it is: what a thread holds it may give back by then."""
 _ORDER = struct.Struct("!cII")
 _EVENT = struct.Struct("!cIi")
 _LOOK_S = 1.0
@@ -53,7 +68,7 @@ Work = Callable[[int, int, int], object]
 
 
 class Event(NamedTuple):
-    """What the template tells: `kind` is B, F or D, `value` a pid, an errno or a status of waitpid()."""
+    """What the template tells: `kind` is R, B, F or D, `value` a count, a pid, an errno or a status of waitpid()."""
 
     kind: str
     number: int
@@ -69,11 +84,31 @@ class Template:
         self._read = b""
 
     @classmethod
-    def forked(cls, work: Work, warm_up: Callable[[], object] = lambda: None) -> Template:
+    def forked(
+        cls, work: Work, warm_up: Callable[[], object] = lambda: None, *, answer_s: float = ANSWER_S
+    ) -> Template:
         """Forks it now. The fewer threads this process has, the better; what it has buffered is written first.
 
         `warm_up` is called in the template before any worker is forked: for imports that each would have to make.
+        Where this process has other threads it waits until the template is ready. UnavailableError where none was
+        within a minute: some thread holds on to what it needs.
         """
+        if threading.active_count() == 1:
+            return cls._forked(work, warm_up)
+        until = time.monotonic() + _LONGEST_S
+        while True:
+            template = cls._forked(work, warm_up)
+            why = template._why_not_ready(answer_s)
+            if not why:
+                return template
+            template.kill()
+            if time.monotonic() > until:
+                raise UnavailableError(f"The process that workers are forked from could not be had: {why}.")
+            _logger.warning("the process that workers are forked from is forked again: %s", why)
+            time.sleep(_PAUSE_S)
+
+    @classmethod
+    def _forked(cls, work: Work, warm_up: Callable[[], object]) -> Template:
         take_standard_descriptors()
         ours, theirs = socket.socketpair()
         for stream in (sys.stdout, sys.stderr):
@@ -87,6 +122,16 @@ class Template:
             _never_returning(lambda: _serve(theirs, building, work, warm_up))
         theirs.close()
         return cls(pid, ours)
+
+    def _why_not_ready(self, answer_s: float) -> str:
+        """Waits for its first word; empty once it is fit to be forked from."""
+        ready, _, _ = select.select([self.connection], [], [], answer_s)
+        if not ready:
+            return f"it did not answer within {answer_s:g} s, so it waits for what a thread held when it was forked"
+        first = next(iter(self.events() or ()), None)
+        if first is None:
+            return "it ended at once"
+        return f"threads were importing {first.value} modules" if first.value else ""
 
     def spawn(self, number: int, channel: int, log: int, ledger: int) -> None:
         """Has a worker forked that gets the descriptors. Raises OSError when the template is gone."""
@@ -111,6 +156,12 @@ class Template:
         self._read = self._read[whole:]
         return found
 
+    def kill(self) -> None:
+        """Ends one that no worker was forked from."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        self.close()
+
     def close(self) -> int | None:
         """Lets it kill what is left and waits for its end: its status of waitpid(); None where another reaped it."""
         self.connection.close()
@@ -132,6 +183,7 @@ class _Server:
         self._woken, self._wakes = os.pipe()
 
     def serve(self) -> None:
+        self._tell(b"R", 0, _hanging_imports())
         os.set_blocking(self._woken, False)
         os.set_blocking(self._wakes, False)
         signal.signal(signal.SIGCHLD, _noticed)
@@ -242,10 +294,36 @@ def _serve(control: socket.socket, building: int, work: Work, warm_up: Callable[
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1):
         os.dup2(nowhere, number)
-    os.close(nowhere)
     warm_up()
+    _try_locks(nowhere)
+    os.close(nowhere)
     gc.freeze()  # the graph is nothing that a worker's collections need look at, nor copy by looking
     _Server(control, building, work).serve()
+
+
+def _try_locks(nowhere: int) -> None:
+    """Takes and gives back what workers will need, and a thread of the building process may have held at the fork.
+
+    Whoever waits for ever here does not answer, and is not forked from. Python itself renews those of logging. What a
+    thread was just writing to a stream is the building process's to write.
+    """
+    kept = os.dup(2)
+    os.dup2(nowhere, 2)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os.dup2(kept, 2)
+    os.close(kept)
+    ssl = sys.modules.get("ssl")
+    if ssl is not None:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _hanging_imports() -> int:
+    """Modules that threads were importing at the fork: to import one of these here is to wait for ever."""
+    locks: dict[str, Callable[[], object]] = getattr(_bootstrap, "_module_locks", {})
+    found = [made() for made in list(locks.values())]
+    return sum(getattr(lock, "owner", None) not in (None, threading.get_ident()) for lock in found)
 
 
 def _never_returning(go_on: Callable[[], None]) -> NoReturn:
