@@ -156,6 +156,7 @@ def test_json_log_of_a_process_that_is_stopped_is_whole(json_project: Project, w
     """What the handler of a signal says is an object too."""
     json_project.pipeline(
         """
+        import os
         import time
 
         from etlctl import Task
@@ -164,7 +165,9 @@ def test_json_log_of_a_process_that_is_stopped_is_whole(json_project: Project, w
         class Waits(Task):
             def run(self):
                 open("begun", "w").close()
-                time.sleep(3)
+                until = time.monotonic() + 60
+                while not os.path.exists("may end") and time.monotonic() < until:
+                    time.sleep(0.02)
         """,
         module="waits",
     )
@@ -176,12 +179,19 @@ def test_json_log_of_a_process_that_is_stopped_is_whole(json_project: Project, w
         stderr=subprocess.PIPE,
         text=True,
     )
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while not (json_project.folder / "begun").exists() and time.monotonic() < until:
         time.sleep(0.05)
 
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=30)
+    assert process.stderr is not None
+    err = ""
+    for line in process.stderr:
+        err += line
+        if "stopping" in line:
+            break
+    (json_project.folder / "may end").touch()
+    err += process.communicate(timeout=60)[1]
 
     assert process.returncode == 143, err
     assert any("stopping" in one["message"] for one in lines_of(err))

@@ -51,7 +51,7 @@ def test_a_killed_build_keeps_nobody_waiting(empty_project: Project, moment: str
     took_s = time.monotonic() - began
 
     assert (killed.code, again.code) == (-9, 0)
-    assert took_s < 30  # its lease would live for 60
+    assert took_s < 50  # its lease would live for 60
     with sqlite3.connect(empty_project.folder / ".etlctl/warehouse.db") as warehouse:
         assert warehouse.execute("SELECT n FROM t ORDER BY n").fetchall() == [(1,), (2,)]
     with sqlite3.connect(empty_project.folder / ".etlctl/state.db") as state:

@@ -172,7 +172,7 @@ def begun(project: Project, *words: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while not (project.folder / "begun").exists() and time.monotonic() < until and process.poll() is None:
         time.sleep(0.02)
     assert process.poll() is None, process.communicate()
@@ -181,7 +181,7 @@ def begun(project: Project, *words: str) -> subprocess.Popen[str]:
 
 def running_id(project: Project) -> str:
     """The id of the run, as soon as the history has it."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         for run in project.run("history", "--json").json["runs"]:
             if run["status"] == "running":

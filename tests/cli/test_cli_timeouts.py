@@ -26,7 +26,7 @@ FLOWS = """
 
     class SlowPostgres(RunSQL):
         table = "slow"
-        query = "SELECT pg_sleep(20)"
+        query = "SELECT pg_sleep(100)"
 
     class SlowMysql(RunSQL):
         table = "slow"
@@ -74,7 +74,7 @@ def test_lock_timeout_ends_the_wait_for_a_row(build: Build, held: Callable[[], N
     ran = build("Change", database_url, lock_timeout=1)
 
     assert ran.code == 4, ran.out + ran.err
-    assert 1 <= time.monotonic() - begun < 45
+    assert 1 <= time.monotonic() - begun < 90
     assert "lock" in ran.out
 
 
@@ -86,7 +86,7 @@ def test_statement_timeout_ends_a_query(build: Build, request: pytest.FixtureReq
     ran = build(task, request.getfixturevalue(url), statement_timeout=1)
 
     assert ran.code == 1, ran.out + ran.err
-    assert 1 <= time.monotonic() - begun < 15
+    assert 1 <= time.monotonic() - begun < 60
     assert "statement_timeout" in ran.out or "too long" in ran.out
 
 
@@ -102,5 +102,5 @@ def test_connect_timeout_ends_the_wait_for_a_server_that_says_nothing(build: Bui
         ran = build("Sales", f"{scheme}://u:S3cr3t@127.0.0.1:{port}/d", connect_timeout=2)
 
     assert ran.code == 4, ran.out + ran.err
-    assert 1.5 <= time.monotonic() - begun < 20
+    assert 1.5 <= time.monotonic() - begun < 60
     assert f"127.0.0.1:{port}" in ran.out and "S3cr3t" not in ran.out + ran.err

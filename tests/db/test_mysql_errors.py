@@ -169,7 +169,7 @@ def test_a_server_that_says_nothing_is_given_up_in_time(tmp_path: Path) -> None:
             with pytest.raises(UnavailableError):
                 TableTarget("t", "a").exists()
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9.5  # and not the 10 s of the default
 
 
 def test_a_server_of_another_kind_is_told(postgres_url: str, tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ class Short(LoadTable):
     def rows(self):
         return [(1,)]
 """
-SOON_S = 10.0
+SOON_S = 30.0
 """Far less than what the query, or the lock, would take; far more than a busy machine needs."""
 
 
@@ -64,6 +65,18 @@ def wait_for_rows_lock(project: Path) -> None:
     raise TimeoutError("the build never came to its query")
 
 
+def wait_until_it_has_opened(build: subprocess.Popen[str], file: Path) -> None:
+    """Where the system tells; elsewhere so long that it may well have."""
+    opened = Path(f"/proc/{build.pid}/fd")
+    end = time.monotonic() + (30 if opened.exists() else 1)
+    while time.monotonic() < end:
+        with suppress(OSError):  # closed meanwhile
+            if file in [one.readlink() for one in opened.iterdir()]:
+                break
+        time.sleep(0.05)
+    time.sleep(0.5)
+
+
 def made_table(project: Path) -> bool:
     with closing(sqlite3.connect(project / ".etlctl" / "warehouse.db")) as connection:
         return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'long'").fetchone())
@@ -86,7 +99,7 @@ def test_build_stops_at_the_second_signal_while_it_waits_for_a_lock(project: Pat
         other.execute("CREATE TABLE theirs (n)")
         other.execute("BEGIN IMMEDIATE")
         with started(project, "Short") as build:
-            time.sleep(1.5)
+            wait_until_it_has_opened(build, project / ".etlctl" / "warehouse.db")
             took_s = stopped_twice(build)
         other.execute("ROLLBACK")
 

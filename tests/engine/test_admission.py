@@ -376,12 +376,12 @@ def test_what_a_builder_left_behind_is_looked_at_before_it_runs_again() -> None:
 
 def test_a_task_that_others_have_in_turns_is_not_held_too_long() -> None:
     """The wait begins anew with each holder: the work goes on, only not here."""
-    holders = iter([Held("b:1", MORNING), Held("c:1", MORNING), Held("b:1", MORNING + dt.timedelta(seconds=9))])
+    holders = iter([Held("bc"[turn % 2] + ":1", MORNING + dt.timedelta(seconds=turn)) for turn in range(8)])
 
     def answer(name: str, time: int) -> Answer:
         wall.sleep(0.3)
         return next(holders, Granted(1))
 
-    summary = run(Step("a"), leases=Scripted(answer), wait_held_s=0.6)
+    summary = run(Step("a"), leases=Scripted(answer), wait_held_s=2)
 
     assert summary and ran == ["a"]
