@@ -21,11 +21,11 @@ UNITS = {
 FAULTS = ("lost", "doubled", "partial", "half_visible")
 HEAD = """# Reliability in figures
 
-Written by `make torture`; [reliability.md](reliability.md) says what is promised and how it is tested. Two processes
-race for each load, eight kinds of loads in turn, while faults hit them; a load is tried until one of them reports
-success. Then every load is counted: *lost* is a report of success or a marker without rows, *doubled* is rows more than
-once, *partial* some of the rows. A reader takes markers and rows in one snapshot all the time: *half-visible* is a look
-that saw the one without the other.
+Written by `make torture`, the sections on loops by `make torture-loop`; [reliability.md](reliability.md) says what is
+promised and how it is tested. Two processes race for each load, eight kinds of loads in turn, while faults hit them; a
+load is tried until one of them reports success. Then every load is counted: *lost* is a report of success or a marker
+without rows, *doubled* is rows more than once, *partial* some of the rows. A reader takes markers and rows in one
+snapshot all the time: *half-visible* is a look that saw the one without the other.
 
 """
 LIMITS = """

@@ -210,7 +210,7 @@ def section(found: Sequence[Flat], controls: Mapping[str, int], day: str) -> str
 `make torture-loop` has a loop take turns that find nothing to do, its clock jumping from one to the next, and looks at
 its process after {SETTLED} turns and at the end. Memory may grow by less than {MOST_MB:g} MB, threads and the server's
 sessions by nothing, descriptors by those of one connection: the thread that keeps leases alive has one, some of the
-time. The harness must find {_LEFT} out. Run on {day}.
+time. The harness must find out {_LEFT}. Run on {day}.
 
 """ + "\n".join([*rows, *sections.controls(controls, "complaints"), ""])
 
