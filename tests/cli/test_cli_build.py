@@ -184,7 +184,7 @@ def test_notes_of_a_task_stand_on_its_line(empty_project: Project) -> None:
 
     ran = empty_project.run("build", "Counted")
 
-    assert re.search(r"OK +Counted\(\) +1,234 rows +0\.\d s  flights.csv holds a header alone\n", ran.out)
+    assert re.search(r"OK +Counted\(\) +1,234 rows +[\d.]+ s  flights.csv holds a header alone\n", ran.out)
 
 
 def test_plan_groups_days_and_gives_reasons(project: Project) -> None:
@@ -304,12 +304,14 @@ def test_command_under_a_forced_failure_fails_again_when_pasted(empty_project: P
 
 def test_commands_offered_mean_the_same_tomorrow(project: Project) -> None:
     """`-3d..yesterday` is told as the days that it is: pasted tomorrow, it is still those."""
-    today = dt.date.today()
+    while True:
+        today = dt.date.today()
+        planned = project.run("plan", "Report", "--date", "-3d..yesterday")
+        built = project.run("build", "Report", "--date", "-3d..yesterday")
+        status = project.run("status", "Report", "--date", "-3d..yesterday")
+        if today == dt.date.today():  # else midnight came in between
+            break
     days = f"{today - dt.timedelta(days=3)}..{today - dt.timedelta(days=1)}"
-
-    planned = project.run("plan", "Report", "--date", "-3d..yesterday")
-    built = project.run("build", "Report", "--date", "-3d..yesterday")
-    status = project.run("status", "Report", "--date", "-3d..yesterday")
 
     assert planned.out.splitlines()[-1] == f"run it: etlctl build Report --date {days}"
     assert f"then again  etlctl build Report --date {days}\n" in built.out

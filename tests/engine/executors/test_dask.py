@@ -64,7 +64,7 @@ def test_task_that_kills_its_worker_fails_alone(
     """Though it leaves before a word of it can have gone out; what waits behind it on its worker is not blamed."""
     monkeypatch.setattr(dask_module, "MOST_DEATHS", 1)
     wrong, good = Dies(name="exit 0"), [FileTask(name=str(number)) for number in range(8)]
-    executor = dask_on(dask_servers.address, project, connect_timeout_s=30)
+    executor = dask_on(dask_servers.address, project, connect_timeout_s=90)
     try:
         summary = built(executor, good[0], wrong, *good[1:])
     finally:
@@ -255,7 +255,7 @@ def test_output_is_shown_in_printable_lines(dask_servers: DaskServers, project: 
         dask_servers.address,
         project,
         shown=lambda task, line: shown.append(f"{task.task_label}: {line}"),
-        connect_timeout_s=30,
+        connect_timeout_s=90,
     )
     try:
         carried_out(executor, Prints(name="colours"))

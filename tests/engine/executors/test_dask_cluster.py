@@ -29,7 +29,7 @@ def few_servers(tmp_path: Path) -> Iterator[DaskServers]:
 def test_capacity_follows_the_cluster_and_jobs(few_servers: DaskServers, project: Path) -> None:
     """Threads of all workers; `jobs` is an upper bound; a worker that comes later counts."""
     few_servers.start_worker(nanny=False)
-    executor = dask_on(few_servers.address, project, connect_timeout_s=30)
+    executor = dask_on(few_servers.address, project, connect_timeout_s=90)
     bounded = dask_on(few_servers.address, project, jobs=1)
     try:
         assert executor.capacity == 1
@@ -57,7 +57,7 @@ def test_scheduler_that_dies_fails_what_runs(
     """At once, exit code 4, a retry allowed; the next attempt fails too, and nothing is written to the screen."""
     monkeypatch.setattr("etlctl.engine.executors.dask_cluster._SILENT_S", 60.0)
     few_servers.start_worker(nanny=False)
-    executor = dask_on(few_servers.address, project, connect_timeout_s=30)
+    executor = dask_on(few_servers.address, project, connect_timeout_s=90)
     try:
         executor.submit(Spins(seconds=60), Attempt())
         pids_in(project / "spins")
@@ -78,7 +78,7 @@ def test_scheduler_that_dies_fails_what_runs(
 def test_scheduler_that_dies_leaves_the_rest_unbegun(few_servers: DaskServers, project: Path) -> None:
     """What runs fails; what has not begun has not failed, and is not begun: exit code 4."""
     few_servers.start_worker(nanny=False)
-    executor = dask_on(few_servers.address, project, connect_timeout_s=30)
+    executor = dask_on(few_servers.address, project, connect_timeout_s=90)
     running, waiting = Spins(seconds=60), [FileTask(name=str(number)) for number in range(3)]
 
     def end() -> None:
@@ -103,7 +103,7 @@ def test_scheduler_that_dies_leaves_the_rest_unbegun(few_servers: DaskServers, p
 def test_order_that_no_worker_took_has_not_failed(few_servers: DaskServers, project: Path) -> None:
     """Its outcome says that nothing of it has run."""
     worker = few_servers.start_worker(nanny=False)
-    executor = dask_on(few_servers.address, project, connect_timeout_s=30, no_worker_s=1.0)
+    executor = dask_on(few_servers.address, project, connect_timeout_s=90, no_worker_s=1.0)
     try:
         worker.kill()
         worker.wait()
@@ -125,7 +125,7 @@ def test_scheduler_that_hangs_fails_what_runs(
     """It is there and says nothing: after a patience the attempt is given up."""
     monkeypatch.setattr("etlctl.engine.executors.dask_cluster._SILENT_S", 1.0)
     few_servers.start_worker(nanny=False)
-    executor = dask_on(few_servers.address, project, connect_timeout_s=30)
+    executor = dask_on(few_servers.address, project, connect_timeout_s=90)
     try:
         executor.submit(Spins(seconds=60), Attempt())
         pids_in(project / "spins")
@@ -142,7 +142,7 @@ def test_scheduler_that_hangs_fails_what_runs(
 def test_cluster_that_has_lost_all_workers_fails_what_runs(few_servers: DaskServers, project: Path) -> None:
     """After a patience, so that a worker may be started anew."""
     worker = few_servers.start_worker(nanny=False)
-    executor = dask_on(few_servers.address, project, connect_timeout_s=30, no_worker_s=1.0)
+    executor = dask_on(few_servers.address, project, connect_timeout_s=90, no_worker_s=1.0)
     try:
         executor.submit(Sleeps(), Attempt())
         assert executor.wait(0.5) is None
@@ -218,7 +218,7 @@ def test_other_versions_on_the_cluster_are_no_word(
     ours["packages"]["python"] = "3.99.0"
     monkeypatch.setattr(distributed.versions, "get_versions", lambda *_: ours)
 
-    executor = dask_on(dask_servers.address, project, connect_timeout_s=30)
+    executor = dask_on(dask_servers.address, project, connect_timeout_s=90)
     executor.close()
 
     assert capfd.readouterr() == ("", "")
