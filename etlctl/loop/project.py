@@ -136,6 +136,8 @@ class Project:
 
     def held(self, schedule: Schedule, due: datetime) -> str:
         """Why nothing of the turn may begin, where pauses hold all its tasks; else empty."""
+        if not self._hold.is_any():
+            return ""
         try:
             with self.app:
                 reasons = [self._hold(task) for task in self._tasks(schedule, due)]

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,14 @@ import pytest
 import canary_house
 from canary_house import FAMILIES, FLOWS, LOOP_FLOWS, LOOPED, UNMADE, Watch, forms_of, in_files, in_text, made_project
 from cli.project import Project, Ran, environment
+from etlctl.app import load_settings
+from etlctl.loop.loop import Loop
+from etlctl.loop.project import opened
+from etlctl.loop.vitals import Vitals
+from etlctl.runs import RunOptions, notifications
+from etlctl.schedule import opened as schedules_of
+from loop_house import JumpingClock, Until
+from looping import looping
 from notify.receivers import MailServer, Web, mail_server, web
 from servers.process import free_port
 
@@ -145,6 +156,64 @@ def _spawned(project: Project, words: list[str], canaries: dict[str, str]) -> Ra
         timeout=110,
     )
     return Ran(found.returncode, found.stdout, found.stderr)
+
+
+def test_a_late_task_is_told_without_the_secrets_it_quotes(
+    tmp_path: Path,
+    canaries: dict[str, str],
+    received: Received,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Deadlines of a schedule and of tasks that fail, that raise when they are asked, and that cannot be made."""
+    forms, lines = forms_of(canaries), list[str]()
+    at_six = 'cron = "0 6 * * *"\ndeadline = "06:30"'
+    flows = (FLOWS + LOOP_FLOWS).replace('deadline = "00:00"', 'deadline = "06:40"')
+    project = made_project(tmp_path, canaries, flows, f"{schedules(1, at_six)}{received.settings()}")
+    project.write("mended")  # `broken` can be imported
+    monkeypatch.chdir(project.folder)
+    clock = JumpingClock(datetime(2026, 5, 8, 5, 55, tzinfo=UTC))
+    loop = Loop(
+        lambda: opened(
+            lambda: load_settings(project.folder / "config" / "etlctl.toml", environ=os.environ, cwd=project.folder),
+            lambda settings: [one for one in schedules_of(settings) if one.name in ("together", "Gone", "Needs")],
+            lambda settings: RunOptions.of(settings, notifications=notifications(settings)),
+            is_reload=False,
+            clock=clock,
+        ),
+        clock=clock,
+        ending=Until(clock, datetime(2026, 5, 8, 7, 0, tzinfo=UTC)),
+        vitals=Vitals(),
+        say=lines.append,
+    )
+
+    assert loop.run() == 143
+
+    told = received.text()
+    assert in_text("\n".join(lines), forms) == []
+    assert in_text(told, forms) == []
+    assert in_files(project.folder, forms) == []
+    assert any("Raises() not done by" in line for line in lines) and "is late" in told, lines
+
+
+def test_a_state_that_cannot_be_reached_is_told_without_its_password(
+    tmp_path: Path, canaries: dict[str, str], received: Received
+) -> None:
+    """On the pages of a loop that can begin nothing, in its file of health, in its story and in messages."""
+    forms, port = forms_of({**canaries, "ENV": canaries["URL"]}), free_port()  # no setting of this loop has that one
+    state = '[state]\nurl = "postgresql://u:${CANARY_URL}@127.0.0.1:1/d"\n'
+    told = f'[loop]\nhealth_port = {port}\nhealth_file = "health.json"\n'
+    more = f"{state}{told}{schedules(port)}{received.settings()}"
+    project = made_project(tmp_path, canaries, FLOWS + LOOP_FLOWS, more)
+
+    with looping([sys.executable, "-m", "etlctl", "loop", "--debug"], project.folder, port) as loop:
+        loop.wait_for(lambda: "cannot be used" in loop.document().get("reason", ""), "the word of its health")
+        document = json.dumps(loop.document())
+        loop.send(signal.SIGTERM)
+        ended = loop.ended()
+
+    assert "127.0.0.1:1" in document and ended.code == 143
+    assert in_text(document + ended.out + ended.err + received.text(), forms) == []
+    assert in_files(project.folder, forms) == []
 
 
 def test_the_judge_finds_what_is_planted(tmp_path: Path) -> None:

@@ -46,6 +46,22 @@ def test_a_turn_waits_for_a_pause_to_end(tmp_path: Path) -> None:
     assert house.journal() == ["2026-05-08"]
 
 
+def test_no_task_is_made_to_ask_for_a_pause_where_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop that waits for another's turn looks every few seconds; its window may be years."""
+    house = House(tmp_path, "unpaused", OFTEN)
+    project = house.opener()()
+    people, (often,) = operations_of(house), project.schedules
+    people.pause("", reason="first", by="ann")
+    assert "first" in project.held(often, BEGIN)
+    people.resume("", by="ann")
+    fresh = house.opener()()
+    monkeypatch.setattr(fresh, "_tasks", lambda *_: pytest.fail("tasks were made"))
+
+    assert fresh.held(often, BEGIN) == ""
+
+
 def test_a_reload_brings_other_schedules_and_edited_code(tmp_path: Path) -> None:
     """After SIGHUP the next turn runs what the files say then."""
     house = House(tmp_path, "reloaded", OFTEN)

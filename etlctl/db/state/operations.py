@@ -100,7 +100,7 @@ class Operations:
         with self._writing() as session:
             return pauses.end(session, self._profile, task, by=by)
 
-    def holding(self, every_s: float = 2.0, clock: Callable[[], float] = time.monotonic) -> Callable[[Task], str]:
+    def holding(self, every_s: float = 2.0, clock: Callable[[], float] = time.monotonic) -> Holding:
         """A `hold` for builds: why a task is not to begin now, or empty. Asks for pauses every `every_s` at most.
 
         While the state database cannot be used, what it told last holds.
@@ -228,6 +228,10 @@ class Holding:
         """Why it is not to begin now; empty where nothing is against it."""
         found = self._now().of(task)
         return "" if found is None else found.sentence
+
+    def is_any(self) -> bool:
+        """Whether there is a pause at all: without one no task need be made to ask for it."""
+        return bool(self._now())
 
     def _now(self) -> Pauses:
         with self._guard:

@@ -101,6 +101,9 @@ class Pauses:
         for one in pauses:
             self._by_name.setdefault(one.task, one)
 
+    def __bool__(self) -> bool:
+        return bool(self._by_name)
+
     def of(self, task: Task) -> Pause | None:
         """The pause that holds `task`: of everything, of its family, or of itself."""
         found = self._by_name
