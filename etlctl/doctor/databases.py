@@ -7,12 +7,12 @@ take no longer than one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etlctl.doctor import places
+from etlctl.doctor.asking import answers
 from etlctl.doctor.findings import Finding, failed, ok, warning
 from etlctl.doctor.hosts import url_of, way_of
 from etlctl.errors import EtlctlError
@@ -31,10 +31,10 @@ _STATE = "state"
 
 def connection_findings(settings: Settings, database: Callable[[str], Database]) -> list[Finding]:
     """Every connection of the settings, in their order, then the state."""
-    asked = [partial(_connection, one, database) for one in settings.connections.values()]
+    asked: list[Callable[[], list[Finding]]] = []
+    asked += [partial(_connection, one, database) for one in settings.connections.values()]
     asked.append(partial(_state, settings))
-    with ThreadPoolExecutor(_MOST_AT_ONCE) as pool:
-        return [finding for found in pool.map(lambda ask: ask(), asked) for finding in found]
+    return [finding for found in answers(asked, at_once=_MOST_AT_ONCE) for finding in found]
 
 
 def _connection(given: ConnectionSettings, database: Callable[[str], Database]) -> list[Finding]:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
+import socket
+import subprocess
+import sys
 import uuid
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -379,6 +383,24 @@ def test_a_file_that_cannot_be_read_is_the_usual_error(project: Project, text: s
     ran = project.run("doctor", "--profile", "a")
 
     assert ran.code == 2 and ran.err.startswith(f"etlctl: {F}:") and ran.out == ""
+
+
+def test_an_interruption_waits_for_no_server(project: Project) -> None:
+    """One that takes the connection and says nothing, for as long as the settings wait for it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        url = f"postgresql://u@127.0.0.1:{server.getsockname()[1]}/d"
+        settle(project, f"connections.far = {{url = '{url}', connect_timeout = 600}}\ndefault_connection = 'far'\n")
+        words = [sys.executable, "-P", "-m", "etlctl", "doctor"]
+        doctor = subprocess.Popen(words, cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        with doctor, server.accept()[0]:
+            doctor.send_signal(signal.SIGINT)
+            try:
+                _, err = doctor.communicate(timeout=60)
+            finally:
+                doctor.kill()
+
+    assert (doctor.returncode, err.decode()) == (130, "etlctl: interrupted.\n")
 
 
 class Terminal(io.StringIO):
