@@ -55,7 +55,7 @@ class Asking(Counted):
         run_id = context.attempt().run_id
         Operations(store).request_stop(run_id, by="ann@etl-1", reason="an upgrade")
         store.close()
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not context.current().stop() and time.monotonic() < until:
             time.sleep(0.02)
         super().run()

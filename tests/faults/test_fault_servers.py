@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -124,8 +125,7 @@ def test_database_that_has_no_free_connection_says_so(postgres_server: Postgres,
 @contextmanager
 def small_disk(megabytes: int) -> Iterator[Path]:
     """A file system that holds so much; skips where none can be mounted."""
-    folder = Path("/tmp") / f"etlctl-full-{os.getpid()}"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="etlctl-full-", dir="/tmp"))
     size = f"size={megabytes}m,mode=0777"
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", folder], capture_output=True, check=False)
     if mounted.returncode:

@@ -348,7 +348,7 @@ def test_proxy_stalls_no_longer_than_it_lives(s3_server: S3Service, bucket: str)
     client.close()
 
     assert waits
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
 
 
 def test_proxy_that_stalls_makes_a_client_give_up(s3_proxy: S3Proxy, bucket: str, through: Any) -> None:

@@ -75,7 +75,7 @@ def is_alive(pid: int) -> bool:
     return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def wait_until(claim: Callable[[], bool], seconds: float = 20) -> bool:
+def wait_until(claim: Callable[[], bool], seconds: float = 40) -> bool:
     deadline = time.monotonic() + seconds
     while not claim():
         if time.monotonic() > deadline:

@@ -28,8 +28,8 @@ def short(rows: Rows) -> Rows:
 
 
 def until(true: Callable[[], bool]) -> None:
-    """Waits, ten seconds at most."""
-    deadline = time.monotonic() + 10
+    """Waits for it."""
+    deadline = time.monotonic() + 40
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
