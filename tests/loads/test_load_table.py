@@ -245,5 +245,5 @@ def test_rows_of_a_slow_source_are_counted_by_time(anywhere: AnyWarehouse) -> No
     with attempting(Attempt()) as attempt:
         Slow().run()
 
-    assert seen[0] is None
+    assert seen[0] in (None, 1)
     assert (seen[-1] or 0) >= 2

@@ -41,6 +41,9 @@ BUILDERS = 10
 TASKS = 300
 POOL = 2
 LEASE_TTL_S = 3
+"""Of rounds with blows, in which builders are stopped for longer than that."""
+PEACE_TTL_S = 60
+"""Where nobody is stopped: a machine that is busy for three seconds takes nothing from anybody."""
 LONGEST_ROUND_S = 180
 FLOWS = '''
     """Tasks in layers, each of 100 ms, each telling a counter that it ran; every sixth is a load."""
@@ -147,9 +150,12 @@ class Campaign:
         (folder / "pipelines").mkdir()
         (folder / "config").mkdir()
         (folder / "pipelines" / "flows.py").write_text(dedent(FLOWS).lstrip(), encoding="utf-8")
-        state = self.url if has_leases else "sqlite:///.etlctl/state-${BUILDERS_OWN}.db"
-        (folder / "config" / "etlctl.toml").write_text(
-            f'[connections.warehouse]\nurl = "{self.url}"\n[state]\nurl = "{state}"\nlease_ttl = {LEASE_TTL_S}\n'
+
+    def _settle(self, lease_ttl_s: int) -> None:
+        """Settings for the builders that are started from now on."""
+        state = self.url if self.has_leases else "sqlite:///.etlctl/state-${BUILDERS_OWN}.db"
+        (self.folder / "config" / "etlctl.toml").write_text(
+            f'[connections.warehouse]\nurl = "{self.url}"\n[state]\nurl = "{state}"\nlease_ttl = {lease_ttl_s}\n'
             f"[pools]\nwarehouse = {POOL}\n",
             encoding="utf-8",
         )
@@ -170,6 +176,7 @@ class Campaign:
 
     def together(self, turn: int, tasks: int, builders: int) -> float:
         """Builders in peace; seconds until the last has ended."""
+        self._settle(PEACE_TTL_S)
         began = time.monotonic()
         alive = [self.start(turn, tasks, number) for number in range(builders)]
         while alive:
@@ -201,6 +208,7 @@ class Campaign:
 
     def round(self, turn: int, tasks: int, builders: int) -> None:
         """Builders and blows. A killed builder is started again, as a container would be."""
+        self._settle(LEASE_TTL_S)
         began = time.monotonic()
         alive = [self.start(turn, tasks) for _ in range(builders)]
         resume: list[tuple[float, subprocess.Popen[bytes]]] = []

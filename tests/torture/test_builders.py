@@ -13,7 +13,9 @@ def test_builders_on_one_state_database_run_each_task_once() -> None:
         one.round(2, 24, 3)
 
     assert one.tally.wrong == []
-    assert one.tally.exits[0] >= 6 and one.tally.kills + one.tally.pauses > 0
+    # 5: one that was stopped, and found its task taken over
+    assert one.tally.exits[0] + one.tally.exits[5] >= 6 and one.tally.exits[0] >= 4
+    assert one.tally.kills + one.tally.pauses > 0
     assert 0 < one.tally.most_loading <= POOL
 
 
