@@ -9,40 +9,21 @@ from typing import Any
 
 import pytest
 
-from etlctl import Parameter, Task
+from etlctl import Task
 from etlctl.core.leases import Answer, Ended, EndState, FailedElsewhere, Full, Granted, Held, Wanted
 from etlctl.core.results import Status
 from etlctl.engine.leases import DispensableLeases, ProcessLeases
 from etlctl.errors import ExitCode, HeldError, UnavailableError
-from running import Shelf, result_of, run, statuses
+from running import result_of, run, statuses
 from scripted_leases import Scripted
+from steps import Step, cleared, ran, shelf
 
-shelf = Shelf()
-ran: list[str] = []
 MORNING = dt.datetime(2026, 11, 21, 7, 30, tzinfo=dt.UTC)
 
 
 @pytest.fixture(autouse=True)
 def _emptied() -> None:
-    shelf.names.clear()
-    ran.clear()
-
-
-class Step(Task):
-    """Requires the steps named in `after`, and puts its own name on the shelf."""
-
-    name = Parameter()
-    after = Parameter(default="", significant=False)
-
-    def requires(self) -> Any:
-        return [Step(name) for name in self.after.split()]
-
-    def output(self) -> Any:
-        return shelf.target(self.name)
-
-    def run(self) -> Any:
-        ran.append(self.name)
-        shelf.names.add(self.name)
+    cleared()
 
 
 def test_what_another_process_holds_is_waited_for_and_then_found_done() -> None:

@@ -8,39 +8,19 @@ from typing import Any
 
 import pytest
 
-from etlctl import Parameter, Task
 from etlctl.core.leases import Answer, EndState, Granted, Held
 from etlctl.core.results import Status
 from etlctl.errors import ExitCode, TransientError
-from running import Shelf, result_of, run, statuses
+from running import result_of, run, statuses
 from scripted_leases import Scripted
+from steps import Step, cleared, ran, shelf
 
-shelf = Shelf()
-ran: list[str] = []
 PAUSED = "paused by ann@etl-1 since 2026-11-23 05:13 UTC"
 
 
 @pytest.fixture(autouse=True)
 def _emptied() -> None:
-    shelf.names.clear()
-    ran.clear()
-
-
-class Step(Task):
-    """Requires the steps named in `after`, and puts its own name on the shelf."""
-
-    name = Parameter()
-    after = Parameter(default="", significant=False)
-
-    def requires(self) -> Any:
-        return [Step(name) for name in self.after.split()]
-
-    def output(self) -> Any:
-        return shelf.target(self.name)
-
-    def run(self) -> Any:
-        ran.append(self.name)
-        shelf.names.add(self.name)
+    cleared()
 
 
 def holding(*names: str) -> Any:

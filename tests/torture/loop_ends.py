@@ -185,8 +185,9 @@ def main() -> int:
     print(f"{0 if given.control else given.rounds} rounds, seed {seed} …", flush=True)
     found = [] if given.control else list(_told(given.rounds, seed, given.minutes))
     controls = found_out(seed) if given.control or not given.no_page else {}
-    print(*sections.controls(controls, "rounds found wrong"), sep="\n")
-    if found:
+    if not found:
+        print(*sections.controls(controls, "rounds found wrong"), sep="\n")
+    else:
         text = section(found, controls, seed, datetime.now(UTC).date().isoformat())
         print(text)
         if not given.no_page:
