@@ -6,7 +6,7 @@ import datetime as dt
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etlctl.core import daytime
@@ -119,6 +119,7 @@ def test_a_schedule_is_looked_at_when_its_next_turn_has_its_deadline() -> None:
     assert deadline.upcoming(often, at("2026-05-08 05:00"), "07:00", BERLIN) == at("2026-05-09 05:00")
 
 
+@settings(max_examples=40)
 @given(
     INSTANTS,
     st.times(),
