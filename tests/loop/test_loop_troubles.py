@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,14 +109,14 @@ def test_a_reload_that_is_refused_is_an_alert_and_its_end_is_told(tmp_path: Path
     """The notifiers of before tell it; those of the files tell that all is well."""
     house = House(tmp_path, "refused", NIGHTLY + told_to(desk))
     clock = JumpingClock(FRIDAY)
-    ending = Until(clock, FRIDAY + timedelta(hours=3))
+    ending = Until(clock, FRIDAY + timedelta(minutes=4))
 
     def edit(settings: str) -> None:
-        house.write(settings)
+        house.write(settings + told_to(desk))
         ending.reloads = 1
 
-    for hours, settings in ((1, NIGHTLY.replace("Day", "Dya")), (2, NIGHTLY)):
-        clock.at.append((FRIDAY + timedelta(hours=hours), lambda told=settings: edit(told + told_to(desk))))
+    for minutes, settings in ((1, NIGHTLY.replace("Day", "Dya")), (2, NIGHTLY)):
+        clock.at.append((FRIDAY + timedelta(minutes=minutes), partial(edit, settings)))
     house.loop(clock, ending).run()
 
     assert heard(desk) == [
