@@ -45,6 +45,16 @@ def close_killed(session: Session, run_id: str, silent_before: float) -> list[st
     return gone
 
 
+def close_left(session: Session, run_id: str, silent_before: float) -> None:
+    """As `close_killed`, where another process wrote the run down: also when somebody has closed it before the last of
+    it was written."""
+    session.run(
+        "UPDATE etlctl_runs SET status = :running WHERE run_id = :run_id AND status = :killed",
+        {"running": RunStatus.RUNNING, "run_id": run_id, "killed": RunStatus.KILLED},
+    )
+    close_killed(session, "", silent_before)
+
+
 def mark_found(session: Session, run_id: str, complete: Collection[str], now: float) -> int:
     """Of `complete`, the ids of tasks that are done now: attempts at them that were lost are found; how many.
 

@@ -26,7 +26,7 @@ from etlctl.core.context import Attempt
 from etlctl.core.results import RunSummary, Status, TaskResult
 from etlctl.core.task import Task
 from etlctl.db.state import schema
-from etlctl.db.state.aftermath import close_killed, mark_found
+from etlctl.db.state.aftermath import close_killed, close_left, mark_found
 from etlctl.db.state.ledger import Begun, Ended, Failed, Ledger, Moment, Retried, Row
 from etlctl.db.state.logs import LogStore, tail_of
 from etlctl.db.state.provenance import Process, code_version, this_one, user_name
@@ -346,7 +346,7 @@ class History:
 
     def _end(self, session: Session, now: float, summary: RunSummary | None) -> None:
         if summary is None and self._about.process is not None:  # the process whose run it is has ended, or is about to
-            close_killed(session, "", now - self._about.silent_s)
+            close_left(session, self._about.run_id, now - self._about.silent_s)
             return
         if summary is None:  # it was left by an error of the program's own
             session.run(

@@ -20,8 +20,12 @@ from etlctl.core.parameters import DateParameter, IntParameter, Parameter, Param
 from etlctl.core.results import RunSummary, Status, TaskResult
 from etlctl.core.task import Task
 from etlctl.db.state import dictation
+from etlctl.db.state.aftermath import close_killed
 from etlctl.db.state.history import About, History
+from etlctl.db.state.ledger import Begun
 from etlctl.db.state.logs import LogStore
+from etlctl.db.state.owners import this_process
+from etlctl.db.state.provenance import Process
 from etlctl.db.state.queries import Reader
 from etlctl.db.state.scribe import Scribe
 from etlctl.db.state.store import Store
@@ -235,6 +239,25 @@ def test_scribe_tells_the_truth_of_a_run_that_was_killed(store: Store, sqlite_ur
     _until(
         lambda: _statuses(store) == ("killed", {"Counted(0)": "done", "Counted(1)": "lost", "Counted(2)": "skipped"})
     )
+
+
+def test_scribe_closes_a_run_that_was_closed_before_its_last_words(store: Store, tmp_path: Path) -> None:
+    """The next build was quicker: what began shortly before the kill is lost too, and does not run for ever."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    host, machine, *_, chance = this_process().split(":")
+    process = Process(f"{host}:{machine}:{ended.pid}:1:{chance}", ended.pid, time.monotonic())
+    history = History(store, About(RUN, "etlctl build Dictated", tmp_path, process=process), warn=lambda text: None)
+    history.begin(1)
+    _until(lambda: Reader(store).runs() if store.is_there() else ())
+    with store.transaction() as session:
+        assert close_killed(session, "", 0.0) == [RUN]
+
+    history.tell(Begun(FIRST, time.monotonic(), Attempt()))
+    history.close(PATIENCE_S)
+
+    assert history.missing == ""
+    assert _statuses(store) == ("killed", {"Dictated(2013-01-01)": "lost"})
 
 
 def _statuses(store: Store) -> tuple[str, dict[str, str]]:
