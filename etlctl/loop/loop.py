@@ -15,7 +15,6 @@ main thread, as signals do. Of several schedules the one that has been due for l
 
 from __future__ import annotations
 
-import gc
 import logging
 import random
 import time
@@ -30,6 +29,7 @@ from etlctl.db.state.operations import Ahead, Busy, Turn
 from etlctl.errors import EtlctlError, ExitCode, UnavailableError
 from etlctl.loop.clock import Clock
 from etlctl.loop.course import Course, Past
+from etlctl.loop.cycles import Cycles
 from etlctl.loop.deadlines import Deadlines
 from etlctl.loop.outages import InTurn, Outages, state_warnings
 from etlctl.loop.presence import LOOK_S, STATE, StatePresence
@@ -43,8 +43,6 @@ from etlctl.text import printable
 _logger = logging.getLogger("etlctl")
 _LONGEST_WAIT_S = LOOK_S
 """Without a look at the clock on the wall: it may have been set, or the machine have slept."""
-_MOST_UNCOLLECTED = 10
-"""Turns that found nothing to do."""
 _PAUSED_S = 5.0
 """Between two looks whether a pause has ended."""
 _FAILING = (ExitCode.FAILED, ExitCode.USAGE, ExitCode.TORN)
@@ -102,7 +100,7 @@ class Loop:
         self._state = StatePresence(lambda: self._project, self._outages, vitals, clock)
         self._leaving: list[Thread] = []
         """Wait for messages of projects that a reload has replaced."""
-        self._uncollected = 0
+        self._cycles = Cycles()
         self.turns = 0
         """That have ended."""
         self._courses = {one.name: Course(one) for one in self._project.schedules}
@@ -291,7 +289,7 @@ class Loop:
         if self._project.operations.lost(turn):  # taken over, or the state is gone: asking it tells which
             course.turn = course.due = course.begins_at = None
             return False
-        self._collect(is_large=not course.was_idle)
+        self._cycles.turn_ended(is_large=not course.was_idle)
         past = Past(turn.due, began_at, self._clock.now())
         if built.code is ExitCode.UNAVAILABLE:
             course.turn = turn
@@ -302,14 +300,6 @@ class Loop:
         self._outages.back(name)
         self._settle(course, turn, built, past)
         return True
-
-    def _collect(self, *, is_large: bool) -> None:
-        """Frees the cycles of turns. A build sets apart what was there before it and puts it among the old again, and
-        of the old Python by itself hardly ever frees anything."""
-        self._uncollected += 1
-        if is_large or self._uncollected >= _MOST_UNCOLLECTED:
-            gc.collect()
-            self._uncollected = 0
 
     def _built(self, course: Course, turn: Turn) -> _Built:
         schedule, project = course.schedule, self._project
