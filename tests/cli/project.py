@@ -165,6 +165,11 @@ class Project:
         )
         return Ran(found.returncode, found.stdout, found.stderr)
 
+    def spawn_without(self, library: str, *words: str) -> Ran:
+        """As `spawn`, where that library is not installed."""
+        hidden = self.write(f"hidden/{library}/__init__.py", "raise ImportError('not here')\n")
+        return self.spawn(*words, env={"PYTHONPATH": os.fspath(hidden.parent.parent)})
+
 
 def environment(more: dict[str, str] | None = None) -> dict[str, str]:
     """This process's environment without what would change a screen."""
