@@ -9,7 +9,7 @@ from etlctl.core.private import private_given, private_told
 from etlctl.core.task import Task
 
 
-class _Refuses(Parameter):  # type: ignore[type-arg]  # of any text
+class _Refuses(Parameter):
     def serialize(self, value: Any) -> str:
         raise SystemExit(value)
 

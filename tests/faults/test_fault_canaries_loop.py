@@ -192,7 +192,7 @@ def test_a_late_task_is_told_without_the_secrets_it_quotes(
     assert in_text("\n".join(lines), forms) == []
     assert in_text(told, forms) == []
     assert in_files(project.folder, forms) == []
-    assert any("Raises() not done by" in line for line in lines) and "is late" in told, lines
+    assert any("Raises() is not done by" in line for line in lines) and "is late" in told, lines
 
 
 def test_a_state_that_cannot_be_reached_is_told_without_its_password(
