@@ -136,7 +136,9 @@ class Operations:
     def record_of(self, schedule: str, tasks: Collection[str]) -> str:
         """The name by which the others here know the schedule of that name with these tasks; see turns.record_of."""
         with self._reading("etlctl_turns") as session:
-            return schedule if session is None else turns.record_of(session, self._profile, schedule, tasks)
+            if session is None or not (self._is_ready or turns.have_tasks(session)):
+                return schedule  # an older release's: it had the schedule's own name alone
+            return turns.record_of(session, self._profile, schedule, tasks)
 
     def claim_turn(self, schedule: str, due: datetime, tasks: Collection[str] = ()) -> Turn | Busy | Done | Ahead:
         """The turn of `schedule` that was due at `due` (aware): ours until it is ended, kept alive by a thread.

@@ -37,7 +37,7 @@ class Schema(NamedTuple):
     tables: tuple[Table, ...]
 
 
-CURRENT = Schema(version=2, made_by="0.1.0", usable_from=1, usable_by="0.1.0", tables=tables.ALL)
+CURRENT = Schema(version=3, made_by="0.1.0", usable_from=1, usable_by="0.1.0", tables=tables.ALL)
 _VERSIONS = Table(
     "etlctl_schema",
     {

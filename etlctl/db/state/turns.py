@@ -18,7 +18,7 @@ from threading import Lock
 from typing import Any, Final, NamedTuple
 
 from etlctl.core.leases import Ended, EndState, Granted, Held, Wanted
-from etlctl.db.state import claims, owners
+from etlctl.db.state import catalog, claims, owners
 from etlctl.db.state.keys import stored_key
 from etlctl.db.state.leases import StoreLeases
 from etlctl.db.state.rows import moment_of
@@ -129,6 +129,12 @@ def recorded(session: Session, profile: str | None, schedule: str, limit: int) -
         )
         for name, number, due, began, ended, code, run_id, owner in rows
     ]
+
+
+def have_tasks(session: Session) -> bool:
+    """Whether turns say of which tasks they are: those of schema 2 do not, until somebody writes."""
+    found = catalog.found(session, "etlctl_turns")
+    return found is not None and "tasks" in found.columns
 
 
 def record_of(session: Session, profile: str | None, schedule: str, tasks: Collection[str]) -> str:

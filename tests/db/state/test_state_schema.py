@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from etlctl.db.state import catalog, schema, tables
+from etlctl.db.state.operations import Operations
 from etlctl.db.state.schema import CURRENT, Schema
 from etlctl.db.state.store import Store
 from etlctl.db.state.tables import Table
@@ -24,8 +25,18 @@ FIRST = CURRENT._replace(
     ),
 )
 """What the first release with a state database makes."""
+SECOND = CURRENT._replace(
+    version=2,
+    tables=tuple(
+        table._replace(columns={name: kind for name, kind in table.columns.items() if name != "tasks"})
+        if table is tables.TURNS
+        else table
+        for table in tables.ALL
+    ),
+)
+"""What a release made whose turns did not say of which tasks they are."""
 NEXT = Schema(
-    version=3,
+    version=CURRENT.version + 1,
     made_by="0.2.0",
     usable_from=1,
     usable_by="0.1.0",
@@ -42,14 +53,16 @@ NEXT = Schema(
     ),
 )
 GROWN = CURRENT._replace(
-    version=3,
+    version=CURRENT.version + 1,
     made_by="0.2.0",
     tables=(
         *CURRENT.tables[:-1],
         CURRENT.tables[-1]._replace(columns={**CURRENT.tables[-1].columns, "later": 20}),
     ),
 )
-AFTER_NEXT = NEXT._replace(version=4, made_by="0.3.0", usable_from=3, usable_by="0.2.0")
+AFTER_NEXT = NEXT._replace(
+    version=CURRENT.version + 2, made_by="0.3.0", usable_from=CURRENT.version + 1, usable_by="0.2.0"
+)
 
 
 def version_of(store: Store) -> tuple[int, int]:
@@ -68,7 +81,7 @@ def test_ensure_makes_every_table_and_index(store: Store) -> None:
             assert found is not None
             assert set(found.columns) == set(table.columns)
             assert set(table.indexes.values()) <= found.led_by
-    assert version_of(store) == (2, 1)
+    assert version_of(store) == (CURRENT.version, 1)
 
 
 def test_ensure_changes_nothing_the_second_time(store: Store) -> None:
@@ -123,7 +136,7 @@ def test_ensure_upgrades_once_while_eight_begin_and_an_old_one_works_on(
     statuses = begin_together(database_url, ["new"] * 4 + ["old"] * 2 + ["new"] * 4)
 
     assert (statuses, capfd.readouterr().err) == ([0] * 10, "")
-    assert version_of(store) == (3, 1)
+    assert version_of(store) == (NEXT.version, 1)
     with store.transaction() as session:
         assert session.run("SELECT count(*) FROM etlctl_pools") == [(10,)]
         assert session.run("SELECT later FROM etlctl_alerts") == []
@@ -140,10 +153,23 @@ def test_ensure_brings_the_first_schema_up_to_date_and_its_release_works_on(stor
     schema.ensure(store, FIRST)
     schema.check(store, FIRST)
 
-    assert version_of(store) == (2, 1)
+    assert version_of(store) == (CURRENT.version, 1)
     assert store.tables(*NAMES) == set(NAMES)
     with store.transaction() as session:
         assert session.run("SELECT name FROM etlctl_pools") == [("kept",)]
+
+
+def test_turns_of_the_second_schema_are_read_before_and_after_it_is_brought_up_to_date(store: Store) -> None:
+    """They do not say of which tasks they are: their schedule keeps its name."""
+    schema.ensure(store, SECOND)
+    before = Operations(store).record_of("nightly", {"Report"})
+
+    schema.ensure(store)
+
+    after = Operations(store).record_of("nightly", {"Report"})
+    assert (before, after) == ("nightly", "nightly") and version_of(store) == (CURRENT.version, 1)
+    with store.transaction() as session:
+        assert session.run("SELECT tasks FROM etlctl_turns") == []
 
 
 def test_ensure_upgrades_what_an_older_release_has_made(store: Store) -> None:
@@ -155,7 +181,7 @@ def test_ensure_upgrades_what_an_older_release_has_made(store: Store) -> None:
 
     schema.ensure(store, NEXT)
 
-    assert version_of(store) == (3, 1)
+    assert version_of(store) == (NEXT.version, 1)
     with store.transaction() as session:
         assert session.run("SELECT run_id, region FROM etlctl_runs") == [("r1", None)]
         assert session.run("SELECT count(*) FROM etlctl_later") == [(0,)]
@@ -167,7 +193,7 @@ def test_ensure_lets_the_previous_release_work_on_a_newer_schema(store: Store) -
     schema.ensure(store, CURRENT)
     schema.check(store, CURRENT)
 
-    assert version_of(store) == (3, 1)
+    assert version_of(store) == (NEXT.version, 1)
     with store.transaction() as session:
         session.run("INSERT INTO etlctl_runs (run_id, status, started_at, heartbeat_at) VALUES ('r', 'done', 1, 1)")
 
@@ -183,7 +209,7 @@ def test_schema_refuses_a_release_that_is_two_behind_and_names_both(
 
     text = str(raised.value)
     assert raised.value.exit_code is ExitCode.USAGE
-    assert "is of etlctl 0.3.0 (schema 4)" in text and "this etlctl 0.1.0 (schema 2)" in text
+    assert "is of etlctl 0.3.0 (schema 5)" in text and "this etlctl 0.1.0 (schema 3)" in text
     assert "0.2.0 or newer" in text and store.shown_url in text
 
 
@@ -198,7 +224,7 @@ def test_ensure_goes_on_where_a_former_one_was_killed(store: Store) -> None:
     with store.transaction() as session:
         found = catalog.found(session, "tasks")
     assert found is not None and {"task_id", "name"} <= found.led_by
-    assert version_of(store) == (2, 1)
+    assert version_of(store) == (CURRENT.version, 1)
 
 
 def test_check_takes_what_is_not_there_and_makes_nothing(store: Store) -> None:
