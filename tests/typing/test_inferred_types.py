@@ -35,40 +35,47 @@ FIRST_MISTAKE = 10  # the number of the line with "five"
 MISTAKEN_LINES = {FIRST_MISTAKE, FIRST_MISTAKE + 3, FIRST_MISTAKE + 4, FIRST_MISTAKE + 7}
 
 
-def mypy(file: Path, cache: Path) -> subprocess.CompletedProcess[str]:
+Errors = list[tuple[int, str]]
+"""Line and message of each."""
+
+
+def mypy(*files: Path, cache: Path) -> list[Errors]:
+    """The errors of each file, from one run over all: what they import is read once."""
     # errors of other files are not this test's, nor are the repository's own settings
     options = ["--strict", "--no-error-summary", "--follow-imports=silent", "--config-file=", f"--cache-dir={cache}"]
-    return subprocess.run(
-        [sys.executable, "-m", "mypy", *options, str(file)],
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, "--show-absolute-path", *map(str, files)],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
+    assert done.returncode in (0, 1) and done.stderr == "", done.stderr
+    lines = [line.split(":", 3) for line in done.stdout.splitlines() if ": error: " in line]
+    assert {Path(name) for name, *_ in lines} <= set(files), done.stdout
+    return [[(int(number), told) for name, number, *_, told in lines if Path(name) == file] for file in files]
 
 
-def pyright(file: Path) -> list[tuple[int, str]]:
-    """Line and message of each error; where pyright (a Node program) cannot run it skips, and in CI it fails."""
+def pyright(*files: Path) -> list[Errors]:
+    """The same; where pyright (a Node program) cannot run it skips, and in CI it fails."""
     done = subprocess.run(
-        [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, str(file)],
+        [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, *map(str, files)],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
     try:
-        found = json.loads(done.stdout)["generalDiagnostics"]
+        report = json.loads(done.stdout)
+        found, looked_at = report["generalDiagnostics"], report["summary"]["filesAnalyzed"]
     except (ValueError, KeyError):
         why = f"pyright cannot run here: {(done.stderr or done.stdout).strip()[-200:]}"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(why)
-    return [
-        (item["range"]["start"]["line"] + 1, item["message"])
+    assert looked_at == len(files)
+    errors = [
+        (Path(item["file"]), item["range"]["start"]["line"] + 1, item["message"])
         for item in found
-        if item["severity"] == "error" and Path(item["file"]) == file
+        if item["severity"] == "error"
     ]
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("mypy")
+    return [[(line, message) for place, line, message in errors if place == file] for file in files]
 
 
 @pytest.fixture
@@ -78,22 +85,17 @@ def mistakes(tmp_path: Path) -> Path:
     return file
 
 
-def test_mypy_strict_infers_every_kind(cache: Path) -> None:
-    done = mypy(SAMPLE, cache)
-
-    assert (done.stdout, done.returncode) == ("", 0), done.stdout + done.stderr
-
-
-def test_mypy_finds_the_mistakes(mistakes: Path, cache: Path) -> None:
+def test_mypy_strict_infers_every_kind_and_finds_the_mistakes(mistakes: Path, tmp_path: Path) -> None:
     """A kind is not Any: wrong use is an error at its line, and at no other."""
-    lines = {int(line.split(":")[1]) for line in mypy(mistakes, cache).stdout.splitlines() if ": error: " in line}
+    sample, wrong = mypy(SAMPLE, mistakes, cache=tmp_path / "cache")
 
-    assert lines == MISTAKEN_LINES
-
-
-def test_pyright_infers_every_kind() -> None:
-    assert pyright(SAMPLE) == []
+    assert sample == []
+    assert {line for line, _ in wrong} == MISTAKEN_LINES
 
 
-def test_pyright_finds_the_mistakes(mistakes: Path) -> None:
-    assert {line for line, _ in pyright(mistakes)} == MISTAKEN_LINES
+def test_pyright_infers_every_kind_and_finds_the_mistakes(mistakes: Path) -> None:
+    """The same."""
+    sample, wrong = pyright(SAMPLE, mistakes)
+
+    assert sample == []
+    assert {line for line, _ in wrong} == MISTAKEN_LINES
