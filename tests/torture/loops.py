@@ -18,6 +18,7 @@ but for one must be seen to starve.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import signal
@@ -138,6 +139,7 @@ class Campaign:
         self.random = random.Random(seed)
         self.is_shared = is_shared
         self.blows_s = BLOWS_S
+        self.most_kills = math.inf
         self.counter = folder / "counter"
         self.out = folder / "out"
         self.tally = Tally()
@@ -188,7 +190,7 @@ class Campaign:
                 if time.monotonic() > end:
                     self.tally.wrong.append(f"{self._ended()} turns have ended after {longest_s:.0f} s")
                     break
-                if kills and time.monotonic() >= next_blow:
+                if kills and self.tally.kills < self.most_kills and time.monotonic() >= next_blow:
                     next_blow = time.monotonic() + self.random.uniform(*self.blows_s)
                     self._blow()
                 if not self._are_there():

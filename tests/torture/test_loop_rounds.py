@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from looping import Ended
+from looping import SOON_S, Ended
+from torture import loop_ends
 from torture.loop_ends import PLACES, Round, rounds, section, wrong
 
 
 @pytest.mark.slow
-def test_loop_ends_in_time_and_leaves_nothing_wherever_it_is() -> None:
-    """F68: once in each place, on PostgreSQL."""
+def test_loop_ends_in_time_and_leaves_nothing_wherever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F68: once in each place, on PostgreSQL; the promise of 2 s is for a machine with nothing else to do."""
+    monkeypatch.setattr(loop_ends, "MORE_S", SOON_S)
     found = list(rounds(len(PLACES), seed=20130101))
 
     assert [one.place for one in found] == list(PLACES)
