@@ -61,6 +61,12 @@ class LocalMemory:
                 del self._told[key]
             return fresh
 
+    def told(self, keys: Sequence[str], *, within_s: float) -> set[str]:
+        """Those that were had from here within that time; nothing is recorded."""
+        with self._lock:
+            now = self._clock()
+            return {key for key in keys if key in self._told and now - self._told[key] < within_s}
+
     def open(self, prefix: str) -> set[str]:
         """See Memory."""
         with self._lock:

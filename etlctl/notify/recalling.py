@@ -22,8 +22,10 @@ class Recalling:
         self._here = LocalMemory()
 
     def first(self, keys: Sequence[str], *, again_after_s: float) -> set[str]:
-        """See Memory."""
-        return self._asked(lambda memory: memory.first(keys, again_after_s=again_after_s))
+        """See Memory; what was told while the shared one was gone is not fresh when it is back."""
+        here = self._here.told(keys, within_s=again_after_s)
+        left = [key for key in keys if key not in here]
+        return self._asked(lambda memory: memory.first(left, again_after_s=again_after_s)) if left else set()
 
     def open(self, prefix: str) -> set[str]:
         """See Memory; what was told while the shared one was gone is there as well."""

@@ -112,6 +112,9 @@ def test_a_reload_that_is_refused_is_an_alert_and_its_end_is_told(tmp_path: Path
     ending = Until(clock, FRIDAY + timedelta(minutes=4))
 
     def edit(settings: str) -> None:
+        if settings == NIGHTLY:  # in minutes, which take no time here, the alert has been told
+            with desk.changed:
+                desk.changed.wait_for(lambda: desk.requests, timeout=30)
         house.write(settings + told_to(desk))
         ending.reloads = 1
 

@@ -11,6 +11,7 @@ from etlctl.errors import ExitCode, UnavailableError
 from etlctl.notify import LocalMemory, Message, Trouble
 from etlctl.notify.digest import MOST_ITEMS, MOST_LINES, About, Wanted, digest, given_up
 from etlctl.notify.memory import MOST
+from etlctl.notify.recalling import Recalling
 from etlctl.notify.selection import Selection
 from etlctl.notify.troubles import begun, over
 from notify.house import EVERYTHING, Feed, Load, Needs, Report, blocked, done, failed, settings, summary
@@ -253,3 +254,24 @@ def test_end_of_a_trouble_is_not_told_to_whoever_does_not_ask_for_it() -> None:
     found = [what(BROKEN, told.wanted, ABOUT, told.memory) is not None for what in (begun, begun, over, begun)]
 
     assert found == [True, False, False, True]
+
+
+def test_what_was_told_while_the_shared_memory_was_gone_is_not_told_again_when_it_is_back() -> None:
+    """And its end is known."""
+    shared = LocalMemory()
+    is_gone = [True]
+
+    def opened() -> LocalMemory:
+        if is_gone[0]:
+            raise UnavailableError("the state database cannot be reached")
+        return shared
+
+    memory = Recalling(opened)
+    first = memory.first(["a"], again_after_s=HOUR_S)
+    is_gone[0] = False
+
+    assert first == {"a"}
+    assert memory.first(["a", "b"], again_after_s=HOUR_S) == {"b"}
+    assert memory.open("") == {"a", "b"}
+    assert memory.settle(["a", "b"]) == {"a", "b"}
+    assert memory.first(["a"], again_after_s=HOUR_S) == {"a"}
