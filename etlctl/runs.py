@@ -274,7 +274,11 @@ def notifications(settings: Settings, *, has_state: bool = True, is_of_loop: boo
         # of its own: a run's is closed while messages are still on their way; and those do not wait for long
         most = _MEMORY_TIMEOUT_S
         store = Store(replace(settings.state, connect_timeout_s=most, lock_timeout_s=most))
-        schema.ensure(store)
+        try:
+            schema.ensure(store)
+        except BaseException:
+            store.close()
+            raise
         return Notices(store)
 
     return notify.opened(
