@@ -54,19 +54,23 @@ class Streams:
         """Writes `text` and a line end to stdout, at once."""
         if self._is_gone or self.out is None:
             return
-        with self.kept():
+        try:  # no `with` block: each task has such a line
             _write(self.out, text)
+        except OSError as error:
+            self._fail(error)
 
     @contextmanager
     def kept(self) -> Iterator[None]:
         """For what writes to `out` by other means: an error of the block is kept in `error`, as that of `result` is."""
         try:
             yield
-        except BrokenPipeError:
-            self.give_up()
         except OSError as error:
+            self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        if not isinstance(error, BrokenPipeError):
             self.error = error
-            self.give_up()
+        self.give_up()
 
     def story(self, text: str, level: str = "info") -> None:
         """Writes `text` and a line end to stderr, at once; `level` is for those who read it as data."""

@@ -95,7 +95,7 @@ class LocalTarget(Target):
 
     def exists(self) -> bool:
         """Whether a file or folder is there; a link to nothing is not. TaskError where the system will not say."""
-        return _exists(self._usable_path())
+        return _exists(self._place if self._root is None else self._usable_path())
 
     @classmethod
     def exists_many(cls, targets: Sequence[Any]) -> Sequence[bool | Exception]:
@@ -105,7 +105,7 @@ class LocalTarget(Target):
         answers: dict[int, bool | Exception] = {}
         by_folder: dict[str, list[tuple[int, str, str]]] = defaultdict(list)
         for number, target in enumerate(targets):
-            path = target.path
+            path = target._place
             folder, name = os.path.split(path)
             if target._root is not None or name in ("", ".", ".."):
                 answers[number] = _answer(target.exists)
@@ -216,6 +216,12 @@ class LocalTarget(Target):
             raise _already_there(other)
         publish.flush_name(other)
 
+    @property
+    def _place(self) -> str:
+        """`path` for a look at the disk, where a relative one starts at the project whatever the current folder."""
+        is_ours = self._root is None and type(self).path is LocalTarget.path
+        return self._path if is_ours else self.path
+
     def _usable_path(self) -> str:
         """`path`, after asking again whether links lead it out of its root."""
         path = self.path
@@ -250,7 +256,7 @@ def _list(folder: str, asked: int) -> _Listing | None:
     names: set[str] = set()
     links: set[str] = set()
     try:
-        with os.scandir(folder or ".") as entries:
+        with os.scandir(paths.absolute(folder or ".")) as entries:
             for entry in entries:
                 names.add(entry.name)
                 if entry.is_symlink():
@@ -271,11 +277,11 @@ def _folded(name: str) -> str:
 def _exists(path: str) -> bool:
     """os.path.exists() takes a folder that may not be looked into for an absent file; here that is an error."""
     try:
-        os.stat(path)
+        os.stat(paths.absolute(path))
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise publish.refusal(path, "looking for it", error) from error
+        raise publish.refusal(paths.in_project(path), "looking for it", error) from error
     return True
 
 

@@ -55,6 +55,11 @@ def _refuse_address(text: str) -> None:
     raise TaskError(f"{shown} is an address, and a LocalTarget is a file on this machine: {meant}")
 
 
+def absolute(path: str) -> str:
+    """Where it is whatever the current folder, for a look at the disk: the system need not be asked for that folder."""
+    return path if path.startswith("/") else f"{os.fspath(context.current().project)}/{path}"
+
+
 def in_project(path: str) -> str:
     """A relative path as it is where the project is the current folder, else with the project's path before it.
 

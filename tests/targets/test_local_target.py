@@ -173,7 +173,7 @@ def test_exists_many_asks_the_system_about_names_that_may_mean_the_same(monkeypa
 
     LocalTarget.exists_many([LocalTarget(name) for name in ["flights", "cafe\u0301", "other", *map(str, range(20))]])
 
-    assert asked == ["flights", "cafe\u0301"]
+    assert [os.path.basename(path) for path in asked] == ["flights", "cafe\u0301"]
 
 
 def test_exists_many_does_not_list_a_crowded_folder_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

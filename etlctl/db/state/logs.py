@@ -203,7 +203,7 @@ class LogStore:
 
 def file_name(task_id: str, number: int) -> str:
     """The name of an attempt's log; its end is the end of the id, which no other task of the run has."""
-    name = _ODD.sub("_", task_id)
+    name = task_id if task_id.isascii() and task_id.isidentifier() else _ODD.sub("_", task_id)  # most are
     if len(name) > _LONGEST_NAME:
         name = f"{name[: _LONGEST_NAME - 12]}_{name[-11:]}"
     return f"{name}.{number}.log"

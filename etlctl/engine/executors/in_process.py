@@ -23,8 +23,12 @@ from etlctl.errors import WorkerDiedError
 class _Staying:
     """Within the block os._exit() fails the task that calls it: it would end the build, with 0 and without a word."""
 
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._leave = os._exit
+
     def __enter__(self) -> None:
-        self._leave, self._pid = os._exit, os.getpid()
+        self._leave = os._exit
         os._exit = self._refuse
 
     def __exit__(self, *exception: object) -> None:
@@ -67,6 +71,7 @@ class InProcessExecutor:
         self._due: deque[_UnderWay] = deque()
         self._waiting: dict[Task, _UnderWay] = {}
         self._capture = Capture()
+        self._staying = _Staying()
 
     @property
     def is_due(self) -> bool:
@@ -100,7 +105,7 @@ class InProcessExecutor:
         conducted, output = under_way.conducted, under_way.output
         others = children.of_this_thread()
         try:
-            with _Staying():
+            with self._staying:
                 if output is None:
                     outcome = conducted.step()
                 else:
