@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import sqlalchemy as sa
@@ -33,9 +33,12 @@ STOPS = ("lease.claimed", "load.begun", "lease.registered", "load.marker", "load
 class Holder:
     """A `lease_holder.py`."""
 
+    begun: ClassVar[list[Holder]] = []
+
     def __init__(self, **told: Any) -> None:
         command = [sys.executable, "-W", "error", lease_holder.__file__, json.dumps(told)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.begun.append(self)
 
     def wait_until_stopped(self) -> None:
         _, status = os.waitpid(self.process.pid, os.WUNTRACED)
@@ -49,6 +52,17 @@ class Holder:
         assert self.process.returncode == 0, err
         found: dict[str, Any] = json.loads(out)
         return found
+
+
+@pytest.fixture(autouse=True)
+def _none_is_left() -> Iterator[None]:
+    """A holder that a failing test leaves would be stopped for ever."""
+    yield
+    for holder in Holder.begun:
+        if holder.process.poll() is None:
+            holder.process.kill()
+            holder.process.communicate()
+    Holder.begun.clear()
 
 
 @pytest.fixture(params=["postgresql", "mysql"])
