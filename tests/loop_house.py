@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -93,12 +94,15 @@ class Until:
         return found > 0
 
 
+_NUMBERS = itertools.count(1)
+
+
 class House:
     """A project of its own, with a package of pipelines that no other test has."""
 
     def __init__(self, folder: Path, name: str, settings: str, flows: str = FLOWS) -> None:
         self.folder = folder
-        self.package = f"flows_{name}"
+        self.package = f"flows_{name}_{next(_NUMBERS)}"
         self.lines: list[str] = []
         self.vitals = Vitals()
         (folder / self.package).mkdir()
