@@ -47,7 +47,7 @@ LOOPS = 4
 PAGE = REPOSITORY / sections.PAGE
 LEASE_TTL_S = 3
 EVERY_S = {"often": 1, "seldom": 4}
-LONGEST_EXPIRY_S = 30.0
+LONGEST_EXPIRY_S = 90.0
 """For what a killed loop held to be free for others: a lease's life, and some patience."""
 BLOWS_S = (4.0, 12.0)
 """Between two kills."""
