@@ -129,7 +129,7 @@ def run_pytest(project: Path, *options: str) -> subprocess.CompletedProcess[str]
         "no:hypothesispytest",
         *options,
     ]
-    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, timeout=100)
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, timeout=280)
 
 
 def test_plugin_users_tests_import_their_pipelines(project: Path) -> None:
@@ -225,6 +225,6 @@ def test_plugin_works_in_workers(bare: Path, start: str, option: str) -> None:
     """pytest-xdist's processes have the same project."""
     command = [sys.executable, "-P", "-m", "pytest", "-q", "-n", "1", "-p", "no:cacheprovider", option]
     folder = bare.parent / start
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=100)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=280)
 
     assert "1 passed" in done.stdout, done.stdout + done.stderr

@@ -421,8 +421,8 @@ def test_logs_follow_a_run_to_its_end(loads: Project) -> None:
         assert following.stdout is not None
         first = [following.stdout.readline(), following.stdout.readline()]
         (loads.folder / "go").touch()
-        rest, err = following.communicate(timeout=100)
-        build.communicate(timeout=100)
+        rest, err = following.communicate(timeout=280)
+        build.communicate(timeout=280)
 
     assert re.match(r"==> Slow\(\)  running, begun ", first[0])
     assert first[1] == "a first line\n"
@@ -442,7 +442,7 @@ def test_status_tells_what_runs_now_and_by_whom(loads: Project) -> None:
     document = loads.run("status", "Slow", "--json").json
     (loads.folder / "go").touch()
     with build:
-        build.communicate(timeout=100)
+        build.communicate(timeout=280)
     after = loads.run("status", "Slow")
 
     host = re.escape(os.uname().nodename)
@@ -472,7 +472,7 @@ def test_history_after_a_kill_tells_the_truth_at_the_next_build(loads: Project) 
     _wait_until_told(loads)
     build.send_signal(signal.SIGKILL)
     with build:
-        build.communicate(timeout=100)
+        build.communicate(timeout=280)
     before = loads.run("history", "last", "--json").json
     status = loads.run("status", "Slow").out
     loads.run("build", "Flights", "--date", "2013-01-12")

@@ -29,7 +29,7 @@ def run(folder: Path, *words: str, env: dict[str, str] | None = None) -> subproc
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=280,
     )
 
 

@@ -159,7 +159,7 @@ def _spawned(project: Project, words: list[str], canaries: dict[str, str]) -> Ra
         env=environment(canary_house.variables(canaries)),
         capture_output=True,
         encoding="utf-8",
-        timeout=110,
+        timeout=280,
     )
     return Ran(found.returncode, found.stdout, found.stderr)
 

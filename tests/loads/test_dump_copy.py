@@ -184,7 +184,7 @@ def test_dump_into_another_encoding_is_written_as_its_target_says(postgres: AnyW
 def test_dump_whose_file_cannot_be_written_ends_at_once(postgres: AnyWarehouse) -> None:
     """The error of the file comes out, the server is told to stop, and the database is there for the next task."""
     postgres.write("CREATE TABLE t (x text)")
-    endless = "SELECT repeat('x', 1000) AS x FROM generate_series(1, 100000000)"
+    endless = "SELECT repeat('x', 1000) AS x FROM generate_series(1, 5000000)"
 
     class Full:
         mode = "wb"

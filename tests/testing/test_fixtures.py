@@ -165,7 +165,7 @@ def tested(project: Path) -> Tested:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ETLCTL_CONN")}
         plugins = [word for name in ("cacheprovider", "xdist", "hypothesispytest") for word in ("-p", f"no:{name}")]
         command = [sys.executable, "-P", "-W", "error", "-m", "pytest", "-q", *plugins]
-        return subprocess.run(command, cwd=project, env=kept, capture_output=True, text=True, check=False, timeout=100)
+        return subprocess.run(command, cwd=project, env=kept, capture_output=True, text=True, check=False, timeout=280)
 
     return run
 

@@ -21,7 +21,7 @@ def test_turns_that_find_nothing_to_do_leave_nothing_behind(database: str) -> No
         [sys.executable, str(PROGRAM), "--turns", "60", "--settled", "30", "--only", database],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=280,
     )
 
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["flat"]), done.stdout + done.stderr

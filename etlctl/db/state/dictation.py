@@ -1,19 +1,17 @@
-"""What a run tells, on its way to the process that writes it down: plain values, marshalled, many in one piece.
+"""What a run tells, on its way to the process that writes it down: plain values as JSON, many in one line.
 
     Dictation.words(moment)        here: a task is described once, then named by its id
-    pieces(words) -> bytes         one piece, its length before it
+    piece(words) -> bytes          one line
     Transcript.take(words)         there: the same moments again, for a History
 
-Both ends are the same Python and the same etlctl. Private parameters stay here.
+Both ends are the same etlctl. Private parameters stay here.
 """
 
 from __future__ import annotations
 
 import json
-import marshal
-import struct
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any
 
 from etlctl.core.context import Attempt
 from etlctl.core.results import Status, TaskResult
@@ -21,8 +19,7 @@ from etlctl.core.task import Task
 from etlctl.db.state.history import History
 from etlctl.db.state.ledger import Begun, Ended, Moment, Retried, parameters_of
 
-LENGTH: Final = struct.Struct("<I")
-Words = tuple[Any, ...]
+Words = Sequence[Any]
 
 
 class Dictation:
@@ -50,7 +47,7 @@ class Dictation:
         else:
             self._described.discard(id_)
             result = moment.result
-            rows = None if result.rows is None else int(result.rows)  # NumPy's are no numbers for marshal
+            rows = None if result.rows is None else int(result.rows)  # NumPy's are no numbers for JSON
             told = (result.status.value, result.reason, rows, result.duration_s, result.where, result.details)
             yield "ended", id_, moment.at_s, *told, *self._said(id_)
 
@@ -132,10 +129,6 @@ class Transcript:
         return attempt
 
 
-def piece(content: list[Any]) -> bytes:
-    """What goes through the pipe."""
-    try:
-        data = marshal.dumps(content)
-    except ValueError:  # a class of somebody else's that is a text or a number besides
-        data = marshal.dumps(json.loads(json.dumps(content, default=str)))
-    return LENGTH.pack(len(data)) + data
+def piece(content: Sequence[Words]) -> bytes:
+    """What goes through the pipe: a line, since JSON has no line break of its own."""
+    return json.dumps(content, default=str, separators=(",", ":")).encode() + b"\n"

@@ -6,7 +6,7 @@ not end this one before what it was told is written; a minute without the state 
 
 from __future__ import annotations
 
-import marshal
+import json
 import os
 import select
 import signal
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from etlctl.core.results import RunSummary, Status
-from etlctl.db.state.dictation import LENGTH, Transcript, Words
+from etlctl.db.state.dictation import Transcript, Words
 from etlctl.db.state.history import About, History
 from etlctl.db.state.logs import LogStore
 from etlctl.db.state.provenance import Process
@@ -92,16 +92,9 @@ def _words(parent: int) -> Iterator[Words]:
         block = os.read(0, _BLOCK)
         if not block:
             return
-        pending += block
-        start = 0
-        while len(pending) - start >= LENGTH.size:
-            (length,) = LENGTH.unpack_from(pending, start)
-            end = start + LENGTH.size + length
-            if end > len(pending):
-                break
-            yield from marshal.loads(pending[start + LENGTH.size : end])  # noqa: S302  of the same program
-            start = end
-        pending = pending[start:]
+        *lines, pending = (pending + block).split(b"\n")
+        for line in lines:
+            yield from json.loads(line)
 
 
 def _wait_for_end(parent: int) -> None:

@@ -123,7 +123,7 @@ def test_killed_and_stopped_processes_leave_nothing_held(ready: Store, database_
     untouched = [one for one in running if one not in struck]
     assert ends(untouched) == [(0, "")] * len(untouched)
     for victim in struck:
-        victim.communicate(timeout=90)
+        victim.communicate(timeout=280)
         assert victim.returncode in (0, -signal.SIGKILL)
     assert ask(ready, "SELECT count(DISTINCT task) FROM work WHERE ended IS NOT NULL") == [(150,)]
     now = ready.words.now

@@ -103,7 +103,7 @@ def test_demo_on_dask_is_the_same_when_workers_are_killed_in_the_middle(
                 killed.add(pid)
                 break
             time.sleep(0.02)
-        said, _ = build.communicate(timeout=100)
+        said, _ = build.communicate(timeout=280)
 
     assert len(killed) == 2
     assert build.returncode == 0, said
