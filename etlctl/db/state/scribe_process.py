@@ -21,6 +21,7 @@ from etlctl.core.results import RunSummary, Status
 from etlctl.db.state.dictation import Transcript, Words
 from etlctl.db.state.history import About, History
 from etlctl.db.state.logs import LogStore
+from etlctl.db.state.owners import is_dead
 from etlctl.db.state.provenance import Process
 from etlctl.db.state.scribe import DONE
 from etlctl.db.state.store import Store
@@ -31,8 +32,8 @@ _LOOK_S = 1.0
 """How often it is looked whether the other process lives: a child of it may have the pipe open, too."""
 _PATIENCE_S = 8.0
 """For the last transactions: less than the other process has for us."""
-_DYING_S = 1.0
-"""Between the end of a process's descriptors and its own."""
+_DYING_S = 5.0
+"""The most between the end of a process's descriptors and its own."""
 _BLOCK = 1 << 16
 
 
@@ -53,7 +54,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     parent = os.getppid()
     words = _words(parent)
-    history = _history_of(next(words, ()))
+    history, owner = _begun(next(words, ()))
     transcript = Transcript(history)
     is_left = True
     for one in words:
@@ -64,21 +65,22 @@ def main() -> None:
             break
         transcript.take(one)
     if is_left:
-        _wait_for_end(parent)
+        _wait_for_end(owner)
     history.close(_PATIENCE_S)
     os.write(1, (history.missing or DONE).encode(errors="replace"))
 
 
-def _history_of(introduction: Words) -> History:
+def _begun(introduction: Words) -> tuple[History, str]:
+    """And the process whose run it is."""
     if not introduction:
         sys.exit(1)
     _, (url, connect_s, lock_s), logs, about, planned = introduction
     store = Store(ConnectionSettings("state", Secret(url), connect_timeout_s=connect_s, lock_timeout_s=lock_s))
-    project = Path(about["project"])
-    told: dict[str, Any] = {**about, "project": project, "process": Process(*about["process"])}
+    project, process = Path(about["project"]), Process(*about["process"])
+    told: dict[str, Any] = {**about, "project": project, "process": process}
     history = History(store, About(**told), logs=LogStore(logs, project), warn=lambda text: None)  # noqa: ARG005
     history.begin(planned)
-    return history
+    return history, process.owner
 
 
 def _words(parent: int) -> Iterator[Words]:
@@ -97,8 +99,8 @@ def _words(parent: int) -> Iterator[Words]:
             yield from json.loads(line)
 
 
-def _wait_for_end(parent: int) -> None:
-    """Its descriptors are closed first: only then can it be told as killed."""
+def _wait_for_end(owner: str) -> None:
+    """Its descriptors are closed first, then its children have another parent: only later can it be told as killed."""
     until = time.monotonic() + _DYING_S
-    while os.getppid() == parent and time.monotonic() < until:
+    while not is_dead(owner) and time.monotonic() < until:
         time.sleep(0.01)

@@ -64,7 +64,7 @@ def _history(kind: type[History], store: Store, logs: Path, said: list[str]) -> 
 def _until(is_so: Callable[[], Any]) -> Any:
     end = time.monotonic() + PATIENCE_S
     while not (found := is_so()):
-        assert time.monotonic() < end, "it did not come to that"
+        assert time.monotonic() < end, f"it did not come to that: {found}"
         time.sleep(0.02)
     return found
 
