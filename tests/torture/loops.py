@@ -7,8 +7,8 @@
 Two schedules, each with a window of dates that moves on with time; each date of each task is to be there once, and to
 have run once, but for what a killed loop was just at. Loops are killed (kill -9) and started again, as containers are.
 In the end every turn on record came to an end or was taken over by the next, each loop and each schedule had its share
-(see fairness.py), and no lease is left; of a loop that was killed when its task was done already, a row may be, which
-keeps nobody from anything once it has expired.
+(see fairness.py), and no lease is left; of a loop that was killed when its task was done already, a row may be until
+the next run finds the task complete, which keeps nobody from anything once it has expired.
 
 Loops are started from the shell; state and warehouse are one PostgreSQL. The controls: loops with a state of their own
 each, so that nothing keeps them from doing the same, must be seen to run tasks twice; loops that are stopped (SIGSTOP)

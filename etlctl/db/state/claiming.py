@@ -142,8 +142,11 @@ class Claiming:
         self.granted.append((stored, one, row, row.fence + 1))
 
     def evict(self, database: Callable[[str | None], Database] | None) -> None:
-        """After the transaction: ends the sessions that loads of those before us may have open."""
-        before = [row for _, _, row, _ in self.granted if row is not None and row.state == RUNNING] + self._late
+        """After the transaction: ends the sessions that loads of those before us may have open. A lease that its own
+        holder ended has none."""
+        before = [
+            row for _, _, row, _ in self.granted if row is not None
+        ] + self._late  # an end of its own: no sessions
         for row in before:
             if database is not None and row.sessions:
                 from etlctl.db.state.eviction import evict  # knows SQLAlchemy

@@ -48,6 +48,11 @@ _BEAT = (
 _REGISTER = (
     "UPDATE etlctl_leases SET sessions = :sessions WHERE lease_key = :key AND owner = :owner AND state = 'running'"
 )
+_LEFT = "SELECT lease_key, task_id FROM etlctl_leases WHERE state = 'running' AND expires_at < {now}"
+_END_LEFT = (
+    "UPDATE etlctl_leases SET state = 'released', ended_at = expires_at, reason = :reason "
+    "WHERE lease_key IN :keys AND state = 'running' AND expires_at < {now}"
+)
 _MOST_TASK_ID = 250
 _PER_STATEMENT = 2_000
 _MOST_SESSIONS = 10
@@ -165,6 +170,26 @@ def register(session: Session, key: str, owner: str, sessions: Iterable[tuple[st
     text = json.dumps(list(sessions)[-_MOST_SESSIONS:])
     session.run(_REGISTER, {"sessions": text, "key": key, "owner": owner})
     return session.rowcount == 1
+
+
+def end_left(session: Session, complete: Collection[str], reason: str) -> int:
+    """Ends what somebody has let expire of tasks that are `complete` (ids): nobody will claim it, and end it; how many.
+
+    Sessions that loads of theirs may have open stay known, for one who claims the key all the same (--force, a profile
+    where the task is not complete). What others lock is left to them.
+    """
+    now = WORDS[session.kind].now
+    rows = session.run(_LEFT.format(now=now))
+    if not rows:
+        return 0
+    ids = {one[:_MOST_TASK_ID] for one in complete}
+    found = 0
+    for some in _parts(sorted(str(key) for key, task_id in rows if task_id in ids)):
+        free = list(locked(session, some)) if WORDS[session.kind].lock_rows else some
+        if free:
+            session.run(_END_LEFT.format(now=now), {"keys": free, "reason": reason})
+            found += session.rowcount
+    return found
 
 
 def forget_ended(session: Session, older_than_s: float) -> int:

@@ -18,7 +18,7 @@ from etlctl.core.context import Attempt
 from etlctl.core.parameters import DateParameter, IntParameter, Parameter, ParameterVisibility
 from etlctl.core.results import RunSummary, Status, TaskResult
 from etlctl.core.task import Task
-from etlctl.db.state import schema
+from etlctl.db.state import claims, schema
 from etlctl.db.state.history import About, History
 from etlctl.db.state.logs import TAIL_BYTES, LogStore
 from etlctl.db.state.queries import Reader
@@ -286,8 +286,13 @@ def test_history_of_a_dead_process_is_told_as_killed(history_store: Store) -> No
     run.ends(task)
     found = Flights(date=DAY + dt.timedelta(1))
     run.results.append(TaskResult(found, Status.UPTODATE))
+    with history_store.transaction() as session:
+        claims.inserted(session, [("of the killed one", found.task_id)], "elsewhere", -1.0)
     run.is_over()
 
+    with history_store.transaction() as session:
+        ended = session.run("SELECT state, reason FROM etlctl_leases")
+    assert ended == [("released", "found complete in run 20261122T110000-aaaa")]
     reader = Reader(history_store)
     assert set(before.values()) == {"done", "lost", "skipped"}  # on this host one sees that it is gone
     assert [one.status for one in reader.runs()] == ["done", "killed"]

@@ -409,6 +409,66 @@ def test_forget_ended_takes_away_old_rows_and_leaves_running_ones(run: Run, read
     assert rows(ready, "task_id") == ["Task_c"]
 
 
+# -- those of the dead, on tasks that are complete
+
+
+def test_end_left_ends_what_a_killed_run_has_let_expire_of_complete_tasks(run: Run, ready: Store) -> None:
+    """What lives, or is not complete, stays as it is; who held it is stopped before its COMMIT, should it wake."""
+    left, alive = run(owner=foreign_owner(), ttl_s=60.0), run()
+    left.claim(wanted("done", "undone"))
+    stop_beating(left)
+    let_pass(ready, 60)
+    alive.claim(wanted("lives"))
+
+    with ready.transaction() as session:
+        assert claims.end_left(session, {"Task_done", "Task_lives", "Task_other"}, "found complete in run x") == 1
+        assert claims.end_left(session, {"Task_done"}, "found complete in run y") == 0
+
+    assert rows(ready, "state") == ["released", "running", "running"]
+    assert rows(ready, "reason") == ["found complete in run x", None, None]
+    with ready.transaction() as session:
+        assert claims.prolonged(session, [stored_key(None, "done")], left.owner, 60.0) == set()
+    assert alive.claim(wanted("done")) == [Granted(2)]
+
+
+def test_end_left_leaves_the_sessions_of_loads_to_the_next_holder(
+    run: Run, ready: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another profile the task may not be complete: a load of the killed run is ended before it begins there."""
+    evicted: list[tuple[str, str]] = []
+    monkeypatch.setattr("etlctl.db.state.eviction.evict", lambda found, *_, **__: evicted.extend(found))
+    left, next_ = run(owner=foreign_owner(), ttl_s=60.0), run(database=lambda name: pytest.fail(f"{name} is opened"))
+    left.claim(wanted("a"))
+    left.begin("a")
+    left.register("a", "warehouse", "4711")
+    stop_beating(left)
+    let_pass(ready, 60)
+    with ready.transaction() as session:
+        assert claims.end_left(session, {"Task_a"}, "found complete in run x") == 1
+
+    assert next_.claim(wanted("a")) == [Granted(2)]
+
+    assert evicted == [("warehouse", "4711")]
+
+
+def test_end_left_waits_for_no_lock_of_another(ready: Store, run: Run, open_store: Callable[[str], Store]) -> None:
+    """The fence of a load that is about to commit holds the row, perhaps in a process that is stopped."""
+    if ready.kind == "sqlite":
+        pytest.skip("one process writes at a time")
+    left = run(owner=foreign_owner(), ttl_s=60.0)
+    left.claim(wanted("a"))
+    stop_beating(left)
+    let_pass(ready, 60)
+    other = open_store(ready.settings.url.reveal())
+
+    with other.transaction() as holding:
+        assert claims.locked(holding, [stored_key(None, "a")])
+        with ready.transaction() as session:
+            assert claims.end_left(session, {"Task_a"}, "found complete in run x") == 0
+
+    assert rows(ready, "state") == ["running"]
+
+
 # -- trouble with the store
 
 
