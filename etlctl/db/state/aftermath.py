@@ -2,6 +2,7 @@
 
 close_killed    their process is gone, or silent for too long: the run is `killed`, what it was at is `lost`
 mark_found      a task that such a run was at, or had before it, is complete: `found`, with Luigi's event DONE
+end_left        a lease that such a run had on a task that is complete, which nobody will claim, and end, any more
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from etlctl.db.state import bulk
+from etlctl.db.state import bulk, claims
+from etlctl.db.state.claiming import Judge
 from etlctl.db.state.owners import is_dead
 from etlctl.db.state.records import AttemptStatus, RunStatus
 from etlctl.db.state.store import Session
@@ -92,6 +94,25 @@ def mark_found(session: Session, run_id: str, complete: Collection[str], now: fl
     events = [(record, "DONE", now) for record in {record for record, _ in found}]
     bulk.insert(session, "task_events", {"task_id": bulk.PLAIN, "event_name": bulk.PLAIN, "ts": bulk.MOMENT}, events)
     return len(found)
+
+
+def end_left(session: Session, run_id: str, complete: Collection[str]) -> int:
+    """Ends what processes that are gone, or have let it expire, hold of `complete` tasks (ids); how many.
+
+    Should one of them wake up all the same, its load ends before its COMMIT, as when it is taken over. What others lock
+    is left to them: the fence of a load may, in a process that is stopped.
+    """
+    ids = {one[: claims.MOST_TASK_ID] for one in complete}
+    is_dead = Judge()
+    left = [
+        key
+        for key, task_id, owner, is_late in claims.running(session)
+        if task_id in ids and (is_late or is_dead(owner))
+    ]
+    rows = claims.locked(session, sorted(left)) if left else {}
+    over = [key for key, row in rows.items() if row.state == claims.RUNNING and (row.has_expired or is_dead(row.owner))]
+    claims.release(session, over, f"its task was found complete in run {run_id}")
+    return len(over)
 
 
 def _done_since(session: Session, task_ids: Collection[str]) -> dict[str, float]:

@@ -48,12 +48,13 @@ _BEAT = (
 _REGISTER = (
     "UPDATE etlctl_leases SET sessions = :sessions WHERE lease_key = :key AND owner = :owner AND state = 'running'"
 )
-_LEFT = "SELECT lease_key, task_id FROM etlctl_leases WHERE state = 'running' AND expires_at < {now}"
-_END_LEFT = (
+_RUNNING = "SELECT lease_key, task_id, owner, expires_at < {now} FROM etlctl_leases WHERE state = 'running'"
+_RELEASE = (
     "UPDATE etlctl_leases SET state = 'released', ended_at = expires_at, reason = :reason "
-    "WHERE lease_key IN :keys AND state = 'running' AND expires_at < {now}"
+    "WHERE lease_key IN :keys AND state = 'running'"
 )
-_MOST_TASK_ID = 250
+MOST_TASK_ID = 250
+"""Characters that a row has for the id."""
 _PER_STATEMENT = 2_000
 _MOST_SESSIONS = 10
 
@@ -106,7 +107,7 @@ def inserted(session: Session, tasks: Sequence[tuple[str, str]], owner: str, ttl
     """
     ours: set[str] = set()
     for some in _parts(sorted(tasks)):  # in one order everywhere: two that insert the same do not wait in a circle
-        named = {key: task_id[:_MOST_TASK_ID] for key, task_id in some}
+        named = {key: task_id[:MOST_TASK_ID] for key, task_id in some}
         keys = list(named)
         if session.kind == "sqlite":
             session.run(_SELECTED, {"owner": owner, "ttl": ttl_s, "tasks": named})
@@ -172,24 +173,17 @@ def register(session: Session, key: str, owner: str, sessions: Iterable[tuple[st
     return session.rowcount == 1
 
 
-def end_left(session: Session, complete: Collection[str], reason: str) -> int:
-    """Ends what somebody has let expire of tasks that are `complete` (ids): nobody will claim it, and end it; how many.
+def running(session: Session) -> list[tuple[str, str, str, bool]]:
+    """(key, task id, owner, whether its owner has let it expire) of all that are told as running."""
+    rows = session.run(_RUNNING.format(now=WORDS[session.kind].now))
+    return [(str(key), str(task_id), str(owner), bool(is_late)) for key, task_id, owner, is_late in rows]
 
-    Sessions that loads of theirs may have open stay known, for one who claims the key all the same (--force, a profile
-    where the task is not complete). What others lock is left to them.
-    """
-    now = WORDS[session.kind].now
-    rows = session.run(_LEFT.format(now=now))
-    if not rows:
-        return 0
-    ids = {one[:_MOST_TASK_ID] for one in complete}
-    found = 0
-    for some in _parts(sorted(str(key) for key, task_id in rows if task_id in ids)):
-        free = list(locked(session, some)) if WORDS[session.kind].lock_rows else some
-        if free:
-            session.run(_END_LEFT.format(now=now), {"keys": free, "reason": reason})
-            found += session.rowcount
-    return found
+
+def release(session: Session, keys: Sequence[str], reason: str) -> None:
+    """Ends rows of others that are locked. Sessions that loads of theirs may have open stay known, for one who claims
+    the key all the same."""
+    for some in _parts(keys):
+        session.run(_RELEASE, {"keys": some, "reason": reason})
 
 
 def forget_ended(session: Session, older_than_s: float) -> int:

@@ -26,8 +26,7 @@ from etlctl.core.context import Attempt
 from etlctl.core.results import RunSummary, Status, TaskResult
 from etlctl.core.task import Task
 from etlctl.db.state import schema
-from etlctl.db.state.aftermath import close_killed, close_left, mark_found
-from etlctl.db.state.claims import end_left
+from etlctl.db.state.aftermath import close_killed, close_left, end_left, mark_found
 from etlctl.db.state.ledger import Begun, Ended, Failed, Ledger, Moment, Retried, Row
 from etlctl.db.state.logs import LogStore, tail_of
 from etlctl.db.state.provenance import Process, code_version, this_one, user_name
@@ -367,7 +366,7 @@ class History:
         complete = summary.found_complete
         if complete:
             mark_found(session, self._about.run_id, complete, now)
-            end_left(session, complete, f"found complete in run {self._about.run_id}")
+            end_left(session, self._about.run_id, complete)
 
     # -- ends of logs
 

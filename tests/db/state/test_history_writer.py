@@ -292,7 +292,7 @@ def test_history_of_a_dead_process_is_told_as_killed(history_store: Store) -> No
 
     with history_store.transaction() as session:
         ended = session.run("SELECT state, reason FROM etlctl_leases")
-    assert ended == [("released", "found complete in run 20261122T110000-aaaa")]
+    assert ended == [("released", "its task was found complete in run 20261122T110000-aaaa")]
     reader = Reader(history_store)
     assert set(before.values()) == {"done", "lost", "skipped"}  # on this host one sees that it is gone
     assert [one.status for one in reader.runs()] == ["done", "killed"]

@@ -14,6 +14,7 @@ import pytest
 from etlctl.core.leases import Answer, Ended, EndState, FailedElsewhere, Full, Granted, Held, Leases, Wanted
 from etlctl.db.state import claims, owners, schema
 from etlctl.db.state import leases as leases_module
+from etlctl.db.state.aftermath import end_left
 from etlctl.db.state.keys import stored_key
 from etlctl.db.state.leases import StoreLeases
 from etlctl.db.state.store import Store
@@ -417,18 +418,27 @@ def test_end_left_ends_what_a_killed_run_has_let_expire_of_complete_tasks(run: R
     left, alive = run(owner=foreign_owner(), ttl_s=60.0), run()
     left.claim(wanted("done", "undone"))
     stop_beating(left)
-    let_pass(ready, 60)
+    let_pass(ready, 61)
     alive.claim(wanted("lives"))
 
     with ready.transaction() as session:
-        assert claims.end_left(session, {"Task_done", "Task_lives", "Task_other"}, "found complete in run x") == 1
-        assert claims.end_left(session, {"Task_done"}, "found complete in run y") == 0
+        assert end_left(session, "x", {"Task_done", "Task_lives", "Task_other"}) == 1
+        assert end_left(session, "y", {"Task_done"}) == 0
 
     assert rows(ready, "state") == ["released", "running", "running"]
-    assert rows(ready, "reason") == ["found complete in run x", None, None]
+    assert rows(ready, "reason") == ["its task was found complete in run x", None, None]
     with ready.transaction() as session:
         assert claims.prolonged(session, [stored_key(None, "done")], left.owner, 60.0) == set()
     assert alive.claim(wanted("done")) == [Granted(2)]
+
+
+def test_end_left_does_not_wait_for_the_expiry_of_a_dead_process_of_this_host(run: Run, ready: Store) -> None:
+    run(owner=dead_owner(), ttl_s=3600.0).claim(wanted("a"))
+
+    with ready.transaction() as session:
+        assert end_left(session, "x", {"Task_a"}) == 1
+
+    assert rows(ready, "state") == ["released"]
 
 
 def test_end_left_leaves_the_sessions_of_loads_to_the_next_holder(
@@ -442,9 +452,9 @@ def test_end_left_leaves_the_sessions_of_loads_to_the_next_holder(
     left.begin("a")
     left.register("a", "warehouse", "4711")
     stop_beating(left)
-    let_pass(ready, 60)
+    let_pass(ready, 61)
     with ready.transaction() as session:
-        assert claims.end_left(session, {"Task_a"}, "found complete in run x") == 1
+        assert end_left(session, "x", {"Task_a"}) == 1
 
     assert next_.claim(wanted("a")) == [Granted(2)]
 
@@ -458,13 +468,13 @@ def test_end_left_waits_for_no_lock_of_another(ready: Store, run: Run, open_stor
     left = run(owner=foreign_owner(), ttl_s=60.0)
     left.claim(wanted("a"))
     stop_beating(left)
-    let_pass(ready, 60)
+    let_pass(ready, 61)
     other = open_store(ready.settings.url.reveal())
 
     with other.transaction() as holding:
         assert claims.locked(holding, [stored_key(None, "a")])
         with ready.transaction() as session:
-            assert claims.end_left(session, {"Task_a"}, "found complete in run x") == 0
+            assert end_left(session, "x", {"Task_a"}) == 0
 
     assert rows(ready, "state") == ["running"]
 
