@@ -224,7 +224,9 @@ class Campaign:
                 self.tally.exits[one.returncode] += 1
                 # one that was stopped may find its task taken over: 5
                 if one.returncode not in (0, -signal.SIGKILL) and not (one.returncode == 5 and one.pid in paused):
-                    self.tally.wrong.append(f"turn {turn}: a builder left with {one.returncode}")
+                    said = (self.folder / f"builder-{turn}.log").read_text(errors="replace")
+                    lines = [line for line in said.splitlines() if " OK " not in line and " SKIP " not in line]
+                    self.tally.wrong.append("\n  ".join([f"turn {turn}: a builder left with {one.returncode}", *lines]))
             if blows and alive and now >= next_blow:
                 blows -= 1
                 next_blow = now + self.random.uniform(0.1, 1.0)

@@ -7,8 +7,8 @@
 Two schedules, each with a window of dates that moves on with time; each date of each task is to be there once, and to
 have run once, but for what a killed loop was just at. Loops are killed (kill -9) and started again, as containers are.
 In the end every turn on record came to an end or was taken over by the next, each loop and each schedule had its share
-(see fairness.py), and no lease is left; of a loop that was killed when its task was done already, a row may be until
-the next run finds the task complete, which keeps nobody from anything once it has expired.
+(see fairness.py), and no lease is left: that of a loop which was killed when its task was done already is ended by the
+next run that finds the task complete.
 
 Loops are started from the shell; state and warehouse are one PostgreSQL. The controls: loops with a state of their own
 each, so that nothing keeps them from doing the same, must be seen to run tasks twice; loops that are stopped (SIGSTOP)
@@ -49,6 +49,8 @@ LEASE_TTL_S = 3
 EVERY_S = {"often": 1, "seldom": 4}
 LONGEST_EXPIRY_S = 90.0
 """For what a killed loop held to be free for others: a lease's life, and some patience."""
+TURN_AFTER_KILL_S = 30.0
+"""After this a turn was begun, and ended, that finds what a killed loop had done."""
 BLOWS_S = (4.0, 12.0)
 """Between two kills."""
 CONTROL_TURNS = 70
@@ -282,8 +284,9 @@ class Campaign:
         wrong += fairness.starved_schedules(begun, EVERY_S)
 
     def _leases_left(self) -> Iterator[str]:
-        """Those of loops that were not killed; and those of killed ones that somebody would have to wait for."""
-        killed = {life.pid for life in self.lives if life.was_killed}
+        """But what loops that were killed at the very end have let expire: no run has found their task complete."""
+        last = max(life.ended_at or 0.0 for life in self.lives) - TURN_AFTER_KILL_S
+        killed = {life.pid for life in self.lives if life.was_killed and (life.ended_at or 0.0) > last}
         end = time.monotonic() + LONGEST_EXPIRY_S
         held = self._ask(_HELD)
         while any(is_alive for _, _, is_alive in held) and time.monotonic() < end:
@@ -348,7 +351,7 @@ def section(tally: Tally, controls: Mapping[str, int], seed: int, day: str) -> s
 `make torture-loop` starts {LOOPS} loops of two schedules, due every {paces}, on one PostgreSQL; one of them is killed
 every {low:g} to {high:g} s and started again. *Taken over* are turns whose loop was killed in them, *dates* are those
 of both schedules. *Wrong* is a date that is missing or not once there, a task that ran again though no kill explains
-it, a lease of a loop that was not killed or one that does not expire, a turn that ended twice, a loop with less than a
+it, a lease of another loop than one that was killed at the very end, a turn that ended twice, a loop with less than a
 third of an even share of the turns that it lived through, one that lived through {without} turns without one of its
 own, or a schedule with less than a third of the turns that were due. The harness must find known-bad variants out:
 loops that each have a state of their own run tasks twice, and loops that are stopped (SIGSTOP) starve. Run on {day},
