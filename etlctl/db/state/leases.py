@@ -343,15 +343,16 @@ class StoreLeases:
 
     def _insist(self, work: Callable[[], _T]) -> _T:
         """Does `work`, again and again while the store cannot be used, for as long as a lease of ours would be safe and
-        nobody wants an end."""
-        until, pause_s = self._clock() + _SAFE * self._ttl_s, _FIRST_PAUSE_S
+        nobody wants an end. Once more in any case: a process that was stopped for long finds its session ended."""
+        until, pause_s, is_again = self._clock() + _SAFE * self._ttl_s, _FIRST_PAUSE_S, False
         while True:
             try:
                 return work()
             except UnavailableError as error:
-                if not _may_pass(error) or self._clock() + pause_s > until or not self._paused(pause_s):
+                is_over = is_again and self._clock() + pause_s > until
+                if is_over or not _may_pass(error) or not self._paused(pause_s):
                     raise
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            is_again, pause_s = True, min(pause_s * 2, _LONGEST_PAUSE_S)
 
     def _paused(self, seconds: float) -> bool:
         """Waits so long; False as soon as somebody wants an end."""

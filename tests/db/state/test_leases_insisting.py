@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
-from etlctl.core.leases import Wanted
-from etlctl.db.state import owners
+from etlctl.core.leases import Granted, Wanted
+from etlctl.db.state import owners, schema
+from etlctl.db.state.claiming import Claiming
 from etlctl.db.state.leases import StoreLeases
-from etlctl.db.state.store import Store
+from etlctl.db.state.store import Session, Store
 from etlctl.errors import UnavailableError
+from servers.postgres import Postgres
 
 TTL_S = 60.0
 """Without an end it insists for 48 s."""
@@ -31,4 +33,54 @@ def test_claim_is_not_tried_again_when_somebody_wants_an_end(open_store: Callabl
 
     assert is_over.is_set()
     assert time.monotonic() - began < TTL_S / 2
+    leases.close()
+
+
+class Stopped:
+    """A process that is stopped in each claim: longer than the server lets a transaction stand still, and longer than
+    a lease lives."""
+
+    def __init__(self, admin: Postgres, times: int) -> None:
+        self.admin = admin
+        self.times = times
+        self.slept_s = 0.0
+
+    def clock(self) -> float:
+        return time.monotonic() + self.slept_s
+
+    def __call__(self, claiming: Claiming, session: Session, limits: Mapping[str, int]) -> None:
+        if self.times:
+            self.times -= 1
+            self.slept_s += 10 * TTL_S
+            ((backend,),) = session.run("SELECT pg_backend_pid()")
+            self.admin.ask("SELECT pg_terminate_backend(%s, 10000)", backend)
+        RUN(claiming, session, limits)
+
+
+RUN = Claiming.run
+
+
+@pytest.mark.parametrize(("times", "is_heard"), [(1, True), (2, False)])
+def test_claim_of_a_process_that_was_stopped_is_tried_once_more(
+    postgres_url: str,
+    postgres_server: Postgres,
+    open_store: Callable[[str], Store],
+    monkeypatch: pytest.MonkeyPatch,
+    times: int,
+    is_heard: bool,
+) -> None:
+    """It finds its session ended, and by its clock all time is over; another such end is told."""
+    store = open_store(postgres_url)
+    schema.ensure(store)
+    stopped = Stopped(postgres_server, times)
+    monkeypatch.setattr(Claiming, "run", lambda *given: stopped(*given))
+    leases = StoreLeases(store, owner=owners.this_process(), began_at=0.0, ttl_s=TTL_S, clock=stopped.clock)
+
+    if is_heard:
+        assert leases.claim([Wanted("a", "A")]) == [Granted(1)]
+    else:
+        with pytest.raises(UnavailableError):
+            leases.claim([Wanted("a", "A")])
+
+    assert stopped.times == 0
     leases.close()
