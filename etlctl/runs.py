@@ -330,7 +330,7 @@ def _store(settings: Settings) -> Store | None:
     from etlctl.db.state import schema
     from etlctl.db.state.store import Store
 
-    store = Store(settings.state)
+    store = Store(settings.state, silent_s=settings.lease_ttl_s / 4)
     try:
         schema.ensure(store)
     except UnavailableError as error:

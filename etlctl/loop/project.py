@@ -70,7 +70,7 @@ class Project:
         self.schedules = schedules
         self._options = options
         self._observers = observers
-        self._store = Store(settings.state)
+        self._store = Store(settings.state, silent_s=settings.lease_ttl_s / 4)
         self.operations = Operations(self._store, profile=settings.profile, lease_ttl_s=settings.lease_ttl_s)
         self._hold = self.operations.holding(clock=clock.monotonic)
 

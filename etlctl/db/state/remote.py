@@ -6,6 +6,7 @@ Its Database is one of its own: no load's transaction is ever joined, also where
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import socket
 import time
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _DOING = "the state database"
 _MOST_KEPT = 2
 _FRESH_S = 10
-_SILENT_S = 15
+_UNUSED_S = 15
 _LOOK_S = 0.1
 """Between two looks at what takes too long."""
 _PER_QUERY = 500
@@ -91,7 +92,7 @@ class ServerSession:
 class ServerDatabase:
     """The server's database of a Store. Thread-safe; a forked child connects anew."""
 
-    def __init__(self, settings: ConnectionSettings) -> None:
+    def __init__(self, settings: ConnectionSettings, silent_s: float) -> None:
         database = Database(settings)
         name = database.dialect.name
         if name not in ("postgresql", "mysql"):
@@ -101,6 +102,7 @@ class ServerDatabase:
             )
         self.database = database
         self.kind: Kind = "postgresql" if name == "postgresql" else "mysql"
+        self._silent_s = silent_s
         self._watch = _Watch()
         self._lock = Lock()
         self._kept: list[tuple[sa.Connection, float]] = []
@@ -154,11 +156,13 @@ class ServerDatabase:
         connection.execution_options(**{WRITE: True})  # also to read: READ COMMITTED sees what others have done
         raw: Any = connection.connection.driver_connection
         if self.kind == "postgresql":
-            limit = f"SET idle_in_transaction_session_timeout = '{_SILENT_S}s'"
+            limit = f"SET idle_in_transaction_session_timeout = '{self._silent_s * 1000:.0f}ms'"
         elif raw.is_mariadb:
-            limit = f"SET SESSION idle_transaction_timeout = {_SILENT_S}"
+            limit = f"SET SESSION idle_transaction_timeout = {math.ceil(self._silent_s)}"
         else:
-            limit = f"SET SESSION wait_timeout = {_SILENT_S * 2}"  # there is none for transactions alone
+            limit = (
+                f"SET SESSION wait_timeout = {math.ceil(self._silent_s * 2)}"  # there is none for transactions alone
+            )
         with connection.begin():
             connection.exec_driver_sql(limit)
         return connection
@@ -238,7 +242,7 @@ class _Watch:
             with self._guard:
                 if self._until:
                     idle_since = now
-                elif now - idle_since > _SILENT_S:
+                elif now - idle_since > _UNUSED_S:
                     self._thread = None
                     return
                 for descriptor in [one for one, until in self._until.items() if now > until]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from etlctl.db.state.remote import ServerDatabase
     from etlctl.settings import ConnectionSettings
 
+_MOST_SILENT_S = 15.0
 _TABLES_OF_SQLITE = "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN :names"
 _TABLES_OF_POSTGRESQL = (
     "SELECT name FROM pg_catalog.unnest(CAST(:names AS text[])) AS name WHERE pg_catalog.to_regclass(name) IS NOT NULL"
@@ -65,9 +66,15 @@ class Session(Protocol):
 class Store:
     """The state database of one project. Thread-safe; of use in a forked child too, which connects anew."""
 
-    def __init__(self, settings: ConnectionSettings) -> None:
-        """`settings.url` is absolute. SettingsError for a database that cannot hold the state."""
+    def __init__(self, settings: ConnectionSettings, *, silent_s: float = _MOST_SILENT_S) -> None:
+        """`settings.url` is absolute. SettingsError for a database that cannot hold the state.
+
+        A session that says nothing for `silent_s` (15 at most) in the middle of a transaction is ended by its server:
+        its process is stopped, and has the locks that others wait for. Those with leases give less than they would
+        insist on a claim for.
+        """
         self.settings = settings
+        self._silent_s = min(silent_s, _MOST_SILENT_S)
         url = settings.url.reveal()
         self._database: LocalDatabase | ServerDatabase
         if is_sqlite(url):
@@ -77,7 +84,7 @@ class Store:
         else:
             from etlctl.db.state.remote import ServerDatabase  # imports SQLAlchemy
 
-            self._database = ServerDatabase(settings)
+            self._database = ServerDatabase(settings, self._silent_s)
 
     def __repr__(self) -> str:
         return f"Store({self.shown_url!r})"
@@ -135,7 +142,7 @@ class Store:
         """The same state by connections of their own, which give up connecting after `connect_s`."""
         from dataclasses import replace
 
-        return Store(replace(self.settings, connect_timeout_s=connect_s))
+        return Store(replace(self.settings, connect_timeout_s=connect_s), silent_s=self._silent_s)
 
     def close(self) -> None:
         """Closes what is open and not in use; the Store can be used again."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 
 import pytest
 
 from etlctl.core.leases import Granted, Wanted
-from etlctl.db.state import owners, schema
+from etlctl.db.state import owners, pools, schema
 from etlctl.db.state.claiming import Claiming
 from etlctl.db.state.leases import StoreLeases
 from etlctl.db.state.store import Session, Store
@@ -84,3 +85,21 @@ def test_claim_of_a_process_that_was_stopped_is_tried_once_more(
 
     assert stopped.times == 0
     leases.close()
+
+
+@pytest.mark.parametrize("ttl_s", [3.0, pytest.param(60.0, marks=pytest.mark.long)])
+def test_claim_outlives_one_that_is_stopped_with_the_locks_of_a_pool(
+    store: Store, open_store: Callable[[str], Store], ttl_s: float
+) -> None:
+    """Its server ends it before who waits for the pool has insisted for long enough."""
+    if store.kind == "sqlite":
+        pytest.skip("a process that is stopped has the file locked, and ends with it")
+    schema.ensure(store)
+    url = store.settings
+    with closing(Store(url, silent_s=ttl_s / 4)) as theirs, closing(Store(url, silent_s=ttl_s / 4)) as ours:
+        leases = StoreLeases(ours, owner=owners.this_process(), began_at=0.0, ttl_s=ttl_s)
+        with pytest.raises(UnavailableError), theirs.transaction() as stopped:
+            pools.make_known(stopped, {"db"})
+            pools.locked(stopped, {"db"}, {}, lambda owner: False)
+            assert leases.claim([Wanted("a", "A", {"db": 1})]) == [Granted(1)]
+        leases.close()
