@@ -1,4 +1,5 @@
-"""One claim: what becomes of each task that is wanted, inside one transaction. Knows no thread and no clock of ours."""
+"""One claim: what becomes of each task that is wanted, or that comes back late, inside one transaction. Knows no thread
+and no clock of ours."""
 
 from __future__ import annotations
 
@@ -153,3 +154,22 @@ class Claiming:
 
                 one = self._wanted[row.key]
                 evict(row.known_sessions, database, task_id=one.task_id, holder=owners.holder(row.owner))
+
+
+def without_room(
+    session: Session, owner: str, takers: Mapping[str, Mapping[str, int]], limits: Mapping[str, int]
+) -> set[str]:
+    """Of leases of `owner` (stored keys, and what they take of pools) those that have expired and cannot be kept alive
+    again: others were given their places meanwhile."""
+    rows = claims.looked_at(session, list(takers)) if takers else {}
+    late = [stored for stored, row in rows.items() if row.owner == owner and row.state == RUNNING and row.has_expired]
+    if not late:
+        return set()
+    room = pools.locked(session, {pool for stored in late for pool in takers[stored]}, limits, Judge())
+    found = set()
+    for stored in late:
+        if room.lacks(takers[stored]) is None:
+            room.take(takers[stored])
+        else:
+            found.add(stored)
+    return found

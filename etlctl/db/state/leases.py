@@ -11,7 +11,6 @@ not keep alive for four fifths of its life is given up here before anybody can t
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,8 @@ from typing import TYPE_CHECKING, TypeVar
 from etlctl import faultpoints
 from etlctl.core.leases import Answer, Ended, EndState, Full, Granted, Wanted
 from etlctl.db.state import claims, pools
-from etlctl.db.state.claiming import Claiming, Judge
+from etlctl.db.state.claiming import Claiming, Judge, without_room
+from etlctl.db.state.insisting import insisted
 from etlctl.db.state.store import RemovedError
 from etlctl.errors import HeldError, UnavailableError
 
@@ -38,9 +38,8 @@ _LATEST_END_S = 0.2
 """How long an end waits for the next claim to take it along."""
 _MOST_IDLE_S = 1.0
 """How long a claim that has not begun is kept from others."""
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
-_ASKED_EVERY_S = 0.25  # whether somebody wants an end
 _CLOSING_S = 5.0
+_CROWDED_OUT = "others have its places of a pool, since there was no sign of life of this process for too long"
 _TAKEN_OVER = "its lease was taken over by another process, which found no sign of life of this one"
 
 
@@ -322,7 +321,9 @@ class StoreLeases:
         sent = self._clock()
         try:
             with self._beat_store.transaction(timeout_s=self._patience_s) as session:
-                ours = claims.prolonged(session, list(alive), self.owner, self._ttl_s)
+                takers = {stored: mine.resources for stored, (_, mine) in alive.items() if mine.resources}
+                late = without_room(session, self.owner, takers, self._limits)
+                ours = claims.prolonged(session, [one for one in alive if one not in late], self.owner, self._ttl_s)
         except UnavailableError as error:
             self._note(error)
             return False
@@ -333,7 +334,7 @@ class StoreLeases:
                     mine.good_until = sent + _SAFE * self._ttl_s
                 elif self._mine.get(key) is mine:
                     del self._mine[key]
-                    self._lost[key] = _TAKEN_OVER
+                    self._lost[key] = _CROWDED_OUT if stored in late else _TAKEN_OVER
         return True
 
     @property
@@ -342,24 +343,8 @@ class StoreLeases:
         return max(1.0, self._ttl_s / _BEATS)
 
     def _insist(self, work: Callable[[], _T]) -> _T:
-        """Does `work`, again and again while the store cannot be used, for as long as a lease of ours would be safe and
-        nobody wants an end. Once more in any case: a process that was stopped for long finds its session ended."""
-        until, pause_s, is_again = self._clock() + _SAFE * self._ttl_s, _FIRST_PAUSE_S, False
-        while True:
-            try:
-                return work()
-            except UnavailableError as error:
-                is_over = is_again and self._clock() + pause_s > until
-                if is_over or not _may_pass(error) or not self._paused(pause_s):
-                    raise
-            is_again, pause_s = True, min(pause_s * 2, _LONGEST_PAUSE_S)
-
-    def _paused(self, seconds: float) -> bool:
-        """Waits so long; False as soon as somebody wants an end."""
-        while not self._stop() and seconds > 0:
-            time.sleep(min(seconds, _ASKED_EVERY_S))
-            seconds -= _ASKED_EVERY_S
-        return not self._stop()
+        """For as long as a lease of ours would be safe."""
+        return insisted(work, _SAFE * self._ttl_s, clock=self._clock, stop=self._stop)
 
     # -- the end
 
@@ -388,13 +373,3 @@ class StoreLeases:
             _logger.warning("Leases of this run stay until they expire, in %g s at most: %s", self._ttl_s, error)
         if self._beat_store is not self._store:
             self._beat_store.close()
-
-
-def _may_pass(error: UnavailableError) -> bool:
-    """Whether waiting can help: a SQLite file that is locked, or any trouble with a server."""
-    if isinstance(error, RemovedError):
-        return False
-    cause = error.__cause__
-    if not isinstance(cause, sqlite3.Error):
-        return True
-    return getattr(cause, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

@@ -391,6 +391,24 @@ def test_pool_takes_back_what_has_expired(run: Run, ready: Store) -> None:
     assert second.claim(wanted("b", db=1)) == [Granted(1)]
 
 
+@pytest.mark.parametrize(("limit", "is_kept"), [(1, False), (2, True)])
+def test_pool_is_not_exceeded_by_one_that_wakes_up(run: Run, ready: Store, limit: int, is_kept: bool) -> None:
+    """It was stopped for longer than its lease lives, and others have its place: its task is not its own any more."""
+    first, second = run(owner=foreign_owner(), ttl_s=60.0, pools={"db": limit}), run(pools={"db": limit})
+    first.claim(wanted("a", db=1))
+    stop_beating(first)
+    let_pass(ready, 61)
+    assert second.claim(wanted("b", db=1)) == [Granted(1)]
+
+    assert StoreLeases._has_beaten(first)
+
+    assert list(first.lost()) == ([] if is_kept else ["a"])
+    assert run(pools={"db": limit}).claim(wanted("c", db=1)) == [Full("db", limit)]
+    second.end(Ended("b", EndState.DONE))
+    flush(second)
+    assert run(pools={"db": limit}).claim(wanted("c", db=1)) == [Granted(1)]
+
+
 # -- old ones
 
 
